@@ -1,0 +1,104 @@
+"""Entries: one cached value and what a read must know about it.
+
+A hit reads an entry without a lock, so the order of stores matters. Whoever changes an entry in place stores the
+value first, then the birth, then ``fresh_until``; a reader loads them in the opposite order. A reader may then pair
+old terms with a new value, never new terms with an old one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any, ClassVar, Final
+
+__all__ = ["GONE", "Entry", "ParticularEntry"]
+
+
+class _Gone:
+    """The value of an entry that was taken out; a reader that meets it has lost a race and looks again."""
+
+    def __repr__(self) -> str:
+        return "GONE"
+
+
+GONE: Final = _Gone()
+
+_NO_TAGS: frozenset[str] = frozenset()
+
+
+class Entry:
+    """One cached value.
+
+    Attributes:
+        key: The key in its table.
+        value: The value, or GONE once the entry was taken out.
+        birth: The log sequence applied when the value's load began; below a soft floor the entry is stale.
+        born: Seconds on the monotonic clock when the load began.
+        fresh_until: Until when (monotonic seconds) a read may serve the value without a second thought.
+        hard_until: Until when it may be served at all, as a stale value.
+        freq: How often it was hit, up to the eviction policy's cap.
+        where: The eviction policy's own mark; 0 when it is in no queue.
+        slot: The number of its table.
+        due: The number of the expiry bucket that holds it; 0 when none does.
+        cost: Seconds that its load took.
+    """
+
+    __slots__ = (
+        "birth",
+        "born",
+        "cost",
+        "due",
+        "freq",
+        "fresh_until",
+        "hard_until",
+        "key",
+        "slot",
+        "value",
+        "where",
+    )
+
+    size: ClassVar[int] | int = 1
+    tags: frozenset[str] = _NO_TAGS
+    error: BaseException | None = None
+
+    def __init__(
+        self,
+        key: Hashable,
+        value: Any,
+        *,
+        birth: int = 0,
+        born: float = 0.0,
+        fresh_until: float = float("inf"),
+        hard_until: float = float("inf"),
+        slot: int = 0,
+        cost: float = 0.0,
+    ) -> None:
+        self.key = key
+        self.value = value
+        self.birth = birth
+        self.born = born
+        self.fresh_until = fresh_until
+        self.hard_until = hard_until
+        self.freq = 0
+        self.where = 0
+        self.slot = slot
+        self.due = 0
+        self.cost = cost
+
+    @property
+    def expires(self) -> float:
+        """Until when the value is fresh, in monotonic seconds."""
+        return self.fresh_until
+
+
+class ParticularEntry(Entry):
+    """An entry that needs more than the common one: tags, a size, or terms that a plain hit cannot check.
+
+    Attributes:
+        tags: Its tags.
+        size: Its weight in bytes, or 1.
+        expires: Until when it is fresh; ``fresh_until`` may be earlier, to send reads through the careful path.
+        used: When it was last read, for an idle TTL.
+        error: The remembered failure, when this entry stands for one.
+    """
+
+    __slots__ = ("error", "expires", "size", "tags", "used")
