@@ -131,6 +131,10 @@ class CallKeys:
         self.variadic = variadic
         self.single = single
 
+    def renamed(self, name: str) -> CallKeys:
+        """Return the same with another name."""
+        return CallKeys(name, self.positional, self.keyword, variadic=self.variadic, single=self.single)
+
     def identifier(self, key: Any) -> str:
         """Write the identifier of a key."""
         if self.variadic:
