@@ -1,6 +1,6 @@
 # Works with a Python >= 3.11 and make alone. Each target makes the environment it needs; PYTHON= names the interpreter.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench lock format docs clean
+.PHONY: help demo test check coverage bench lock format docs clean
 PYTHON ?=
 SECONDS ?=
 PORT ?=
@@ -11,7 +11,7 @@ VENV = @scripts/venv.sh
 BIN = .venv/bin
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 
 demo: ## run the server with three busy services on port 8338 (SECONDS=20 ends it, PORT= moves it)
 	$(VENV) demo
@@ -24,6 +24,13 @@ test: ## run the tests (ARGS="-k clear -x" goes to pytest)
 check: ## run everything a change must pass: format, lint, types, layers, tests, docs, wheel
 	$(VENV) dev
 	@$(BIN)/python scripts/check.py $(if $(TESTED),--tested) $(ARGS)
+
+coverage: ## run the tests and show the lines of the library that they do not reach
+	$(VENV) dev
+	@$(BIN)/python -m coverage erase
+	@$(BIN)/python -m coverage run -m pytest -q $(ARGS)
+	@$(BIN)/python -m coverage combine -q
+	@$(BIN)/python -m coverage report
 
 bench: ## measure against the other caching libraries and write benchmarks/RESULTS.md
 	$(VENV) bench

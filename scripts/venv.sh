@@ -76,20 +76,21 @@ choose_python() {
     fail "Python 3.11 or newer is needed and no python3 was found; install one, or name one: make PYTHON=/path/to/python3.11"
 }
 
-# Says in one sentence why pip failed, below the end of its own output.
+# Ends with one sentence that says why pip failed; where pip knows better, below the end of its own output.
 explain() {
-    printf '%s\n' "pip's last lines:" >&2
-    grep -v '^WARNING: .*file:' "$1" | tail -n 8 | sed 's/^/    /' >&2
-    if grep -q 'DO NOT MATCH THE HASHES' "$1"; then
-        fail "a downloaded package is not the one that requirements/$set.txt names; nothing was installed"
-    elif grep -qE 'NewConnectionError|Failed to establish|Connection(Reset|Refused|TimeoutError| refused|Error)|ConnectTimeout|ReadTimeout|name resolution|Network is unreachable|ProxyError' "$1"; then
+    if grep -qE 'NewConnectionError|ConnectTimeout|ReadTimeout|ConnectionReset|ProxyError|Failed to establish|name resolution' "$1"; then
         fail 'the packages could not be downloaded because the package index cannot be reached; check the network (or the proxy and index settings of pip) and run it again'
+    fi
+    printf '%s\n' "pip's last lines:" >&2
+    grep -v '^WARNING: ' "$1" | tail -n 8 | sed 's/^/    /' >&2
+    if grep -q 'DO NOT MATCH THE HASHES' "$1"; then
+        fail "a downloaded package is not the one that $lock names; nothing was installed"
     elif grep -q 'No matching distribution' "$1"; then
-        fail "there is no prebuilt package for Python $found on this machine (see above); try another one: make PYTHON=/path/to/python3.11"
+        fail "the package index has no prebuilt package for Python $found on this machine; try another Python: make PYTHON=/path/to/python3.11"
     elif grep -q 'No space left' "$1"; then
         fail 'the disk is full'
     fi
-    fail 'pip could not install the packages (see above)'
+    fail 'pip could not install the packages'
 }
 
 pip_install() {
