@@ -7,8 +7,7 @@ lock() {
     name=$1
     shift
     .venv-lock/bin/uv pip compile pyproject.toml "$@" --upgrade --no-config --quiet --universal --python-version 3.11 \
-        --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
-        --output-file "requirements/$name.txt" >/dev/null
+        --generate-hashes --no-header --no-annotate --output-file "requirements/$name.txt" >/dev/null
     if grep -nE '://|^-' "requirements/$name.txt"; then
         echo "requirements/$name.txt names an address (above)" >&2
         exit 1
