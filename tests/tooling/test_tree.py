@@ -126,7 +126,7 @@ def test_make_alone_lists_every_target_in_one_line_each() -> None:
         text=True,
         check=True,
     ).stdout
-    targets = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINEULTILINE)[0].split()
+    targets = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[0].split()
     assert [line.split()[:2] for line in printed.splitlines()] == [["make", target] for target in targets]
     assert all(len(line.split()) > 3 for line in printed.splitlines())
 
