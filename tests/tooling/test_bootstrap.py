@@ -31,16 +31,34 @@ SHELL_TOOLS = (
 )
 
 
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    """A project folder with the bootstrap script and a lock file of one small package."""
-    tree = tmp_path / "tree"
+def project(folder: Path) -> Path:
+    """Makes a project folder with the bootstrap script and a lock file of one small package."""
+    tree = folder / "tree"
     (tree / "requirements").mkdir(parents=True)
     (tree / "scripts").mkdir()
     shutil.copy(ROOT / "scripts" / "venv.sh", tree / "scripts")
     shutil.copy(ROOT / "pyproject.toml", tree)
-    digest = hashlib.sha256(small_wheel(tmp_path).read_bytes()).hexdigest()
+    digest = hashlib.sha256(small_wheel(folder).read_bytes()).hexdigest()
     (tree / "requirements" / "lock.txt").write_text(f"pebble==1.0 \\\n    --hash=sha256:{digest}\n")
+    return tree
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A project without an environment."""
+    return project(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with an environment that lacks the package: the lock file's content is up to each test."""
+    tree = project(tmp_path_factory.mktemp("made"))
+    lock = tree / "requirements" / "lock.txt"
+    right = lock.read_text()
+    lock.write_text("")
+    done = bootstrap(tree, PYTHON=sys.executable)
+    assert done.returncode == 0, done.stderr
+    lock.write_text(right)
     return tree
 
 
@@ -115,57 +133,61 @@ def test_a_debian_without_venv_is_told_which_package_to_install(tree: Path, tmp_
     assert f"apt install python3.{sys.version_info.minor}-venv" in done.stderr
 
 
-def test_the_next_python_is_tried_when_the_first_is_too_old(tree: Path, tmp_path: Path) -> None:
-    path = only_tools(tmp_path, **{"python3.13": "printf 3.9.1", "python3": f'exec {sys.executable} "$@"'})
-    done = bootstrap(tree, PATH=path)
-    assert done.returncode == 0, done.stderr
-    assert f"with Python {'.'.join(map(str, sys.version_info[:3]))}" in done.stdout
-
-
-def test_an_index_out_of_reach_is_one_sentence_and_a_failure(tree: Path) -> None:
+def test_an_index_out_of_reach_is_one_sentence_and_a_failure(made: Path) -> None:
+    ask_anew(made, "another==1.0 --hash=sha256:" + "0" * 64)
     with socket.socket() as closed:  # bound, but nobody listens
         closed.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{closed.getsockname()[1]}/"
-        done = bootstrap(
-            tree, PYTHON=sys.executable, PIP_NO_INDEX="0", PIP_FIND_LINKS="", PIP_INDEX_URL=address
-        )
+        done = bootstrap(made, PIP_NO_INDEX="0", PIP_FIND_LINKS="", PIP_INDEX_URL=address)
     assert done.returncode == 1
     assert "the package index cannot be reached; check the network" in done.stderr
     assert done.stderr.count("\n") == 1
 
 
-def test_a_package_with_another_hash_is_not_installed(tree: Path) -> None:
-    lock = tree / "requirements" / "lock.txt"
-    lock.write_text(f"pebble==1.0 --hash=sha256:{'0' * 64}\n")
-    done = bootstrap(tree, PYTHON=sys.executable)
+def test_a_package_with_another_hash_is_not_installed(made: Path) -> None:
+    ask_anew(made, "pebble==1.0 --hash=sha256:" + "0" * 64)
+    done = bootstrap(made)
     assert done.returncode == 1
     assert "is not the one that requirements/lock.txt names; nothing was installed" in done.stderr
-    assert not list((tree / ".venv").glob("lib/*/site-packages/pebble.py"))
 
 
-def test_an_environment_is_made_once_and_again_when_its_lock_file_changes(tree: Path) -> None:
-    first = bootstrap(tree, PYTHON=sys.executable)
+def test_a_package_that_is_not_to_be_had_is_named_below_pips_last_lines(made: Path) -> None:
+    ask_anew(made, "another==1.0 --hash=sha256:" + "0" * 64)
+    done = bootstrap(made)
+    assert done.returncode == 1
+    assert "No matching distribution found for another==1.0" in done.stderr
+    assert "the package index has no prebuilt package for Python 3." in done.stderr
+
+
+def ask_anew(tree: Path, line: str) -> None:
+    """Writes a lock file of one line."""
+    (tree / "requirements" / "lock.txt").write_text(f"{line}\n")
+
+
+def test_an_environment_is_made_once_and_again_when_its_lock_file_changes_or_it_was_moved(
+    tree: Path, tmp_path: Path
+) -> None:
+    """The first Python is too old, so the next one makes it."""
+    path = only_tools(tmp_path, **{"python3.13": "printf 3.9.1", "python3": f'exec {sys.executable} "$@"'})
+    first = bootstrap(tree, PATH=path)
     assert first.returncode == 0, first.stderr
-    assert first.stdout.startswith("cenote: making .venv with Python 3.")
+    version = ".".join(map(str, sys.version_info[:3]))
+    assert first.stdout.startswith(f"cenote: making .venv with Python {version}")
     assert first.stdout.count("\n") == 1
     assert list((tree / ".venv").glob("lib/*/site-packages/pebble.py"))
 
-    second = bootstrap(tree)
-    assert (second.returncode, second.stdout, second.stderr) == (0, "", "")
+    again = bootstrap(tree)
+    assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
 
     with (tree / "requirements" / "lock.txt").open("a") as lock:
         lock.write("# another\n")
-    third = bootstrap(tree)
-    assert third.returncode == 0, third.stderr
-    assert third.stdout.startswith("cenote: bringing .venv (Python 3.")
+    changed = bootstrap(tree)
+    assert changed.returncode == 0, changed.stderr
+    assert changed.stdout.startswith(f"cenote: bringing .venv (Python {version})")
 
-
-def test_an_environment_that_was_moved_is_made_anew(tree: Path) -> None:
-    assert bootstrap(tree, PYTHON=sys.executable).returncode == 0
-    moved = tree.rename(tree.with_name("elsewhere"))
-    done = bootstrap(moved)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("cenote: making .venv")
+    moved = bootstrap(tree.rename(tree.with_name("elsewhere")), PYTHON=sys.executable)
+    assert moved.returncode == 0, moved.stderr
+    assert moved.stdout.startswith("cenote: making .venv")
 
 
 def test_the_pythons_of_the_machine_are_listed_from_old_to_new(tree: Path, tmp_path: Path) -> None:
