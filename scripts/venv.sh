@@ -132,8 +132,8 @@ trap 'exit 130' INT TERM
 
 if [ -z "$here" ]; then
     choose_python
-    printf 'cenote: making %s with Python %s and %s packages (once; a minute or so) ...\n' \
-        "$venv" "$found" "$(grep -c == "$lock")"
+    printf 'cenote: making %s with Python %s and %s package(s) from %s (once; a minute or so) ...\n' \
+        "$venv" "$found" "$(grep -c == "$lock")" "$lock"
     "$python" -m venv --clear "$venv" >"$log" 2>&1 || { tail -n 5 "$log" >&2; fail "$venv could not be made (see above)"; }
     printf '%s\n' "$PWD" >"$venv/place"
 else
