@@ -16,7 +16,7 @@ from cenote.eviction import POLICIES, EvictionPolicy
 
 CAPACITY = 300
 KEYS = 1_000
-WRITES = 12_000
+WRITES = 30_000
 
 
 @pytest.fixture(autouse=True)
