@@ -30,7 +30,7 @@ SHARES: Final = (0.01, 0.05, 0.10, 0.25)
 REQUESTS: Final = 500_000
 DEFAULT: Final = "cenote s3fifo"
 CREDIT: Final = "Traces: headissue GmbH, Jens Wilke, CC BY 4.0."
-_NOTABLE: Final = 0.05
+_NOTABLE: Final = 0.05  # points; less is noise
 
 
 class TracesMissingError(Exception):
@@ -154,15 +154,14 @@ def measure(folder: Path = TRACES, requests: int = REQUESTS) -> list[Row]:
 
 
 def losses(rows: Iterable[Row]) -> list[str]:
-    """Return one sentence for each row where another cache has the better hit ratio than our default."""
+    """Return one line for each row where other caches beat our default, with the points between them."""
     sentences = []
     for row in rows:
-        best = max(row.ratios, key=lambda name: row.ratios[name])
-        behind = row.ratios[best] - row.ratios[DEFAULT]
-        if behind >= _NOTABLE:
-            sentences.append(
-                f"{row.trace}, {row.capacity} entries: {best} is {behind:.2f} points ahead of {DEFAULT}."
-            )
+        ours = row.ratios[DEFAULT]
+        ahead = {name: ratio - ours for name, ratio in row.ratios.items() if ratio - ours >= _NOTABLE}
+        if ahead:
+            points = ", ".join(f"{name} {behind:+.2f}" for name, behind in ahead.items())
+            sentences.append(f"{row.trace}, {row.capacity} entries: {points} points.")
     return sentences
 
 
@@ -203,7 +202,7 @@ def main() -> int:
         return 2
     print(table(rows, markdown=options.markdown))
     print(f"\nHits in percent; * is the best of a row. {CREDIT}")
-    print("\nWhere another cache is ahead of our default:")
+    print(f"\nAhead of {DEFAULT}, our default:")
     print("\n".join(f"- {sentence}" for sentence in losses(rows)) or "- nowhere")
     return 0
 

@@ -79,7 +79,7 @@ class Pair:
         assert len(self.policy) == len(self.live) == len(self.model.items())
 
 
-def machine(policy: str) -> type[RuleBasedStateMachine]:
+def machine(policy: str) -> type[RuleBasedStateMachine]:  # its rules belong into one class
     class Machine(RuleBasedStateMachine):
         pair: Pair
 

@@ -84,7 +84,7 @@ class Lru(EvictionPolicy):
         """Work off the touches when the lock is free; whoever holds it will do it otherwise."""
         lock = self._lock
         # A touch from inside a write of this very thread would get the lock, in the middle of that write.
-        if lock is not None and not lock._is_owned() and lock.acquire(blocking=False):
+        if lock is not None and not lock._is_owned() and lock.acquire(blocking=False):  # noqa: SLF001  # part of the Lock protocol
             try:
                 self._catch_up()
             finally:

@@ -94,7 +94,7 @@ class EvictionPolicy(ABC):
             The victim, its ``where`` 0; None when no entry is held.
         """
 
-    def resize(self, entry: Entry, old_size: int) -> None:
+    def resize(self, entry: Entry, old_size: int) -> None:  # noqa: B027  # LRU looks at no size
         """Note that a held entry's size was changed in place; its turn does not change.
 
         Args:
@@ -104,8 +104,7 @@ class EvictionPolicy(ABC):
 
     @abstractmethod
     def shed(self, slots: int) -> int:
-        """Let go of some queue slots of a policy that is out of use, so that a large one can be freed in
-        steps.
+        """Let go of some queue slots, so that a large policy that is out of use can be freed in steps.
 
         Args:
             slots: How many to let go at most.
