@@ -1,8 +1,8 @@
 """Hit ratios: replays recorded accesses through Cenote's eviction policies and through other caches.
 
-The traces are the work of headissue GmbH, Jens Wilke (https://github.com/cache2k/cache2k-benchmark), used under CC BY
-4.0; they are no part of this repository. Each is an xz file of object numbers, four bytes each, big-endian. Every cache
-holds the same number of entries, is asked for each object in turn and stores it on a miss.
+The traces are the work of headissue GmbH, Jens Wilke, used under CC BY 4.0; they are no part of this repository.
+Each is an xz file of object numbers, four bytes each, big-endian. Every cache holds the same number of entries, is
+asked for each object in turn and stores it on a miss.
 
     python benchmarks/hit_ratio.py [--traces FOLDER] [--requests N] [--markdown]
 """
