@@ -14,7 +14,7 @@ import functools
 import lzma
 import sys
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -74,7 +74,7 @@ def cenote_hits(policy_name: str, keys: Iterable[int], capacity: int) -> int:
     """Replay through one of Cenote's policies, driven as a store drives it."""
     policy = POLICIES[policy_name](capacity)
     touch, cap = policy.touch, policy.touch_cap
-    table: dict[int, Entry] = {}
+    table: dict[Hashable, Entry] = {}
     hits = 0
     for key in keys:
         entry = table.get(key)
