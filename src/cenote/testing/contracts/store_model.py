@@ -1,5 +1,7 @@
 """State machines that drive a store and a dict side by side."""
 
+# ruff: noqa: S101  # a contract is made of assertions
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -27,7 +29,7 @@ class _Machine(RuleBasedStateMachine):
     limit: int | None
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # hypothesis leaves it untyped
+        super().__init__()
         self.clock = FakeClock()
         self.store = type(self).make()
         self.model: dict[tuple[int, Any], tuple[int, frozenset[str], float]] = {}
