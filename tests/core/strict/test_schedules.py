@@ -6,7 +6,7 @@ from collections import deque
 
 import pytest
 
-from cenote import CacheManager, cache, clearing, core, flight, loading, locks, many, scope, state
+from cenote import CacheManager, cache, clearing, core, flight, keeper, loading, locks, many, scope, state
 from cenote.core import CacheCore
 from cenote.entry import GONE, Entry
 from cenote.stores import memory
@@ -14,6 +14,13 @@ from cenote.testing import FakeClock, History, Scenario, assert_strict, explore
 
 CORE = [cache, clearing, core, flight, loading, many, scope, state, memory, "<cenote wrapper of loaded>"]
 SEEDS = range(120)
+
+
+@pytest.fixture(autouse=True)
+def no_keeper(monkeypatch):
+    """The keeper's thread is not the scheduler's to order, so it stays away."""
+    monkeypatch.setattr(keeper.keeper, "watch", lambda _core: None)
+    monkeypatch.setattr(keeper.keeper, "notice", lambda: None)
 
 
 class Shared:
