@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Body, Path, Query, Request
@@ -152,9 +153,24 @@ def add_entry_routes(router: APIRouter, plane: ControlPlane) -> None:
 
 
 async def _remove(plane: ControlPlane, cache: Cache, key: str, request: Request) -> bool:
-    quick = plane.caches.level == "process"
-    actor = request.scope.get(OPERATOR)
-    return bool(await plane.run(partial(cache.delete, key, actor=actor), quick=quick))
+    caches = plane.caches
+    start = perf_counter()
+    found = bool(await plane.run(partial(cache.delete, key), quick=caches.level == "process"))
+    caches.audit.record(
+        action="invalidate",
+        service=cache.name,
+        mode="hard",
+        status="success",
+        entries=int(found),
+        duration=perf_counter() - start,
+        level=caches.level,
+        reason=None,
+        actor=request.scope.get(OPERATOR),
+        clear_id=None,
+        key=key,
+        message="Invalidated one entry" if found else "There was no such entry",
+    )
+    return found
 
 
 def _target(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Path
@@ -21,6 +20,27 @@ if TYPE_CHECKING:
     from cenote.stats import CacheStats
 
 __all__ = ["add_stats_routes"]
+
+_FIGURES = (
+    "hits",
+    "misses",
+    "hit_rate",
+    "miss_rate",
+    "current_size",
+    "max_size",
+    "evictions",
+    "expirations",
+    "invalidations",
+    "loads",
+    "load_failures",
+    "coalesced",
+    "stale_served",
+    "bytes",
+    "mean_load_ms",
+    "saved_seconds",
+    "efficiency",
+)
+_WIRE_FIGURES = tuple((to_camel(name), name) for name in _FIGURES)
 
 
 def add_stats_routes(router: APIRouter, plane: ControlPlane) -> None:
@@ -81,4 +101,4 @@ def wire_statistics(stats: CacheStats) -> dict[str, Any]:
     Returns:
         The figures by camelCase name.
     """
-    return {to_camel(field.name): getattr(stats, field.name) for field in fields(stats)}
+    return {wire: getattr(stats, name) for wire, name in _WIRE_FIGURES}
