@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cenote import CacheManager
     from cenote.audit import AuditEvent
 
-__all__ = ["EventStreamResponse", "EventStreams", "event_model", "last_id"]
+__all__ = ["EventStreamResponse", "EventStreams", "concerns", "event_model", "last_id"]
 
 _BATCH = 100
 _SEND_SECONDS = 30.0
@@ -62,6 +62,19 @@ def last_id(caches: CacheManager) -> int:
     """
     newest = caches.audit.events(limit=1)
     return newest[-1].id if newest else 0
+
+
+def concerns(event: AuditEvent, service: str | None) -> bool:
+    """Tell whether an event is about a service.
+
+    Args:
+        event: The event.
+        service: The service; None: any event will do.
+
+    Returns:
+        True for the service's own events and for those that are about everything.
+    """
+    return service is None or event.service == service or event.action == "clear_all"
 
 
 class EventStreams:
@@ -226,7 +239,7 @@ class EventStreamResponse(Response):
                     yield _gap(event.id - after - 1, event.id - 1)
                 after = event.id
                 bell.ring()
-                if self._service is None or event.service == self._service:
+                if concerns(event, self._service):
                     yield _message(event)
             left = end - clock()
             if left <= 0:

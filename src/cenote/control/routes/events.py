@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Query
 from starlette.responses import Response
 
 from cenote.control.answers import REFUSALS
-from cenote.control.events import EventStreamResponse, event_model, last_id
+from cenote.control.events import EventStreamResponse, concerns, event_model, last_id
 from cenote.control.plane import ControlPlane
 from cenote.control.schemas import EventListResponse
 
@@ -17,7 +17,7 @@ __all__ = ["add_event_routes"]
 _MAX_ID = 2**63 - 1
 _ALL = 1_000_000
 
-_Service = Annotated[str | None, Query(description="Only events of this service.")]
+_Service = Annotated[str | None, Query(description="Only what concerns this service.")]
 _After = Annotated[int, Query(ge=0, le=_MAX_ID, description="Only events with a greater number.")]
 
 _STREAM: dict[int | str, dict[str, Any]] = {
@@ -48,7 +48,7 @@ def add_event_routes(router: APIRouter, plane: ControlPlane) -> None:
         newest = last_id(caches)
         events = caches.audit.events(limit=limit if service is None else _ALL, after=after)
         if service is not None:
-            events = [event for event in events if event.service == service][-limit:]
+            events = [event for event in events if concerns(event, service)][-limit:]
         return EventListResponse(
             events=[event_model(event) for event in events], last_id=events[-1].id if events else newest
         )
