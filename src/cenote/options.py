@@ -75,7 +75,7 @@ class CacheOptions:
         idle_ttl: Seconds after its last read that an entry expires; None never.
         max_entries: Most entries held; None for no limit.
         max_bytes: Most bytes held, as the weigher counts them; None for no limit.
-        weigher: Returns the bytes of a value; needed by max_bytes, and enough to have bytes in the statistics.
+        weigher: Returns the bytes of a value; goes with max_bytes.
         stale_while_revalidate: Seconds past its TTL that an entry is still served while it is reloaded in the
             background.
         refresh_ahead: Share of the TTL after which a hit starts a reload in the background; None never.
@@ -123,8 +123,8 @@ class CacheOptions:
                 raise ConfigurationError("refresh_ahead is a share of the TTL: give ttl too")
         if self.weigher is not None and not callable(self.weigher):
             raise ConfigurationError(f"weigher must be a function of a value, not {self.weigher!r}")
-        if self.max_bytes is not None and self.weigher is None:
-            raise ConfigurationError("max_bytes needs a weigher, a function that returns the bytes of a value")
+        if (self.max_bytes is None) is not (self.weigher is None):
+            raise ConfigurationError("max_bytes and weigher, a function that returns the bytes of a value, go together")
         if self.eviction not in EVICTIONS:
             raise ConfigurationError(f"eviction must be one of {', '.join(EVICTIONS)}, not {self.eviction!r}")
         if self.copy not in COPIES:
