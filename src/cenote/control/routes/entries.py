@@ -11,6 +11,7 @@ from fastapi import APIRouter, Body, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.responses import Response
 
+from cenote.audit import AuditEvent
 from cenote.control.answers import BODY_REFUSALS, REFUSALS, invalid, refuse
 from cenote.control.plane import ControlPlane
 from cenote.control.routes.query import ServiceQuery
@@ -157,20 +158,17 @@ async def _remove(plane: ControlPlane, cache: Cache, key: str, request: Request)
     caches = plane.caches
     start = perf_counter()
     found = bool(await plane.run(partial(cache.delete, key), quick=caches.level == "process"))
-    caches.audit.record(
+    event = AuditEvent(
         action="invalidate",
         service=cache.name,
-        mode="hard",
-        status="success",
         entries=int(found),
         duration=perf_counter() - start,
         level=caches.level,
-        reason=None,
         actor=request.scope.get(OPERATOR),
-        clear_id=None,
         key=key,
         message="Invalidated one entry" if found else "There was no such entry",
     )
+    caches.audit.record(event)
     return found
 
 
