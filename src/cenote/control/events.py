@@ -212,9 +212,7 @@ class EventStreamResponse(Response):
         unsubscribe = self._streams.caches.audit.subscribe(bell.ring)
         watcher = asyncio.create_task(self._watch(receive, bell))
         try:
-            await send(
-                {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
-            )
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             async for part in self._parts(bell):
                 # A client that does not read is dropped, or it would hold its place for ever.
                 async with asyncio.timeout(_SEND_SECONDS):
