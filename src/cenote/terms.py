@@ -101,8 +101,12 @@ class Treatment:
         self._particular = bool(
             options.idle_ttl or options.refresh_ahead or self._window or options.weigher or options.negative_ttl
         )
-        self.hand_out: Callable[[Any], Any] | None = copy.deepcopy if options.copy == "deep" else None
-        self.take_in: Callable[[Any], Any] | None = {"deep": copy.deepcopy, "freeze": freeze}.get(options.copy or "")
+        self.hand_out: Callable[[Any], Any] | None = None
+        self.take_in: Callable[[Any], Any] | None = None
+        if options.copy == "deep":
+            self.hand_out = self.take_in = copy.deepcopy
+        elif options.copy == "freeze":
+            self.take_in = freeze
 
     def entry(
         self,
