@@ -194,8 +194,7 @@ class Scheduler:
         if not turns.tasks:
             return
         threads = [
-            threading.Thread(target=self._work, args=(task,), name=task.name, daemon=True)
-            for task in turns.tasks
+            threading.Thread(target=self._work, args=(task,), name=task.name, daemon=True) for task in turns.tasks
         ]
         turns.known.update(threads)
         for thread, task in zip(threads, turns.tasks, strict=True):
@@ -220,9 +219,7 @@ class Scheduler:
         while not turns.finished.wait(tick):
             task = turns.current
             frames = sys._current_frames()  # noqa: SLF001  # the only way to see whether a thread moves
-            places = tuple(
-                (frame and (id(frame), frame.f_lasti)) for frame in map(frames.get, list(turns.by_ident))
-            )
+            places = tuple((frame and (id(frame), frame.f_lasti)) for frame in map(frames.get, list(turns.by_ident)))
             now = (turns.steps, task, places)
             still = still + 1 if now == seen else 0
             seen = now
@@ -280,9 +277,7 @@ def _run(make_threads: Callable[[], Scenario | Iterable[Callable[[], object]]], 
                 scenario.after()
     except BaseException as error:
         turns = " ".join(f"{number}@{line}" for number, line in scheduler.trace[-12:])
-        error.add_note(
-            f"in the schedule of seed {scheduler.seed}: replay(make_threads, {scheduler.seed}, ...)"
-        )
+        error.add_note(f"in the schedule of seed {scheduler.seed}: replay(make_threads, {scheduler.seed}, ...)")
         error.add_note(f"the last of its {len(scheduler.trace)} points (thread@line): {turns}")
         raise
 
