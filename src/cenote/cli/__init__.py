@@ -15,7 +15,9 @@ def main() -> None:
     """Run the command line; a Python too old or a missing package is told in one sentence."""
     if sys.version_info < _OLDEST:
         have = ".".join(str(part) for part in sys.version_info[:3])
-        sys.stderr.write(f"Error: Cenote needs Python {_OLDEST[0]}.{_OLDEST[1]} or newer; this is Python {have}.\n")
+        sys.stderr.write(
+            f"Error: Cenote needs Python {_OLDEST[0]}.{_OLDEST[1]} or newer; this is Python {have}.\n"
+        )
         sys.exit(_MISSING_EXTRA)
     try:
         app = importlib.import_module("cenote.cli.app")

@@ -42,7 +42,8 @@ def _show_version(wanted: bool) -> None:
 @app.callback(epilog=EPILOG)
 def _cenote(
     _version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and stop.")
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and stop."),
     ] = False,
 ) -> None:
     """Cenote: caches whose clear is real, from the command line.

@@ -24,13 +24,15 @@ Token = Annotated[
     ),
 ]
 Timeout = Annotated[
-    float, typer.Option("--timeout", min=0.1, max=600, metavar="SECONDS", help="How long to wait for an answer.")
+    float,
+    typer.Option("--timeout", min=0.1, max=600, metavar="SECONDS", help="How long to wait for an answer."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on standard output.")]
 Prefix = Annotated[
     str | None, typer.Option("--prefix", metavar="TEXT", help="Only entries whose identifier begins so.")
 ]
 Tag = Annotated[
-    list[str] | None, typer.Option("--tag", metavar="TEXT", help="Only entries with this tag; may be repeated.")
+    list[str] | None,
+    typer.Option("--tag", metavar="TEXT", help="Only entries with this tag; may be repeated."),
 ]
 Limit = Annotated[int, typer.Option("--limit", min=1, metavar="N", help="How many to show at most.")]

@@ -24,12 +24,15 @@ def clear(
         bool, typer.Option("--all", help="Clear the global cache and every service's, in one step.")
     ] = False,
     soft: Annotated[
-        bool, typer.Option("--soft", help="Only mark entries stale, so that each is reloaded when next asked for.")
+        bool,
+        typer.Option("--soft", help="Only mark entries stale, so that each is reloaded when next asked for."),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go; remove nothing.")] = False,
     prefix: Prefix = None,
     tag: Tag = None,
-    reason: Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Kept in the audit trail.")] = None,
+    reason: Annotated[
+        str | None, typer.Option("--reason", metavar="TEXT", help="Kept in the audit trail.")
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Clear everything without asking.")] = False,
     server: Server = DEFAULT_SERVER,
     token: Token = None,

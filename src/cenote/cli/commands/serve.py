@@ -19,7 +19,12 @@ def serve(
     port: Annotated[
         int,
         typer.Option(
-            "--port", envvar="CENOTE_PORT", min=0, max=65535, metavar="N", help="The port; 0 takes any free one."
+            "--port",
+            envvar="CENOTE_PORT",
+            min=0,
+            max=65535,
+            metavar="N",
+            help="The port; 0 takes any free one.",
         ),
     ] = DEFAULT_PORT,
     url: Annotated[

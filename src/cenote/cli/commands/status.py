@@ -9,7 +9,9 @@ from cenote.cli.session import conversation
 __all__ = ["status"]
 
 
-def status(server: Server = DEFAULT_SERVER, token: Token = None, timeout: Timeout = 10, as_json: AsJson = False) -> None:
+def status(
+    server: Server = DEFAULT_SERVER, token: Token = None, timeout: Timeout = 10, as_json: AsJson = False
+) -> None:
     """Show whether caching is on, the backend, and how many entries there are."""
     with conversation(server, token, timeout, as_json=as_json) as (client, output):
         answer = client.status()
