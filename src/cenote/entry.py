@@ -8,9 +8,9 @@ old terms with a new value, never new terms with an old one.
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, Final
 
-__all__ = ["GONE", "Entry", "ParticularEntry"]
+__all__ = ["FOREVER", "GONE", "Entry", "ParticularEntry"]
 
 
 class _Gone:
@@ -21,6 +21,9 @@ class _Gone:
 
 
 GONE: Final = _Gone()
+
+FOREVER: Final = float("inf")
+"""The end of what does not end. Hits compare by identity with it to spare the clock: always store this object."""
 
 _NO_TAGS: frozenset[str] = frozenset()
 
@@ -56,9 +59,14 @@ class Entry:
         "where",
     )
 
-    size: ClassVar[int] | int = 1
-    tags: frozenset[str] = _NO_TAGS
-    error: BaseException | None = None
+    if TYPE_CHECKING:
+        size: int
+        tags: frozenset[str]
+        error: BaseException | None
+    else:
+        size = 1
+        tags = _NO_TAGS
+        error = None
 
     def __init__(
         self,
@@ -67,8 +75,8 @@ class Entry:
         *,
         birth: int = 0,
         born: float = 0.0,
-        fresh_until: float = float("inf"),
-        hard_until: float = float("inf"),
+        fresh_until: float = FOREVER,
+        hard_until: float = FOREVER,
         slot: int = 0,
         cost: float = 0.0,
     ) -> None:
@@ -98,7 +106,42 @@ class ParticularEntry(Entry):
         size: Its weight in bytes, or 1.
         expires: Until when it is fresh; ``fresh_until`` may be earlier, to send reads through the careful path.
         used: When it was last read, for an idle TTL.
+        retry_at: Until when a failed reload is not tried again, in monotonic seconds.
         error: The remembered failure, when this entry stands for one.
     """
 
-    __slots__ = ("error", "expires", "size", "tags", "used")
+    __slots__ = ("error", "expires", "retry_at", "size", "tags", "used")
+
+    def __init__(
+        self,
+        key: Hashable,
+        value: Any,
+        *,
+        birth: int = 0,
+        born: float = 0.0,
+        fresh_until: float = FOREVER,
+        hard_until: float = FOREVER,
+        slot: int = 0,
+        cost: float = 0.0,
+        tags: frozenset[str] = _NO_TAGS,
+        size: int = 1,
+        expires: float = FOREVER,
+        used: float = 0.0,
+        error: BaseException | None = None,
+    ) -> None:
+        super().__init__(
+            key,
+            value,
+            birth=birth,
+            born=born,
+            fresh_until=fresh_until,
+            hard_until=hard_until,
+            slot=slot,
+            cost=cost,
+        )
+        self.tags = tags
+        self.size = size
+        self.expires = expires
+        self.used = used
+        self.retry_at = 0.0
+        self.error = error

@@ -1,0 +1,55 @@
+"""Bypass: a block of code, or a request, that reads as if nothing were cached."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+__all__ = ["bypass", "bypassed", "switch"]
+
+_bypassed: ContextVar[bool] = ContextVar("cenote_bypass", default=False)
+_lock = threading.Lock()
+
+
+class _Switch:
+    """Whether any bypass is open in this process, so that a hit pays for one attribute only.
+
+    Attributes:
+        open: How many bypasses are open, over all threads and tasks.
+    """
+
+    __slots__ = ("open",)
+
+    def __init__(self) -> None:
+        self.open = 0
+
+
+switch = _Switch()
+
+
+def bypassed() -> bool:
+    """Whether the calling thread or task is inside a bypass."""
+    return _bypassed.get()
+
+
+@contextmanager
+def bypass() -> Iterator[None]:
+    """Read as if nothing were cached, in this thread or task and in the tasks it starts.
+
+    Inside the block ``get`` finds nothing, loads run without looking and without storing, and wait for nobody else's.
+    ``set`` and every invalidation work as always.
+
+    Yields:
+        Nothing; use it in a ``with`` statement.
+    """
+    with _lock:
+        switch.open += 1
+    token = _bypassed.set(True)
+    try:
+        yield
+    finally:
+        with _lock:
+            switch.open -= 1
+        _bypassed.reset(token)

@@ -1,0 +1,186 @@
+"""Keys and identifiers.
+
+A key is what a table is looked up with; it is made on every call, so it is as small as the arguments allow. An
+identifier is the text that people see and hand back, ``analyse('ch-1')``; it is made when somebody asks for it.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import re
+from collections.abc import Hashable, Sequence
+from enum import Enum
+from typing import Any, Final
+
+from cenote.errors import ConfigurationError, InvalidKeyError
+
+__all__ = ["CallKeys", "check_key", "check_name", "part", "parts", "text_of"]
+
+NAME_RULE: Final = "1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit"
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+LONGEST_TEXT: Final = 512
+"""Characters of an identifier's arguments; what is longer ends in a digest of the whole."""
+
+LONGEST_PARSED: Final = 4 * LONGEST_TEXT
+
+PLAIN: Final = frozenset({int, str, bytes, type(None)})
+"""Types whose exact instances never equal an instance of another type, so they stand for themselves in a key."""
+
+
+def check_name(name: object) -> str:
+    """Return a service's name, or raise ConfigurationError with the rule."""
+    if not isinstance(name, str) or _NAME.fullmatch(name) is None:
+        raise ConfigurationError(f"a service's name must be {NAME_RULE}, not {str(name)[:80]!r}")
+    return name
+
+
+def check_key(key: object) -> str:
+    """Return a key, or raise InvalidKeyError with the rule."""
+    if not isinstance(key, str):
+        raise InvalidKeyError(f"a key must be a string, not {type(key).__name__}; make one with an f-string or use memoize")
+    if not key:
+        raise InvalidKeyError("a key must not be empty")
+    if not key.isascii():
+        try:
+            key.encode()
+        except UnicodeEncodeError:
+            raise InvalidKeyError(f"a key must be valid Unicode text, not {key[:80]!r}") from None
+    return key
+
+
+def part(value: Any) -> Hashable:
+    """Make one argument part of a key, so that 1, 1.0 and True, or 0.0 and -0.0, are different keys.
+
+    Args:
+        value: The argument.
+
+    Returns:
+        The value itself when its type is plain, else its type together with what tells it from others of that type.
+    """
+    kind = type(value)
+    if kind in PLAIN:
+        return value  # type: ignore[no-any-return]  # what is plain is hashable
+    if kind is float and (value != value or value == 0):
+        return (float, repr(value))
+    if kind is tuple:
+        return (tuple, tuple([part(item) for item in value]))
+    if kind is frozenset:
+        return (frozenset, frozenset([part(item) for item in value]))
+    return (kind, value)
+
+
+def parts(*values: Any) -> tuple[Hashable, ...]:
+    """Make several arguments a key."""
+    return tuple([part(value) for value in values])
+
+
+def _value_of(key: Any) -> Any:
+    """Undo ``part``."""
+    if type(key) is not tuple:
+        return key
+    kind, value = key
+    if kind is float and type(value) is str:
+        return float(value)
+    if kind is tuple:
+        return tuple(_value_of(item) for item in value)
+    if kind is frozenset:
+        return frozenset(_value_of(item) for item in value)
+    return value
+
+
+def text_of(value: Any) -> str:
+    """Write one argument as readable text that is the same in every process, if its ``repr`` is."""
+    kind = type(value)
+    if isinstance(value, Enum):
+        return f"{kind.__qualname__}.{value.name}" if value.name is not None else repr(value)
+    if kind is tuple:
+        inner = ", ".join([text_of(item) for item in value])
+        return f"({inner},)" if len(value) == 1 else f"({inner})"
+    if kind is frozenset:
+        return f"frozenset({{{', '.join(sorted([text_of(item) for item in value]))}}})" if value else "frozenset()"
+    if isinstance(value, type):
+        return f"{value.__module__}.{value.__qualname__}"
+    text = repr(value)
+    if kind not in PLAIN and isinstance(value, (int, str, bytes)) and kind is not bool:
+        return f"{kind.__qualname__}({text})"
+    return text
+
+
+class CallKeys:
+    """How the calls of one memoized function become keys and identifiers.
+
+    Attributes:
+        name: What its identifiers begin with.
+        positional: Parameters that an identifier shows by position, in order.
+        keyword: Parameters that it shows by name, in order.
+        variadic: Whether the key is one tuple of ``*args`` and sorted ``**kwargs`` items.
+        single: Whether the key is a lone part rather than a tuple of parts.
+    """
+
+    __slots__ = ("keyword", "name", "opening", "positional", "single", "variadic")
+
+    def __init__(
+        self, name: str, positional: Sequence[str], keyword: Sequence[str], *, variadic: bool, single: bool
+    ) -> None:
+        self.name = name
+        self.opening = name + "("
+        self.positional = tuple(positional)
+        self.keyword = tuple(keyword)
+        self.variadic = variadic
+        self.single = single
+
+    def identifier(self, key: Any) -> str:
+        """Write the identifier of a key."""
+        if self.variadic:
+            shown, named = key
+        elif self.single:
+            shown, named = (key,), ()
+            if self.keyword:
+                shown, named = (), ((self.keyword[0], key),)
+        else:
+            count = len(self.positional)
+            shown, named = key[:count], tuple(zip(self.keyword, key[count:], strict=True))
+        texts = [text_of(_value_of(item)) for item in shown]
+        texts += [f"{name}={text_of(_value_of(item))}" for name, item in named]
+        text = ", ".join(texts)
+        if len(text) > LONGEST_TEXT:
+            digest = hashlib.blake2s(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+            text = f"{text[: LONGEST_TEXT - 32]}…#{digest}"
+        return f"{self.opening}{text})"
+
+    def owns(self, identifier: str) -> bool:
+        """Whether a text has the form of this function's identifiers."""
+        return identifier.startswith(self.opening) and identifier.endswith(")")
+
+    def key_of(self, identifier: str) -> Hashable | None:
+        """Read the key back from an identifier whose arguments are all literals.
+
+        Nothing is evaluated: the text is parsed, and only constants, signs, tuples and names of parameters are taken.
+
+        Returns:
+            The key; None when the text does not tell it.
+        """
+        if len(identifier) > len(self.opening) + LONGEST_PARSED:
+            return None
+        try:
+            call = ast.parse("_(" + identifier[len(self.opening) :], mode="eval").body
+            if not isinstance(call, ast.Call):
+                return None
+            shown = [part(ast.literal_eval(argument)) for argument in call.args]
+            named = {keyword.arg: part(ast.literal_eval(keyword.value)) for keyword in call.keywords}
+        except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+            return None
+        key: Any
+        if self.variadic:
+            key = (tuple(shown), tuple(sorted((name or "", item) for name, item in named.items())))
+        elif len(shown) != len(self.positional) or set(named) != set(self.keyword):
+            return None
+        else:
+            items = (*shown, *[named[name] for name in self.keyword])
+            key = items[0] if self.single else items
+        try:
+            return key if self.identifier(key) == identifier else None
+        except (TypeError, ValueError):
+            return None

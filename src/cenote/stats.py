@@ -1,0 +1,123 @@
+"""Statistics: what a cache counted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+__all__ = ["CacheStats", "Counts", "ManagerStats"]
+
+
+class Counts:
+    """The counters of one cache that are changed under its write lock; hits are counted where they happen."""
+
+    __slots__ = (
+        "coalesced",
+        "evictions",
+        "expirations",
+        "invalidations",
+        "load_failures",
+        "loads",
+        "stale_served",
+    )
+
+    def __init__(self) -> None:
+        self.coalesced = 0
+        self.evictions = 0
+        self.expirations = 0
+        self.invalidations = 0
+        self.load_failures = 0
+        self.loads = 0
+        self.stale_served = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheStats:
+    """The statistics of one cache since it was made; a clear does not reset them.
+
+    Attributes:
+        hits: Reads that were served from the cache, stale ones included.
+        misses: Reads that were not, those included that waited for another caller's load.
+        current_size: Live entries now.
+        max_size: Most entries held; None when there is no limit.
+        evictions: Entries that left to make room.
+        expirations: Entries that left because they had ended.
+        invalidations: Entries that left, or turned stale, because somebody said so.
+        loads: Loads that yielded a value.
+        load_failures: Loads that raised.
+        coalesced: Reads that waited for another caller's load of the same key.
+        stale_served: Hits that served a stale value.
+        bytes: Bytes held, as the weigher counts them; None without a weigher.
+        load_seconds: Seconds that the loads took together.
+        saved_seconds: Hits valued at the mean load time of what they hit.
+    """
+
+    hits: int = 0
+    misses: int = 0
+    current_size: int = 0
+    max_size: int | None = None
+    evictions: int = 0
+    expirations: int = 0
+    invalidations: int = 0
+    loads: int = 0
+    load_failures: int = 0
+    coalesced: int = 0
+    stale_served: int = 0
+    bytes: int | None = None
+    load_seconds: float = 0.0
+    saved_seconds: float = 0.0
+
+    @property
+    def hit_rate(self) -> float:
+        """Hits in percent of reads, to two decimals; 0 when nothing was read."""
+        return _percent(self.hits, self.hits + self.misses)
+
+    @property
+    def miss_rate(self) -> float:
+        """Misses in percent of reads, to two decimals; 0 when nothing was read."""
+        return round(100 - self.hit_rate, 2) if self.hits + self.misses else 0.0
+
+    @property
+    def mean_load_ms(self) -> float:
+        """Mean milliseconds of a load."""
+        return round(1000 * self.load_seconds / self.loads, 3) if self.loads else 0.0
+
+    @property
+    def efficiency(self) -> float:
+        """Percent of load time that the cache saved, to two decimals."""
+        return _percent(self.saved_seconds, self.saved_seconds + self.load_seconds)
+
+
+def _percent(part: float, whole: float) -> float:
+    return round(100 * part / whole, 2) if whole else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ManagerStats:
+    """The statistics of all caches of a manager.
+
+    Attributes:
+        global_cache: The global cache's.
+        services: The services', by name, sorted.
+    """
+
+    global_cache: CacheStats
+    services: Mapping[str, CacheStats]
+
+    @property
+    def total_hits(self) -> int:
+        """Hits of all caches."""
+        return sum(stats.hits for stats in self._all())
+
+    @property
+    def total_misses(self) -> int:
+        """Misses of all caches."""
+        return sum(stats.misses for stats in self._all())
+
+    @property
+    def total_entries(self) -> int:
+        """Live entries of all caches."""
+        return sum(stats.current_size for stats in self._all())
+
+    def _all(self) -> list[CacheStats]:
+        return [self.global_cache, *self.services.values()]
