@@ -65,7 +65,9 @@ class Keeper:
         with self._lock:
             self._swept.add(core)
             if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._run, args=(self._wake,), name="cenote-keeper", daemon=True)
+                self._thread = threading.Thread(
+                    target=self._run, args=(self._wake,), name="cenote-keeper", daemon=True
+                )
                 self._thread.start()
 
     def notice(self) -> None:

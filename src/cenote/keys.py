@@ -39,7 +39,9 @@ def check_name(name: object) -> str:
 def check_key(key: object) -> str:
     """Return a key, or raise InvalidKeyError with the rule."""
     if not isinstance(key, str):
-        raise InvalidKeyError(f"a key must be a string, not {type(key).__name__}; make one with an f-string or use memoize")
+        raise InvalidKeyError(
+            f"a key must be a string, not {type(key).__name__}; make one with an f-string or use memoize"
+        )
     if not key:
         raise InvalidKeyError("a key must not be empty")
     if not key.isascii():
@@ -99,7 +101,11 @@ def text_of(value: Any) -> str:
         inner = ", ".join([text_of(item) for item in value])
         return f"({inner},)" if len(value) == 1 else f"({inner})"
     if kind is frozenset:
-        return f"frozenset({{{', '.join(sorted([text_of(item) for item in value]))}}})" if value else "frozenset()"
+        return (
+            f"frozenset({{{', '.join(sorted([text_of(item) for item in value]))}}})"
+            if value
+            else "frozenset()"
+        )
     if isinstance(value, type):
         return f"{value.__module__}.{value.__qualname__}"
     text = repr(value)

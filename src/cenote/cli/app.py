@@ -53,7 +53,7 @@ def _cenote(
 
 
 for _command in (serve, demo, status, stats, clear, invalidate, keys, events):
-    app.command(epilog=EPILOG if _command is clear else None)(_command)
+    app.command(epilog=EPILOG)(_command)
 
 
 def run() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from types import TracebackType
 from typing import Any, Self, cast
@@ -112,17 +112,24 @@ class CenoteClient:
         """Return the latest events of the audit trail."""
         return self._call("GET", "/api/system/cache/events", query={"limit": limit}, needs="events")
 
-    def follow_events(self) -> Iterator[dict[str, Any]]:
-        """Yield events as they happen, for as long as the server streams them."""
+    def follow_events(self, begun: Callable[[], None]) -> Iterator[dict[str, Any]]:
+        """Yield events as they happen, until the server is gone; a stream that ends is taken up where it ended.
+
+        Args:
+            begun: Called each time that the server begins to stream.
+        """
         url = "/api/system/cache/events/stream"
         timeout = httpx.Timeout(self._timeout, read=None)
+        headers = {"Accept": "text/event-stream"}
         try:
-            with self._http.stream(
-                "GET", url, headers={"Accept": "text/event-stream"}, timeout=timeout
-            ) as answer:
-                if answer.status_code != httpx.codes.OK or "event-stream" not in _media_type(answer):
-                    self._judge(answer, self._read(answer), needs="events")
-                yield from _events(answer.iter_lines())
+            while True:
+                with self._http.stream("GET", url, headers=headers, timeout=timeout) as answer:
+                    if answer.status_code != httpx.codes.OK or _media_type(answer) != "text/event-stream":
+                        self._judge(answer, self._read(answer), needs="events")
+                    begun()
+                    for last_id, event in _events(answer.iter_lines()):
+                        headers["Last-Event-ID"] = last_id
+                        yield event
         except httpx.TransportError as error:
             raise self._unreachable(error) from error
 
@@ -253,17 +260,18 @@ def _cause(error: BaseException) -> str:
     return text.partition("] ")[2] or text or type(error).__name__
 
 
-def _events(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
-    """Read server-sent events: blocks of ``data:`` lines, ended by an empty line."""
-    data: list[str] = []
+def _events(lines: Iterator[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Read server-sent events: blocks of ``field: value`` lines, each ended by an empty line."""
+    block: dict[str, str] = {}
     for line in lines:
-        if line.startswith("data:"):
-            data.append(line[5:].removeprefix(" "))
-        elif not line and data:
-            try:
-                event = json.loads("\n".join(data))
-            except ValueError:
-                event = None
-            data.clear()
-            if isinstance(event, dict):
-                yield event
+        if line:
+            name, _, value = line.partition(":")
+            block[name] = value.removeprefix(" ")
+            continue
+        try:
+            event = json.loads(block.get("data", "null"))
+        except ValueError:
+            event = None
+        if isinstance(event, dict):
+            yield block.get("id", ""), {"action": block.get("event", "message"), **event}
+        block.clear()

@@ -37,4 +37,4 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.BROKEN_PIPE: "the reader of the output went away",
 }
 
-EPILOG = "Exit codes:\n\n" + "\n\n".join(f"{code.value}: {meaning}" for code, meaning in MEANINGS.items())
+EPILOG = "Exit codes: " + "; ".join(f"{code.value} {meaning}" for code, meaning in MEANINGS.items()) + "."

@@ -108,6 +108,8 @@ def event_line(event: Mapping[str, Any]) -> str:
     action = str(event.get("action", "?"))
     if action in {"clear_all", "switch"} and not (event.get("serviceName") or event.get("service")):
         where = "(all)"
+    if action == "gap":
+        return f"{_number(event.get('missed'))} events were missed"
     parts = [when, action, str(where)]
     if event.get("key"):
         parts.append(str(event["key"]))

@@ -13,6 +13,7 @@ from cenote.stores.store import Store
 
 __all__ = ["MemoryStore"]
 
+
 class MemoryStore(Store):
     """Entries in dicts, one for each table.
 
@@ -21,7 +22,17 @@ class MemoryStore(Store):
         policy: The eviction policy; None when there is no limit.
     """
 
-    __slots__ = ("_count", "_expiry", "_idle", "_max_bytes", "_max_entries", "_size", "_tags", "policy", "tables")
+    __slots__ = (
+        "_count",
+        "_expiry",
+        "_idle",
+        "_max_bytes",
+        "_max_entries",
+        "_size",
+        "_tags",
+        "policy",
+        "tables",
+    )
 
     def __init__(self, options: CacheOptions, tables: int = 1) -> None:
         """Make an empty store.
@@ -34,7 +45,9 @@ class MemoryStore(Store):
         self._max_entries = FOREVER if options.max_entries is None else options.max_entries
         self._max_bytes = FOREVER if options.max_bytes is None else options.max_bytes
         capacity = options.max_bytes or options.max_entries
-        self.policy: EvictionPolicy | None = None if capacity is None else POLICIES[options.eviction](capacity)
+        self.policy: EvictionPolicy | None = (
+            None if capacity is None else POLICIES[options.eviction](capacity)
+        )
         self._idle = options.idle_ttl
         ttls = [ttl for ttl in (options.ttl, options.idle_ttl) if ttl is not None]
         self._expiry = ExpiryBuckets(min(ttls, default=None), self._end_of, stable=options.idle_ttl is None)
@@ -131,9 +144,13 @@ class MemoryStore(Store):
         """The sum of the entries' sizes."""
         return self._size
 
-    def dismantle(self) -> list[list[Entry] | dict[Hashable, Entry] | EvictionPolicy | dict[str, set[Entry]] | None]:
+    def dismantle(
+        self,
+    ) -> list[list[Entry] | dict[Hashable, Entry] | EvictionPolicy | dict[str, set[Entry]] | None]:
         """Give up all containers of a store that nobody reads any more, those first that free no values."""
-        parts: list[list[Entry] | dict[Hashable, Entry] | EvictionPolicy | dict[str, set[Entry]] | None] = [self.policy]
+        parts: list[list[Entry] | dict[Hashable, Entry] | EvictionPolicy | dict[str, set[Entry]] | None] = [
+            self.policy
+        ]
         parts += self._expiry.drain()
         parts.append(self._tags)
         parts += self.tables

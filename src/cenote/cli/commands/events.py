@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cenote.cli.failures import ServerUnreachable
-from cenote.cli.options import DEFAULT_SERVER, AsJson, Limit, Server, Timeout, Token
+from cenote.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token
 from cenote.cli.render import event_line
 from cenote.cli.session import conversation
 
@@ -18,7 +17,9 @@ def events(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on showing events as they happen, until Ctrl-C.")
     ] = False,
-    limit: Limit = 20,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=1000, metavar="N", help="How many past events to show.")
+    ] = 20,
     server: Server = DEFAULT_SERVER,
     token: Token = None,
     timeout: Timeout = 10,
@@ -30,12 +31,12 @@ def events(
     """
     with conversation(server, token, timeout, as_json=as_json) as (client, output):
         if follow:
-            for event in client.follow_events():
+            for event in client.follow_events(lambda: output.notice(f"(following {client.address})")):
                 if as_json:
                     output.document(event)
                 else:
                     output.line(event_line(event))
-            raise ServerUnreachable(f"The server at {client.address} ended the stream.")
+            return
         answer = client.events(limit)
         if as_json:
             output.document(answer)

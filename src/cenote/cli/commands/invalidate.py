@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from cenote.cli.failures import NotFound
 from cenote.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token
 from cenote.cli.session import conversation
 
@@ -25,6 +26,8 @@ def invalidate(
     """Remove one entry. That it was not there is no error: it is gone either way."""
     with conversation(server, token, timeout, as_json=as_json) as (client, output):
         answer = client.invalidate(key, service)
+        if not answer.get("success", True):
+            raise NotFound(f"No cache for service: {service}", answer)
         if as_json:
             output.document(answer)
         elif answer["found"]:

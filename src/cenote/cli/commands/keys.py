@@ -16,8 +16,9 @@ _PAGE = 500
 
 
 def keys(
-    service: Annotated[
-        str | None, typer.Option("--service", metavar="NAME", help="The service; without, the global cache.")
+    service: Annotated[str | None, typer.Argument(help="The service; without, the global cache.")] = None,
+    named: Annotated[
+        str | None, typer.Option("--service", metavar="NAME", help="The service, as 'invalidate' takes it.")
     ] = None,
     global_cache: Annotated[bool, typer.Option("--global", help="The global cache (the default).")] = False,
     prefix: Prefix = None,
@@ -35,8 +36,9 @@ def keys(
     Control characters are shown as escapes; --json gives the exact text.
     """
     with conversation(server, token, timeout, as_json=as_json) as (client, output):
-        if service is not None and global_cache:
-            raise WrongUsage("say one cache: --service NAME or --global")
+        if (service is not None) + (named is not None) + global_cache > 1:
+            raise WrongUsage("say one cache: the name of a SERVICE, or --global")
+        service = named if service is None else service
         found: list[dict[str, Any]] = []
         cursor: str | None = None
         while len(found) < limit:
