@@ -24,6 +24,7 @@ from cenote.cli.failures import (
 __all__ = ["CenoteClient"]
 
 _JSON = "application/json"
+_RECONNECT = 1.0
 _LARGEST_ANSWER = 64 * 1024 * 1024
 
 
@@ -130,6 +131,7 @@ class CenoteClient:
                     for last_id, event in _events(answer.iter_lines()):
                         headers["Last-Event-ID"] = last_id
                         yield event
+                time.sleep(_RECONNECT)
         except httpx.TransportError as error:
             raise self._unreachable(error) from error
 
