@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
+from typing import NoReturn
 
 __all__ = ["main"]
 
@@ -15,17 +15,19 @@ def main() -> None:
     """Run the command line; a Python too old or a missing package is told in one sentence."""
     if sys.version_info < _OLDEST:
         have = ".".join(str(part) for part in sys.version_info[:3])
-        sys.stderr.write(
-            f"Error: Cenote needs Python {_OLDEST[0]}.{_OLDEST[1]} or newer; this is Python {have}.\n"
-        )
-        sys.exit(_MISSING_EXTRA)
-    try:
-        app = importlib.import_module("cenote.cli.app")
-    except ModuleNotFoundError as missing:
-        if (missing.name or "").partition(".")[0] not in {"typer", "rich", "httpx"}:
-            raise
-        from cenote.errors import MissingExtraError  # noqa: PLC0415 - the version of Python is checked first
+        _give_up(f"Cenote needs Python {_OLDEST[0]}.{_OLDEST[1]} or newer; this is Python {have}")
+    # What follows may not even compile on a Python that is too old.
+    from cenote.cli.extras import needs  # noqa: PLC0415
+    from cenote.errors import MissingExtraError  # noqa: PLC0415
 
-        sys.stderr.write(f"Error: {MissingExtraError('The cenote command', 'cli')}\n")
-        sys.exit(_MISSING_EXTRA)
-    app.run()
+    try:
+        with needs("The cenote command", "cli"):
+            from cenote.cli.app import run  # noqa: PLC0415
+    except MissingExtraError as missing:
+        _give_up(str(missing))
+    run()
+
+
+def _give_up(sentence: str) -> NoReturn:
+    sys.stderr.write(f"Error: {sentence}\n")
+    sys.exit(_MISSING_EXTRA)

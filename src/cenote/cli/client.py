@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
@@ -25,6 +26,8 @@ __all__ = ["CenoteClient"]
 
 _JSON = "application/json"
 _RECONNECT = 1.0
+_TOKEN = re.compile(r"[\x21-\x7e]+")
+_HOST = re.compile(r"[\w.:-]+")
 _LARGEST_ANSWER = 64 * 1024 * 1024
 
 
@@ -44,17 +47,16 @@ class CenoteClient:
         self._has_token = token is not None
         headers = {"Accept": _JSON}
         if token is not None:
+            if not _TOKEN.fullmatch(token):
+                raise WrongUsage("a token is made of printable ASCII characters without spaces")
             headers["Authorization"] = f"Bearer {token}"
-        try:
-            self._http = httpx.Client(
-                base_url=base,
-                headers=headers,
-                timeout=httpx.Timeout(timeout, connect=min(timeout, 5.0)),
-                # A proxy is for other machines: it could not reach this one's loopback address.
-                trust_env=not _is_loopback(base.host),
-            )
-        except (ValueError, UnicodeError) as error:
-            raise WrongUsage("the token must be plain ASCII text without line breaks") from error
+        self._http = httpx.Client(
+            base_url=base,
+            headers=headers,
+            timeout=httpx.Timeout(timeout, connect=min(timeout, 5.0)),
+            # A proxy is for other machines: it could not reach this one's loopback address.
+            trust_env=not _is_loopback(base.host),
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -213,7 +215,7 @@ def _base_url(server: str) -> httpx.URL:
         url = httpx.URL(text)
     except (httpx.InvalidURL, ValueError, UnicodeError) as error:
         raise WrongUsage(f"{server!r} is not the address of a server: {error}") from error
-    if url.scheme not in {"http", "https"} or not url.host:
+    if url.scheme not in {"http", "https"} or not _HOST.fullmatch(url.host):
         raise WrongUsage(f"{server!r} is not the address of a server; write http://host:port")
     return url
 

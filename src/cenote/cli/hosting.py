@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import errno
-import logging
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 
 from cenote.cli.failures import CannotStart, WrongUsage
+from cenote.control import ControlServer
 
 __all__ = ["HostedServer", "listen", "stop_signals"]
 
-_GRACE = 1
+_GRACE = 3
 _STOP_WITHIN = 10.0
 
 
@@ -64,11 +64,11 @@ class HostedServer:
     """An ASGI application served by a thread of its own, so that the main thread is free for signals.
 
     Args:
-        app: The application.
+        app: The control plane, as ``create_app`` makes it.
         sock: The socket to serve, listening already.
     """
 
-    def __init__(self, app: Callable[..., Any], sock: socket.socket) -> None:
+    def __init__(self, app: FastAPI, sock: socket.socket) -> None:
         host, port = sock.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         self.url = f"http://{shown}:{port}"
@@ -80,11 +80,9 @@ class HostedServer:
             access_log=False,
             server_header=False,
             lifespan="on",
-            # Event streams have no end of their own; they are cut off when the server stops.
             timeout_graceful_shutdown=_GRACE,
         )
-        logging.getLogger("uvicorn.error").addFilter(_not_about_streams)
-        self._server = _Server(config, self._ready)
+        self._server = _Server(config, app, self._ready)
         self._thread = threading.Thread(target=self._run, name="cenote-server", daemon=True)
         self._failure: BaseException | None = None
 
@@ -118,25 +116,16 @@ class HostedServer:
             self._ready.set()
 
 
-class _Server(uvicorn.Server):
+class _Server(ControlServer):
     """A server that says when it has started."""
 
-    def __init__(self, config: uvicorn.Config, ready: threading.Event) -> None:
-        super().__init__(config)
+    def __init__(self, config: uvicorn.Config, app: FastAPI, ready: threading.Event) -> None:
+        super().__init__(config, app)
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._ready.set()
-
-
-def _not_about_streams(record: logging.LogRecord) -> bool:
-    """Keep quiet about what every stop of a server with open event streams does."""
-    text = record.getMessage()
-    if "timeout graceful shutdown exceeded" in text:
-        return False
-    cut_off = record.exc_info is not None and record.exc_info[0] is not None
-    return not (cut_off and record.exc_info[0].__name__ == "CancelledError")  # type: ignore[index,union-attr]
 
 
 @contextmanager

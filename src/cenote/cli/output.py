@@ -14,6 +14,7 @@ from rich.console import Console, RenderableType
 
 from cenote.cli.exit_codes import ExitCode
 from cenote.cli.failures import Failure, WrongUsage
+from cenote.errors import MissingExtraError
 
 __all__ = ["Output", "printable"]
 
@@ -63,6 +64,9 @@ class Output:
                 self.document({**said, **(failure.answer or {}), "exitCode": int(failure.code)})
             self._errors.print(printable(f"Error: {failure}"), soft_wrap=True)
             raise typer.Exit(failure.code) from None
+        except MissingExtraError as missing:
+            self._errors.print(printable(f"Error: {missing}"), soft_wrap=True)
+            raise typer.Exit(ExitCode.MISSING_EXTRA) from None
         except KeyboardInterrupt:
             raise typer.Exit(ExitCode.INTERRUPTED) from None
 

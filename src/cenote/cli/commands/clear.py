@@ -81,5 +81,7 @@ def _check_target(service: str | None, *, global_cache: bool, everything: bool, 
 def _ask(question: str) -> None:
     if not sys.stdin.isatty():
         raise WrongUsage("clearing everything needs --yes when there is nobody to ask")
-    if not typer.confirm(question, err=True):
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
         raise Refused("Nothing was cleared.")

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from cenote.cli.extras import needs
 from cenote.cli.options import DEFAULT_PORT, AsJson
 from cenote.cli.output import Output
 
@@ -36,7 +37,8 @@ def demo(
     """
     output = Output(as_json=as_json)
     with output.reporting():
-        # A server's packages take longer to import than most commands take to run.
-        from cenote.cli.demonstrating import run_demo  # noqa: PLC0415
+        with needs("cenote demo", "server"):
+            # A server's packages take longer to import than most commands take to run.
+            from cenote.cli.demonstrating import run_demo  # noqa: PLC0415
 
         run_demo(output, seconds=seconds, port=port)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from cenote.cli.extras import needs
 from cenote.cli.options import DEFAULT_PORT, AsJson
 from cenote.cli.output import Output
 
@@ -51,7 +52,8 @@ def serve(
     """
     output = Output(as_json=as_json)
     with output.reporting():
-        # A server's packages take longer to import than most commands take to run.
-        from cenote.cli.serving import serve_caches  # noqa: PLC0415
+        with needs("cenote serve", "server"):
+            # A server's packages take longer to import than most commands take to run.
+            from cenote.cli.serving import serve_caches  # noqa: PLC0415
 
         serve_caches(output, host=host, port=port, url=url, token=token, application=application)
