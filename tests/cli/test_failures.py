@@ -73,7 +73,15 @@ def free_address():
 
 @pytest.mark.parametrize(
     "arguments",
-    [("status",), ("stats",), ("clear", "x"), ("invalidate", "k"), ("keys",), ("events",), ("events", "--follow")],
+    [
+        ("status",),
+        ("stats",),
+        ("clear", "x"),
+        ("invalidate", "k"),
+        ("keys",),
+        ("events",),
+        ("events", "--follow"),
+    ],
 )
 def test_a_server_that_is_not_there_gives_one_sentence_with_its_address(cenote, arguments):
     address = free_address()
@@ -171,7 +179,10 @@ def test_wrong_options_are_wrong_usage(cenote):
 
 
 def test_the_help_of_every_command_documents_every_exit_code(cenote):
-    for command in ((), *((name,) for name in ("serve", "demo", "status", "stats", "clear", "keys", "events"))):
+    for command in (
+        (),
+        *((name,) for name in ("serve", "demo", "status", "stats", "clear", "keys", "events")),
+    ):
         text = " ".join(cenote(*command, "--help").out.split())
         for code in ExitCode:
             assert f"{code.value} {MEANINGS[code]}" in text, command
@@ -204,7 +215,9 @@ def test_a_missing_package_gives_the_pip_command(package):
 
 @pytest.mark.parametrize("package", ["fastapi", "uvicorn"])
 def test_a_server_without_its_packages_gives_the_pip_command(package):
-    program = f"import sys; sys.modules[{package!r}] = None; sys.argv = ['cenote', 'serve']; import cenote.cli"
+    program = (
+        f"import sys; sys.modules[{package!r}] = None; sys.argv = ['cenote', 'serve']; import cenote.cli"
+    )
     done = subprocess.run(
         [sys.executable, "-c", f"{program}; cenote.cli.main()"], capture_output=True, text=True, check=False
     )

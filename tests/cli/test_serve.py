@@ -55,7 +55,10 @@ def test_a_port_that_is_taken_is_told_in_one_sentence(cenote):
         port = str(taken.getsockname()[1])
         done = cenote("serve", "--port", port)
     assert done.code == 8
-    assert done.err == f"Error: Port {port} on 127.0.0.1 is taken by another program; choose another one with --port.\n"
+    assert (
+        done.err
+        == f"Error: Port {port} on 127.0.0.1 is taken by another program; choose another one with --port.\n"
+    )
 
 
 def test_other_machines_are_served_only_with_a_token(cenote):
@@ -102,7 +105,12 @@ def test_an_application_that_cannot_be_served_is_wrong_usage(cenote, tmp_path, a
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--url", "punchcards://"), ("--host", "no such host"), ("--port", "70000"), ("--url", "memory://", "--app", "a:b")],
+    [
+        ("--url", "punchcards://"),
+        ("--host", "no such host"),
+        ("--port", "70000"),
+        ("--url", "memory://", "--app", "a:b"),
+    ],
 )
 def test_settings_that_cannot_be_used_are_wrong_usage(cenote, arguments):
     done = cenote("serve", "--port", "0", *arguments)

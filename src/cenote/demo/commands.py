@@ -8,12 +8,12 @@ import shlex
 __all__ = ["curl_lines"]
 
 
-def curl_lines(url: str, module: str, *, token: bool) -> dict[str, list[str]]:
+def curl_lines(url: str, key: str, *, token: bool) -> dict[str, list[str]]:
     """Return curl commands by what they do, each as lines that may be pasted as they are.
 
     Args:
         url: Where the server listens.
-        module: A module whose analysis is in the cache.
+        key: An entry of ``workflow``.
         token: Whether the server wants one; commands then take it from CENOTE_TOKEN.
     """
     secret = ['  -H "Authorization: Bearer $CENOTE_TOKEN"'] if token else []
@@ -27,12 +27,11 @@ def curl_lines(url: str, module: str, *, token: bool) -> dict[str, list[str]]:
             [f"curl -X {method} {url}{path}", f"  -H 'Content-Type: application/json' -d {data}", *secret]
         )
 
-    key = f"analyse({module!r})"
     return {
         "clear a service": send("POST", "/api/system/cache/clear", {"serviceName": "etherforce"}),
         "clear the global cache": send("POST", "/api/system/cache/clear", {}),
         "invalidate an entry": send(
-            "DELETE", "/api/system/cache/invalidate", {"key": key, "serviceName": "etherforce"}
+            "DELETE", "/api/system/cache/invalidate", {"key": key, "serviceName": "workflow"}
         ),
         "status": get("/api/system/cache/status"),
         "stats": get("/api/system/cache/stats"),

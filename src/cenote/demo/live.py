@@ -6,7 +6,7 @@ from collections import deque
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -47,19 +47,19 @@ class LiveScreen(Screen):
             Text(f"Three services at work on {modules} modules of the library of Python {version}")
         )
         self._progress = Progress(
-            TextColumn("Warming up"), BarColumn(), MofNCompleteColumn(), console=self._console, transient=True
+            TextColumn("Warming up"), BarColumn(), TaskProgressColumn(), console=self._console, transient=True
         )
-        self._task = self._progress.add_task("", total=modules)
+        self._task = self._progress.add_task("", total=None)
         self._progress.start()
 
     def warming(self, done: int, total: int) -> None:
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, completed=done, total=total)
 
-    def ready(self, favourite: str) -> None:
+    def ready(self, key: str) -> None:
         self.close()
         self._console.print(Text("\nTry these in another terminal while it runs (Ctrl-C ends it):", "bold"))
-        for lines in curl_lines(self.url, favourite, token=self.token).values():
+        for lines in curl_lines(self.url, key, token=self.token).values():
             for line in lines:
                 self._console.print(Text(line), soft_wrap=True)
         self._console.print()

@@ -33,7 +33,7 @@ class Tick:
         second: Seconds since the traffic began.
         requests: Requests answered since then.
         hit_rate: Percent of the last second's reads that were hits; None without reads.
-        saved_seconds: Load time saved since the start.
+        saved_seconds: Load time saved since then.
         entries: How many entries there are.
         caches: Each cache's part, by name; the global cache's is "global".
     """
@@ -70,7 +70,7 @@ class Summary:
 
 
 class Meter:
-    """Compares the statistics of now with those of the last time.
+    """Compares the statistics of now with those of a second ago, and of its own beginning.
 
     Args:
         caches: What to measure.
@@ -78,8 +78,8 @@ class Meter:
 
     def __init__(self, caches: CacheManager) -> None:
         self._caches = caches
-        self._before: dict[str, tuple[int, int]] = {}
-        self._first = self._read()[0]
+        self._first, _, self._saved = self._read()
+        self._before = self._first
 
     def _read(self) -> tuple[dict[str, tuple[int, int]], dict[str, int], float]:
         stats = self._caches.stats()
@@ -101,7 +101,9 @@ class Meter:
             all_hits += new_hits
             all_reads += reads
         self._before = counts
-        return Tick(second, requests, _percent(all_hits, all_reads), saved, sum(sizes.values()), ticks)
+        return Tick(
+            second, requests, _percent(all_hits, all_reads), saved - self._saved, sum(sizes.values()), ticks
+        )
 
     def summary(self, seconds: float, requests: int, clears: int, invalidations: int) -> Summary:
         """Return what happened since the meter was made."""
@@ -111,7 +113,9 @@ class Meter:
             misses for _, misses in self._first.values()
         )
         rate = _percent(hits, hits + misses) or 0.0
-        return Summary(round(seconds, 1), requests, rate, saved, sum(sizes.values()), clears, invalidations)
+        return Summary(
+            round(seconds, 1), requests, rate, saved - self._saved, sum(sizes.values()), clears, invalidations
+        )
 
 
 def _percent(part: int, whole: int) -> float | None:

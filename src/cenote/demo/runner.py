@@ -23,7 +23,7 @@ from cenote.demo.services import (
     open_workflow,
 )
 from cenote.demo.sources import Library
-from cenote.demo.traffic import Traffic
+from cenote.demo.traffic import RANKED, TRACED, Traffic
 
 __all__ = ["Demo"]
 
@@ -83,17 +83,15 @@ class Demo:
         workers: ThreadPoolExecutor,
         heard: deque[AuditEvent],
     ) -> Summary:
+        await self._warm_up(stopping, workers)
         meter = Meter(self._caches)
         begun = time.monotonic()
-        await self._warm_up(stopping, workers)
         if not stopping.is_set():
             traffic = Traffic(
                 self._library.names, self._etherforce, self._lorekeeper, self._workflow, workers
             )
             await traffic.learn()
-            self._screen.ready(traffic.favourite)
-            meter.tick(0, 0)
-            begun = time.monotonic()
+            self._screen.ready(self._caches.service("workflow").keys(prefix="ranking", limit=1)[0])
             users = asyncio.create_task(self._send(traffic))
             try:
                 await self._watch(meter, begun, seconds, stopping, heard)
@@ -105,18 +103,28 @@ class Demo:
         return meter.summary(time.monotonic() - begun, self._requests, self._clears, self._invalidations)
 
     async def _warm_up(self, stopping: threading.Event, workers: ThreadPoolExecutor) -> None:
+        """Read every module, then write a report on each; a module that does not parse is left out."""
         loop = asyncio.get_running_loop()
         modules = self._library.names
+        total = 2 * len(modules)
         for done, module in enumerate(modules):
             if stopping.is_set():
                 return
-            self._screen.warming(done, len(modules))
+            self._screen.warming(done, total)
             try:
                 await loop.run_in_executor(workers, self._etherforce.analyse, module)
                 await self._lorekeeper.page(module)
             except _UNREADABLE:
                 self._library.drop(module)
-        self._screen.warming(len(modules), len(modules))
+        for done, module in enumerate(self._library.names, len(modules)):
+            if stopping.is_set():
+                return
+            self._screen.warming(done, total)
+            await self._workflow.report(module)
+            for function in self._etherforce.analyse(module).functions[:TRACED]:
+                self._etherforce.trace(module, function.name)
+        await loop.run_in_executor(workers, self._workflow.ranking, RANKED)
+        self._screen.warming(total, total)
 
     async def _send(self, traffic: Traffic) -> None:
         """Send requests at a steady pace, a few at a time; a slow answer slows the pace."""

@@ -33,11 +33,11 @@ class Screen(ABC):
 
     @abstractmethod
     def warming(self, done: int, total: int) -> None:
-        """So many modules of so many have been read."""
+        """So many steps of so many are done."""
 
     @abstractmethod
-    def ready(self, favourite: str) -> None:
-        """The caches are warm, traffic begins; ``favourite`` is the module asked for most."""
+    def ready(self, key: str) -> None:
+        """The caches are warm, traffic begins; ``key`` is an entry of ``workflow``."""
 
     @abstractmethod
     def tick(self, tick: Tick) -> None:
@@ -63,26 +63,25 @@ class PlainScreen(Screen):
         _say(f"Three services work on {modules} modules of the library of Python {version}.")
 
     def warming(self, done: int, total: int) -> None:
-        if done == 0 or done == total or (done * 4) // total != ((done - 1) * 4) // total:
-            _say(f"Warming up: {done} of {total} modules")
+        if done * 4 // total != (done - 1) * 4 // total:
+            _say(f"Warming up: {100 * done // total} %")
 
-    def ready(self, favourite: str) -> None:
+    def ready(self, key: str) -> None:
         _say("Try these while it runs:")
-        for lines in curl_lines(self.url, favourite, token=self.token).values():
+        for lines in curl_lines(self.url, key, token=self.token).values():
             for line in lines:
                 _say(f"  {line}")
 
     def tick(self, tick: Tick) -> None:
-        services = "  ".join(
-            f"{name} {percent(cache.hit_rate)}"
+        services = ", ".join(
+            f"{name} {percent(cache.hit_rate).strip()}"
             for name, cache in sorted(tick.caches.items())
             if name != "global"
         )
-        saved = duration(tick.saved_seconds)
         _say(
-            f"{tick.second:>3} s  hit rate {percent(tick.hit_rate)}  saved {saved}  entries {tick.entries:,}"
+            f"{tick.second} s: hit rate {percent(tick.hit_rate).strip()} ({services}), "
+            f"saved {duration(tick.saved_seconds)}, {tick.entries:,} entries"
         )
-        _say(f"       {services}")
 
     def happened(self, event: AuditEvent) -> None:
         _say(f"  ** {describe(event)}")
@@ -101,11 +100,11 @@ class JsonScreen(Screen):
     def warming(self, done: int, total: int) -> None:
         self._emit("warming", done=done, total=total)
 
-    def ready(self, favourite: str) -> None:
+    def ready(self, key: str) -> None:
         commands = {
-            name: " ".join(lines) for name, lines in curl_lines(self.url, favourite, token=self.token).items()
+            name: " ".join(lines) for name, lines in curl_lines(self.url, key, token=self.token).items()
         }
-        self._emit("ready", favourite=favourite, commands=commands)
+        self._emit("ready", key=key, commands=commands)
 
     def tick(self, tick: Tick) -> None:
         self._emit("tick", **asdict(tick))
@@ -153,7 +152,7 @@ def describe(event: AuditEvent) -> str:
 
 def percent(rate: float | None) -> str:
     """Return a rate in six characters."""
-    return "    - " if rate is None else f"{rate:5.1f}%"
+    return "     -" if rate is None else f"{rate:5.1f}%"
 
 
 def duration(seconds: float) -> str:

@@ -45,13 +45,13 @@ class Etherforce:
 
 def open_etherforce(caches: CacheManager, library: Library) -> Etherforce:
     """Return the service ``etherforce`` with its cache."""
-    cache = caches.service("etherforce", ttl=90, ttl_jitter=0.4, max_entries=2_000)
+    cache = caches.service("etherforce", ttl=150, ttl_jitter=0.5, max_entries=2_000)
 
     @cache.memoize(tags=_of_module)
     def analyse(module: str) -> Analysis:
         return analyse_source(module, library.read(module))
 
-    @cache.memoize(ttl=45, tags=lambda module, function: [f"module:{module}"])  # noqa: ARG005 - same parameters
+    @cache.memoize(ttl=120, tags=lambda module, function: [f"module:{module}"])  # noqa: ARG005 - same parameters
     def trace(module: str, function: str) -> tuple[str, ...]:
         return reachable(analyse(module), function)
 
@@ -79,7 +79,7 @@ class Lorekeeper:
 
 def open_lorekeeper(caches: CacheManager, library: Library) -> Lorekeeper:
     """Return the service ``lorekeeper`` with its cache; what all services need goes to the global cache."""
-    cache = caches.service("lorekeeper", ttl=120, ttl_jitter=0.4, max_entries=2_000)
+    cache = caches.service("lorekeeper", ttl=150, ttl_jitter=0.5, max_entries=2_000)
     shared = caches.global_cache
 
     @shared.memoize(ttl=30, tags=lambda: ["library"])
@@ -100,7 +100,7 @@ def open_lorekeeper(caches: CacheManager, library: Library) -> Lorekeeper:
     async def index() -> Index:
         return index_of([await page(module) for module in modules()])
 
-    @cache.memoize(ttl=40, tags=lambda query: [f"word:{word}" for word in query.split()])
+    @cache.memoize(ttl=120, tags=lambda query: [f"word:{word}" for word in query.split()])
     async def search(query: str) -> tuple[Hit, ...]:
         weights = await vocabulary()
         found = await index()
@@ -145,7 +145,7 @@ class Workflow:
 
 def open_workflow(caches: CacheManager, etherforce: Etherforce, lorekeeper: Lorekeeper) -> Workflow:
     """Return the service ``workflow`` with its cache."""
-    cache = caches.service("workflow", ttl=60, ttl_jitter=0.4, max_entries=1_000)
+    cache = caches.service("workflow", ttl=120, ttl_jitter=0.5, max_entries=1_000)
 
     @cache.memoize(tags=_of_module)
     async def report(module: str) -> Report:

@@ -25,7 +25,7 @@ class Library:
         ConfigurationError: This Python came without the sources of its library.
     """
 
-    def __init__(self, most: int = 160) -> None:
+    def __init__(self, most: int = 240) -> None:
         self.root = Path(sysconfig.get_path("stdlib"))
         found = self.scan()
         if len(found) < _FEWEST:

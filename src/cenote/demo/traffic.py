@@ -14,11 +14,12 @@ from typing import Any
 
 from cenote.demo.services import Etherforce, Lorekeeper, Workflow
 
-__all__ = ["Traffic"]
+__all__ = ["RANKED", "TRACED", "Traffic"]
 
 _SHARES = {"analyse": 30, "trace": 16, "page": 12, "search": 20, "report": 20, "ranking": 2}
 _QUERIES = 80
-_TRACED = 3
+TRACED = 3
+RANKED = 20
 
 
 class Traffic:
@@ -62,11 +63,6 @@ class Traffic:
         }
         self._kind_ranks = list(accumulate(_SHARES[kind] for kind in self._kinds))
 
-    @property
-    def favourite(self) -> str:
-        """The module that is asked for most."""
-        return self._modules[0]
-
     async def learn(self) -> None:
         """Make up the queries that users will search for, out of words that the pages have."""
         words = sorted(await self._lorekeeper.vocabulary())
@@ -84,7 +80,7 @@ class Traffic:
 
     async def _trace(self) -> None:
         module = self._module()
-        nth = self._random.randrange(_TRACED)
+        nth = self._random.randrange(TRACED)
 
         def trace() -> None:
             functions = self._etherforce.analyse(module).functions
@@ -104,7 +100,7 @@ class Traffic:
         await self._workflow.report(self._module())
 
     async def _ranking(self) -> None:
-        await self._in_thread(self._workflow.ranking, 20)
+        await self._in_thread(self._workflow.ranking, RANKED)
 
     def _module(self) -> str:
         (module,) = self._random.choices(self._modules, cum_weights=self._module_ranks)
