@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -18,15 +17,18 @@ import pytest
 
 PATIENCE = 60.0
 
+# A shell that starts the tests in the background has them, and their children, ignore Ctrl-C.
+PROGRAM = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from cenote.cli import main
+main()
+"""
+
 
 def environment(**extra: str) -> dict[str, str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("CENOTE_")}
     return clean | {"NO_COLOR": "1", "COLUMNS": "80"} | extra
-
-
-def _default_signals() -> None:
-    # A shell that starts the tests in the background has them, and their children, ignore Ctrl-C.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @dataclass
@@ -48,14 +50,13 @@ class Running:
 
     def __init__(self, *arguments: str, env: dict[str, str] | None = None, cwd: str | None = None) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "cenote.cli", *arguments],
+            [sys.executable, "-c", PROGRAM, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             env=environment(**(env or {})),
             cwd=cwd,
-            preexec_fn=_default_signals,
         )
         self.out: list[str] = []
         self.err: list[str] = []

@@ -10,6 +10,15 @@ import sys
 
 import pytest
 
+# Ctrl-C reaches a process through the terminal that controls its session.
+PROGRAM = """
+import fcntl, signal, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from cenote.cli import main
+main()
+"""
+
 
 class Terminal:
     """A command at a terminal of its own."""
@@ -18,13 +27,12 @@ class Terminal:
         self._ours, theirs = pty.openpty()
         env = {name: value for name, value in os.environ.items() if not name.startswith("CENOTE_")}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "cenote.cli", *arguments],
+            [sys.executable, "-c", PROGRAM, *arguments],
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
             env=env | {"CENOTE_SERVER": url, "TERM": "xterm", "NO_COLOR": "1"},
             start_new_session=True,
-            preexec_fn=lambda: __import__("fcntl").ioctl(0, __import__("termios").TIOCSCTTY, 0),
         )
         os.close(theirs)
         self.text = ""

@@ -119,7 +119,7 @@ async def test_the_users_ask_the_same_on_every_run():
             etherforce = open_etherforce(caches, library)
             lorekeeper = open_lorekeeper(caches, library)
             workflow = open_workflow(caches, etherforce, lorekeeper)
-            traffic = Traffic(library.names, etherforce, lorekeeper, workflow, workers)
+            traffic = Traffic(library.names, etherforce, lorekeeper, workflow, workers=workers)
             await traffic.learn()
             for _ in range(60):
                 await traffic.request()

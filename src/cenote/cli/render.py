@@ -129,9 +129,9 @@ def seconds(value: Any) -> str:
     """Return a length of time in two or three figures and its unit."""
     if not isinstance(value, int | float):
         return "-"
-    if value >= 7200:  # noqa: PLR2004 - from here hours read better than minutes
+    if value >= 7200:
         return f"{value / 3600:,.1f} h"
-    if value >= 120:  # noqa: PLR2004 - from here minutes read better than seconds
+    if value >= 120:
         return f"{value / 60:,.1f} min"
     if value >= 1 or value == 0:
         return f"{value:.1f} s"

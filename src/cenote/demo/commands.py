@@ -7,6 +7,8 @@ import shlex
 
 __all__ = ["curl_lines"]
 
+_SHORT = 36
+
 
 def curl_lines(url: str, key: str, *, token: bool) -> dict[str, list[str]]:
     """Return curl commands by what they do, each as lines that may be pasted as they are.
@@ -23,9 +25,9 @@ def curl_lines(url: str, key: str, *, token: bool) -> dict[str, list[str]]:
 
     def send(method: str, path: str, body: object) -> list[str]:
         data = shlex.quote(json.dumps(body))
-        return _joined(
-            [f"curl -X {method} {url}{path}", f"  -H 'Content-Type: application/json' -d {data}", *secret]
-        )
+        kind = "  -H 'Content-Type: application/json'"
+        content = [f"{kind} -d {data}"] if len(data) < _SHORT else [kind, f"  -d {data}"]
+        return _joined([f"curl -X {method} {url}{path}", *content, *secret])
 
     return {
         "clear a service": send("POST", "/api/system/cache/clear", {"serviceName": "etherforce"}),

@@ -17,7 +17,7 @@ from cenote.demo.screen import Screen, describe, duration, percent, summary_line
 
 __all__ = ["LiveScreen"]
 
-_HISTORY = 30
+_HISTORY = 40
 _GOOD, _FAIR = 90, 60
 
 

@@ -88,7 +88,7 @@ class Demo:
         begun = time.monotonic()
         if not stopping.is_set():
             traffic = Traffic(
-                self._library.names, self._etherforce, self._lorekeeper, self._workflow, workers
+                self._library.names, self._etherforce, self._lorekeeper, self._workflow, workers=workers
             )
             await traffic.learn()
             self._screen.ready(self._caches.service("workflow").keys(prefix="ranking", limit=1)[0])

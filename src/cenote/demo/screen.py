@@ -51,7 +51,7 @@ class Screen(ABC):
     def ended(self, summary: Summary) -> None:
         """The run is over."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - not every screen has something to leave
         """Leave the terminal as it was; may be called at any time, and twice."""
 
 
@@ -101,8 +101,9 @@ class JsonScreen(Screen):
         self._emit("warming", done=done, total=total)
 
     def ready(self, key: str) -> None:
+        found = curl_lines(self.url, key, token=self.token)
         commands = {
-            name: " ".join(lines) for name, lines in curl_lines(self.url, key, token=self.token).items()
+            name: " ".join(line.removesuffix("\\").strip() for line in lines) for name, lines in found.items()
         }
         self._emit("ready", key=key, commands=commands)
 
@@ -127,9 +128,12 @@ class JsonScreen(Screen):
 
 def summary_lines(summary: Summary) -> list[str]:
     """Return a run in two sentences."""
-    return [
+    work = (
         f"{summary.requests:,} requests in {summary.seconds:,.0f} s; hit rate {summary.hit_rate:.1f} %; "
-        f"saved {duration(summary.saved_seconds)} of work; {summary.entries:,} entries.",
+        f"saved {duration(summary.saved_seconds)} of work; {summary.entries:,} entries."
+    )
+    return [
+        work,
         f"Clears seen: {summary.clears}; entries invalidated: {summary.invalidations}.",
     ]
 
@@ -157,9 +161,9 @@ def percent(rate: float | None) -> str:
 
 def duration(seconds: float) -> str:
     """Return a length of time in the unit that suits it."""
-    if seconds < 100:  # noqa: PLR2004 - from here minutes read better
+    if seconds < 100:
         return f"{seconds:.1f} s"
-    if seconds < 6000:  # noqa: PLR2004 - from here hours read better
+    if seconds < 6000:
         return f"{seconds / 60:.1f} min"
     return f"{seconds / 3600:.1f} h"
 

@@ -70,6 +70,6 @@ class Library:
 
 
 def _name(top: str, path: Path) -> str:
-    if path.stem == top or path.stem == "__init__":
+    if path.stem in {top, "__init__"}:
         return top
     return f"{top}.{path.stem}"

@@ -40,6 +40,7 @@ class Traffic:
         etherforce: Etherforce,
         lorekeeper: Lorekeeper,
         workflow: Workflow,
+        *,
         workers: Executor,
         seed: int = 8338,
     ) -> None:
