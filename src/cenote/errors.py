@@ -48,9 +48,7 @@ class MissingExtraError(ConfigurationError, ImportError):
     """An optional dependency is missing; the message gives the pip command that installs it."""
 
     def __init__(self, feature: str, extra: str) -> None:
-        super().__init__(
-            f'{feature} needs packages that are not installed: run pip install "cenote[{extra}]"'
-        )
+        super().__init__(f'{feature} needs packages that are not installed: run pip install "cenote[{extra}]"')
         self.extra = extra
 
 

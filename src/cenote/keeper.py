@@ -54,7 +54,8 @@ class Keeper:
     def _reset(self) -> None:
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._garbage: deque[Any] = deque()
-        self._swept: weakref.WeakSet[Sweepable] = weakref.WeakSet()
+        # The caches came along with a fork, the thread did not: it starts with the next thing to keep.
+        self._swept: weakref.WeakSet[Sweepable] = getattr(self, "_swept", weakref.WeakSet())
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self.backlog = 0
@@ -64,15 +65,18 @@ class Keeper:
         """Sweep a cache from now on, as long as it exists, and have the thread running."""
         with self._lock:
             self._swept.add(core)
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(
-                    target=self._run, args=(self._wake,), name="cenote-keeper", daemon=True
-                )
-                self._thread.start()
+        self._start()
 
     def notice(self) -> None:
         """Let the thread look for something to sweep."""
+        self._start()
         self._wake.put(None)
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, args=(self._wake,), name="cenote-keeper", daemon=True)
+                self._thread.start()
 
     def bury(self, parts: list[Any], entries: int) -> None:
         """Free containers in the background.
@@ -148,22 +152,29 @@ def _take_apart(parts: deque[Any], end: float, most: int | None) -> bool:
     taken = 0
     while parts:
         part = parts[0]
-        pop = part.popitem if isinstance(part, dict) else getattr(part, "pop", None)
-        while part and pop is not None:
-            try:
-                for _ in range(STRIDE):
-                    pop()
-            except (IndexError, KeyError):
-                break
+        while _shed(part):
             taken += STRIDE
             if time.perf_counter() >= end or (most is not None and taken >= most):
                 return False
         parts.popleft()
-        # What remains is one block of memory; give it back as a step of its own.
-        del part, pop
+        # What remains of a table is one block of memory; giving it back is a step of its own.
+        del part
         if parts and time.perf_counter() >= end:
             return False
     return True
+
+
+def _shed(part: Any) -> int:
+    """Let a few items of a dict, a list, a set or an eviction policy go; return how many, 0 when it is empty."""
+    if part is None:
+        return 0
+    if not isinstance(part, (dict, list, set)):
+        return part.shed(STRIDE)  # type: ignore[no-any-return]  # an eviction policy
+    pop = part.popitem if isinstance(part, dict) else part.pop
+    count = min(STRIDE, len(part))
+    for _ in range(count):
+        pop()
+    return count
 
 
 keeper: Final = Keeper()

@@ -39,9 +39,7 @@ def check_name(name: object) -> str:
 def check_key(key: object) -> str:
     """Return a key, or raise InvalidKeyError with the rule."""
     if not isinstance(key, str):
-        raise InvalidKeyError(
-            f"a key must be a string, not {type(key).__name__}; make one with an f-string or use memoize"
-        )
+        raise InvalidKeyError(f"a key must be a string, not {type(key).__name__}; make one with an f-string or use memoize")
     if not key:
         raise InvalidKeyError("a key must not be empty")
     if not key.isascii():
@@ -101,11 +99,7 @@ def text_of(value: Any) -> str:
         inner = ", ".join([text_of(item) for item in value])
         return f"({inner},)" if len(value) == 1 else f"({inner})"
     if kind is frozenset:
-        return (
-            f"frozenset({{{', '.join(sorted([text_of(item) for item in value]))}}})"
-            if value
-            else "frozenset()"
-        )
+        return f"frozenset({{{', '.join(sorted([text_of(item) for item in value]))}}})" if value else "frozenset()"
     if isinstance(value, type):
         return f"{value.__module__}.{value.__qualname__}"
     text = repr(value)
@@ -136,6 +130,10 @@ class CallKeys:
         self.keyword = tuple(keyword)
         self.variadic = variadic
         self.single = single
+
+    def renamed(self, name: str) -> CallKeys:
+        """Return the same with another name."""
+        return CallKeys(name, self.positional, self.keyword, variadic=self.variadic, single=self.single)
 
     def identifier(self, key: Any) -> str:
         """Write the identifier of a key."""

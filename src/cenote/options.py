@@ -60,9 +60,7 @@ def _count(option: str, value: Any) -> int:
 
 def _share(option: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
-        raise ConfigurationError(
-            f"{option} must be a share of the TTL from 0 up to, but not, 1, not {value!r}"
-        )
+        raise ConfigurationError(f"{option} must be a share of the TTL from 0 up to, but not, 1, not {value!r}")
     return float(value)
 
 
@@ -77,7 +75,7 @@ class CacheOptions:
         idle_ttl: Seconds after its last read that an entry expires; None never.
         max_entries: Most entries held; None for no limit.
         max_bytes: Most bytes held, as the weigher counts them; None for no limit.
-        weigher: Returns the bytes of a value; needed by max_bytes, and enough to have bytes in the statistics.
+        weigher: Returns the bytes of a value; goes with max_bytes.
         stale_while_revalidate: Seconds past its TTL that an entry is still served while it is reloaded in the
             background.
         refresh_ahead: Share of the TTL after which a hit starts a reload in the background; None never.
@@ -120,17 +118,13 @@ class CacheOptions:
         self._settle("ttl_jitter", _share("ttl_jitter", self.ttl_jitter))
         if self.refresh_ahead is not None:
             if not _share("refresh_ahead", self.refresh_ahead):
-                raise ConfigurationError(
-                    "refresh_ahead must be a share of the TTL above 0 and below 1, or None, not 0"
-                )
+                raise ConfigurationError("refresh_ahead must be a share of the TTL above 0 and below 1, or None, not 0")
             if self.ttl is None:
                 raise ConfigurationError("refresh_ahead is a share of the TTL: give ttl too")
         if self.weigher is not None and not callable(self.weigher):
             raise ConfigurationError(f"weigher must be a function of a value, not {self.weigher!r}")
-        if self.max_bytes is not None and self.weigher is None:
-            raise ConfigurationError(
-                "max_bytes needs a weigher, a function that returns the bytes of a value"
-            )
+        if (self.max_bytes is None) is not (self.weigher is None):
+            raise ConfigurationError("max_bytes and weigher, a function that returns the bytes of a value, go together")
         if self.eviction not in EVICTIONS:
             raise ConfigurationError(f"eviction must be one of {', '.join(EVICTIONS)}, not {self.eviction!r}")
         if self.copy not in COPIES:
@@ -138,9 +132,7 @@ class CacheOptions:
         errors = self.negative_errors
         if isinstance(errors, type):
             self._settle("negative_errors", errors := (errors,))
-        if not isinstance(errors, tuple) or not all(
-            isinstance(e, type) and issubclass(e, Exception) for e in errors
-        ):
+        if not isinstance(errors, tuple) or not all(isinstance(e, type) and issubclass(e, Exception) for e in errors):
             raise ConfigurationError(f"negative_errors must be a tuple of Exception types, not {errors!r}")
 
     def _settle(self, option: str, value: Any) -> None:

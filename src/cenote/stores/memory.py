@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
+from typing import Any
 
-from cenote.entry import FOREVER, Entry, ParticularEntry
+from cenote.entry import FOREVER, GONE, Entry, ParticularEntry
 from cenote.eviction import POLICIES
 from cenote.eviction.policy import EvictionPolicy
+from cenote.locks import Lock
 from cenote.options import CacheOptions
 from cenote.stores.expiry import ExpiryBuckets
 from cenote.stores.store import Store
 
 __all__ = ["MemoryStore"]
-
 
 class MemoryStore(Store):
     """Entries in dicts, one for each table.
@@ -22,32 +23,21 @@ class MemoryStore(Store):
         policy: The eviction policy; None when there is no limit.
     """
 
-    __slots__ = (
-        "_count",
-        "_expiry",
-        "_idle",
-        "_max_bytes",
-        "_max_entries",
-        "_size",
-        "_tags",
-        "policy",
-        "tables",
-    )
+    __slots__ = ("_count", "_expiry", "_idle", "_max_bytes", "_max_entries", "_size", "_tags", "policy", "tables")
 
-    def __init__(self, options: CacheOptions, tables: int = 1) -> None:
+    def __init__(self, options: CacheOptions, tables: int = 1, lock: Lock | None = None) -> None:
         """Make an empty store.
 
         Args:
             options: The cache's limits, eviction policy and TTLs.
             tables: How many tables to begin with.
+            lock: The write lock, for a policy that works off a backlog of touches.
         """
         self.tables: list[dict[Hashable, Entry]] = [{} for _ in range(tables)]
         self._max_entries = FOREVER if options.max_entries is None else options.max_entries
         self._max_bytes = FOREVER if options.max_bytes is None else options.max_bytes
         capacity = options.max_bytes or options.max_entries
-        self.policy: EvictionPolicy | None = (
-            None if capacity is None else POLICIES[options.eviction](capacity)
-        )
+        self.policy: EvictionPolicy | None = None if capacity is None else POLICIES[options.eviction](capacity, lock)
         self._idle = options.idle_ttl
         ttls = [ttl for ttl in (options.ttl, options.idle_ttl) if ttl is not None]
         self._expiry = ExpiryBuckets(min(ttls, default=None), self._end_of, stable=options.idle_ttl is None)
@@ -70,15 +60,14 @@ class MemoryStore(Store):
         older = table.get(entry.key)
         if entry.size > self._max_bytes:
             if older is not None:
-                self.remove(older)
-                return [entry, older]
+                self._bury(older)
             return [entry]
         if older is not None:
             if type(older) is type(entry) and older.error is None and entry.error is None:
                 self._overwrite(older, entry)
                 return self._evict(0, 0)
             # A hit must never pair the terms of a value with the None of a remembered failure.
-            self.remove(older)
+            self._bury(older)
         evicted = self._evict(1, entry.size)
         table[entry.key] = entry
         self._count += 1
@@ -88,8 +77,6 @@ class MemoryStore(Store):
         for tag in entry.tags:
             self._tags.setdefault(tag, set()).add(entry)
         self._schedule(entry)
-        if older is not None:
-            evicted.append(older)
         return evicted
 
     def remove(self, entry: Entry) -> bool:
@@ -144,17 +131,13 @@ class MemoryStore(Store):
         """The sum of the entries' sizes."""
         return self._size
 
-    def dismantle(
-        self,
-    ) -> list[list[Entry] | dict[Hashable, Entry] | EvictionPolicy | dict[str, set[Entry]] | None]:
-        """Give up all containers of a store that nobody reads any more, those first that free no values."""
-        parts: list[list[Entry] | dict[Hashable, Entry] | EvictionPolicy | dict[str, set[Entry]] | None] = [
-            self.policy
-        ]
-        parts += self._expiry.drain()
-        parts.append(self._tags)
-        parts += self.tables
-        return parts
+    def dismantle(self) -> list[Any]:
+        """Give up all containers of a store that nobody writes any more, those first that free no values."""
+        return [self.policy, *self._expiry.drain(), *self._tags.values(), *self.tables]
+
+    def _bury(self, entry: Entry) -> None:
+        self.remove(entry)
+        entry.value = GONE
 
     def _end_of(self, entry: Entry) -> float:
         if self._idle is not None and isinstance(entry, ParticularEntry):

@@ -1,0 +1,55 @@
+# Works with a Python >= 3.11 and make alone. Each target makes the environment it needs; PYTHON= names the interpreter.
+.DEFAULT_GOAL := help
+.PHONY: help demo test check coverage bench lock format docs clean
+PYTHON ?=
+SECONDS ?=
+PORT ?=
+ARGS ?=
+TESTED ?=
+export PYTHON
+VENV = @scripts/venv.sh
+BIN = .venv/bin
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+
+demo: ## run the server with three busy services on port 8338 (SECONDS=20 ends it, PORT= moves it)
+	$(VENV) demo
+	@$(BIN)/cenote demo $(if $(SECONDS),--seconds $(SECONDS)) $(if $(PORT),--port $(PORT))
+
+test: ## run the tests (ARGS="-k clear -x" goes to pytest)
+	$(VENV) dev
+	@$(BIN)/python -m pytest -q -n logical $(ARGS)
+
+check: ## run everything a change must pass: format, lint, types, layers, tests, docs, wheel
+	$(VENV) dev
+	@$(BIN)/python scripts/check.py $(if $(TESTED),--tested) $(ARGS)
+
+coverage: ## run the tests and show the lines of the library that they do not reach
+	$(VENV) dev
+	@$(BIN)/python -m coverage erase
+	@$(BIN)/python -m coverage run -m pytest -q $(ARGS)
+	@$(BIN)/python -m coverage combine -q
+	@$(BIN)/python -m coverage report
+
+bench: ## measure against the other caching libraries and write benchmarks/RESULTS.md
+	$(VENV) bench
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+lock: ## resolve requirements/*.txt anew from pyproject.toml
+	$(VENV) lock .venv-lock
+	@scripts/lock.sh
+
+format: ## format the code and mend what ruff can mend
+	$(VENV) dev
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format .
+
+docs: ## build the documentation into docs/_build/html
+	$(VENV) dev
+	@$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo docs/_build/html/index.html
+
+clean: ## remove the environments and everything that was built
+	rm -rf .venv .venv-* build dist docs/_build .*_cache .hypothesis .coverage*
+	find src tests benchmarks scripts docs -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

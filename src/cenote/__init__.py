@@ -1,0 +1,57 @@
+"""Cenote: caches for Python services whose clear is real."""
+
+from cenote.bypass import bypass
+from cenote.cache import Cache
+from cenote.clock import Clock, SystemClock
+from cenote.errors import (
+    CenoteError,
+    ClearFailedError,
+    ClosedError,
+    ConfigurationError,
+    InvalidKeyError,
+    LoadError,
+    LoadTimeoutError,
+    MissingExtraError,
+    RecursiveLoadError,
+    ReentrantError,
+    UnhashableArgumentError,
+    UnknownServiceError,
+)
+from cenote.flight import Fill
+from cenote.manager import CacheManager
+from cenote.memoize import CacheInfo, Memoized, MemoizedMethod
+from cenote.options import CacheOptions
+from cenote.result import ClearResult, EntryInfo, EntryPage
+from cenote.stats import CacheStats, ManagerStats
+
+__all__ = [
+    "Cache",
+    "CacheInfo",
+    "CacheManager",
+    "CacheOptions",
+    "CacheStats",
+    "CenoteError",
+    "ClearFailedError",
+    "ClearResult",
+    "Clock",
+    "ClosedError",
+    "ConfigurationError",
+    "EntryInfo",
+    "EntryPage",
+    "Fill",
+    "InvalidKeyError",
+    "LoadError",
+    "LoadTimeoutError",
+    "ManagerStats",
+    "Memoized",
+    "MemoizedMethod",
+    "MissingExtraError",
+    "RecursiveLoadError",
+    "ReentrantError",
+    "SystemClock",
+    "UnhashableArgumentError",
+    "UnknownServiceError",
+    "bypass",
+]
+
+__version__ = "0.1.0"

@@ -1,0 +1,497 @@
+"""Caches: what users hold."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
+from typing import Any, Literal, TypeVar, cast
+
+from cenote.audit import AuditEvent, AuditTrail
+from cenote.bypass import bypassed, switch
+from cenote.clearing import ClearOrder, Tally, clear_cache, clear_scope, run_clear, switch_off
+from cenote.core import GIL, CacheCore, Slot
+from cenote.entry import FOREVER, GONE
+from cenote.errors import ConfigurationError, InvalidKeyError
+from cenote.flight import Fill
+from cenote.keys import check_key
+from cenote.listing import describe, list_entries, list_keys
+from cenote.loading import aload, load, stale_while_loading
+from cenote.many import aload_many, load_many
+from cenote.memoize import Decorator, memoize
+from cenote.options import UNSET, CacheOptions
+from cenote.result import ClearResult, EntryInfo, EntryPage
+from cenote.scope import Scope
+from cenote.stats import CacheStats
+from cenote.terms import Terms, check_tags
+
+__all__ = ["Cache"]
+
+T = TypeVar("T")
+Mode = Literal["hard", "soft"]
+
+
+class Cache:
+    """The cache of one service, or the global one; made by a CacheManager.
+
+    Keys are non-empty strings. Memoized calls have keys too, their identifiers such as ``analyse('ch-1')``, which every
+    method takes. A method that begins with ``a`` is the same for asynchronous code; all may be used from any thread and
+    from any number of event loops at once. Times are seconds.
+    """
+
+    def __init__(self, core: CacheCore, audit: AuditTrail) -> None:
+        """Wrap a core; users call ``CacheManager.service`` instead."""
+        self._core = core
+        self._audit = audit
+        self._root = core.root
+        self._index = core.index
+        self._now = core.now
+        self._direct = core.slots[0]
+        self._hand_out = core.treatment.hand_out
+        policy = core.state.store.policy
+        self._touch_cap = 0 if policy is None else policy.touch_cap
+        self._enabled = True
+
+    def __repr__(self) -> str:
+        return f"<Cache of {self.title}: {len(self._core.state.store)} entries>"
+
+    @property
+    def name(self) -> str | None:
+        """The service's name; None for the global cache."""
+        return self._core.name
+
+    @property
+    def title(self) -> str:
+        """How messages name it."""
+        return "global cache" if self.name is None else f"cache for service: {self.name}"
+
+    @property
+    def options(self) -> CacheOptions:
+        """Its options."""
+        return self._core.options
+
+    @property
+    def enabled(self) -> bool:
+        """Whether it caches; set it to False to have every read load and nothing stored.
+
+        Switching off empties it, so nothing from before is served when it is switched on again. The manager has a
+        switch of its own, for all caches; both must be on.
+        """
+        return self._enabled
+
+    @enabled.setter
+    def enabled(self, on: bool) -> None:
+        self._enabled = bool(on)
+        self._apply_switches(all_on=self._all_on)
+
+    _all_on = True
+
+    def _apply_switches(self, *, all_on: bool) -> None:
+        self._all_on = all_on
+        on = self._enabled and all_on
+        if on == self._core.running:
+            return
+        if on:
+            self._core.running = True
+        else:
+            switch_off(self._core)
+        message = f"Switched {'on' if on else 'off'} the {self.title}"
+        self._audit.record(AuditEvent(action="switch", service=self.name, level=self._core.log.level, message=message))
+
+    # One entry
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return the value of a key.
+
+        A stale value is returned only while somebody reloads it.
+
+        Args:
+            key: The key.
+            default: What to return when there is none.
+        """
+        if switch.open and bypassed():
+            return default
+        state = self._root.states[self._index]
+        try:
+            entry = state.tables[0].get(key)
+        except TypeError:
+            check_key(key)
+            raise
+        if entry is not None and entry.birth >= state.soft_floor:
+            until = entry.fresh_until
+            if until is FOREVER or self._now() < until:
+                value = entry.value
+                if value is not GONE:
+                    if entry.freq < self._touch_cap:
+                        entry.freq += 1
+                    if state.touch is not None:
+                        state.touch(entry)
+                    if GIL:
+                        self._direct.hits += 1.0
+                    else:
+                        self._core.count_slot_hit(self._direct)
+                    return value if self._hand_out is None else self._hand_out(value)
+        return self._get_slowly(key, default)
+
+    def _get_slowly(self, key: str, default: Any) -> Any:
+        self._core.check_open()
+        slot, place = self._core.place_of(key)
+        if place is not None:
+            found, value = stale_while_loading(self._core, slot, place)
+            if found:
+                return value
+        self._core.count_miss(slot)
+        return default
+
+    def set(self, key: str, value: Any, *, ttl: Any = UNSET, tags: Iterable[str] = ()) -> None:
+        """Store a value; a load of the key that began earlier will not overwrite it.
+
+        Args:
+            key: The key.
+            value: The value.
+            ttl: Seconds that it is fresh; None for no end; 0 stores nothing; not given, the cache's own TTL.
+            tags: Its tags.
+
+        Raises:
+            InvalidKeyError: The key is not a non-empty string.
+            ConfigurationError: The TTL or a tag cannot be used.
+        """
+        slot, place = self._place(key)
+        self._core.store_value(slot.index, place, value, Terms.of(ttl, tags))
+
+    def delete(self, key: str) -> bool:
+        """Remove a key; loads of it that are under way will not be stored.
+
+        Args:
+            key: The key, or any identifier that a listing or a clear showed.
+
+        Returns:
+            Whether there was a live entry.
+        """
+        check_key(key)
+        slot = self._core.slot_of(key)
+        if slot.keys is None:
+            return self._core.remove_key(slot.index, key)
+        place = slot.keys.key_of(key)
+        if place is not None:
+            return self._core.remove_key(slot.index, place)
+        tally = Tally(most=0)
+        clear_scope(self._core, Scope(exact=key), soft=False, dry_run=False, tally=tally)
+        return tally.entries > 0
+
+    def get_or_load(
+        self, key: str, loader: Callable[[], T], *, ttl: Any = UNSET, tags: Any = ()
+    ) -> T:
+        """Return the value of a key, loading it when there is none; one caller loads, the others wait for it.
+
+        Args:
+            key: The key.
+            loader: Makes the value.
+            ttl: Seconds, None, or a function of the value that returns one of these.
+            tags: The tags, or a function of the value that returns them.
+
+        Raises:
+            RecursiveLoadError: The loader asked for the very key.
+            LoadTimeoutError: The load took longer than load_timeout.
+        """
+        slot, place = self._place(key)
+        return cast("T", load(self._core, slot, place, loader, Terms.of(ttl, tags)))
+
+    def fill(self, key: str) -> Fill:
+        """Take the birth of a value that the caller is about to compute.
+
+        ``token = cache.fill(key); value = compute(); token.set(value)`` stores the value only if nothing made it old
+        in between. Nobody waits for a token.
+        """
+        slot, place = self._place(key)
+        return self._core.new_fill(slot.index, place)
+
+    def _place(self, key: str) -> tuple[Slot, Hashable]:
+        self._core.check_open()
+        slot, place = self._core.place_of(key)
+        if place is None:
+            raise InvalidKeyError(f"{key!r} names a call of {slot.keys and slot.keys.name}, whose arguments cannot be read back")
+        return slot, place
+
+    # Many entries
+
+    def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
+        """Return the values of those keys that have one."""
+        missing = object()
+        found = ((key, self.get(key, missing)) for key in dict.fromkeys(keys))
+        return {key: value for key, value in found if value is not missing}
+
+    def set_many(self, values: Mapping[str, Any], *, ttl: Any = UNSET, tags: Iterable[str] = ()) -> None:
+        """Store several values."""
+        tags = check_tags(tags)
+        for key in values:
+            check_key(key)
+        for key, value in values.items():
+            self.set(key, value, ttl=ttl, tags=tags)
+
+    def delete_many(self, keys: Iterable[str]) -> int:
+        """Remove several keys; return how many live entries there were."""
+        return sum([self.delete(key) for key in dict.fromkeys(keys)])
+
+    def get_or_load_many(
+        self, keys: Iterable[str], loader: Callable[[list[str]], Mapping[str, T]], *, ttl: Any = UNSET, tags: Any = ()
+    ) -> dict[str, T]:
+        """Return the values of several keys, with one loader call for all that nobody has and nobody loads.
+
+        Args:
+            keys: The keys.
+            loader: Gets the missing keys and returns their values; keys it leaves out are not cached.
+            ttl: As for ``get_or_load``.
+            tags: As for ``get_or_load``.
+
+        Returns:
+            The values by key, without those that the loader left out.
+        """
+        places = {key: self._place(key) for key in dict.fromkeys(keys)}
+        return load_many(self._core, places, loader, Terms.of(ttl, tags))
+
+    # Functions
+
+    def memoize(
+        self,
+        *,
+        ttl: Any = UNSET,
+        tags: Any = (),
+        key: Callable[..., Any] | None = None,
+        ignore: Iterable[str] = (),
+        name: str | None = None,
+        cache_if: Callable[[Any], bool] | None = None,
+    ) -> Decorator:
+        """Cache the results of a function, method or coroutine function.
+
+        Calls that bind the same arguments to the same parameters share an entry, given by position or by name alike;
+        ``1``, ``1.0`` and ``True`` are different arguments. ``self`` counts like any other parameter, and the entry keeps
+        the instance alive, unless ``ignore="self"`` leaves it out.
+
+        Args:
+            ttl: Seconds; None for no end; or a function of the value that returns one of these.
+            tags: The tags, or a function of the arguments that returns them.
+            key: Makes the key from the arguments, in place of the arguments themselves.
+            ignore: Parameters that do not count, such as sessions and requests.
+            name: What identifiers begin with; the function's qualified name when not given.
+            cache_if: Whether to keep a value.
+
+        Returns:
+            A decorator. What it makes keeps the signature and has ``invalidate``, ``refresh`` and ``key``, called with the
+            function's arguments, and functools' ``cache_info``, ``cache_clear`` and ``__wrapped__``.
+
+        Raises:
+            ConfigurationError: An option cannot be used, or the function cannot be memoized.
+            UnhashableArgumentError: On a call, an argument cannot be part of a key.
+        """
+        if key is not None and not callable(key):
+            raise ConfigurationError(f"key must be a function of the arguments, not {key!r}")
+        if not callable(ttl):
+            Terms.of(ttl, ())
+
+        def decorate(func: Any) -> Any:
+            return memoize(
+                self._core,
+                func,
+                clear_slot=self._clear_slot,
+                ttl=ttl,
+                tags=tags,
+                key=key,
+                ignore=ignore,
+                name=name,
+                cache_if=cache_if,
+            )
+
+        return cast("Decorator", decorate)
+
+    # Invalidation
+
+    def invalidate_tags(self, *tags: str) -> int:
+        """Remove every entry that carries one of the tags; return how many live ones there were."""
+        return self._clear_scope(Scope(tags=check_tags(tags)), ClearOrder(max_items=0)).entries_cleared
+
+    def clear(
+        self,
+        *,
+        mode: Mode = "hard",
+        dry_run: bool = False,
+        prefix: str | None = None,
+        tags: Iterable[str] | None = None,
+        max_items: int = 100,
+        reason: str | None = None,
+        actor: str | None = None,
+    ) -> ClearResult:
+        """Remove every entry, or those that a prefix or tags cover.
+
+        When it returns, no read that starts afterwards is served anything whose load began before the clear.
+
+        Args:
+            mode: "soft" only marks entries stale: they may be served while one caller reloads each.
+            dry_run: Whether only to say what a clear would take.
+            prefix: Only entries whose identifier begins so.
+            tags: Only entries that carry one of these; together with a prefix, what either covers.
+            max_items: How many identifiers to list, up to 10,000.
+            reason: Why, for the audit trail.
+            actor: Who, for the audit trail.
+
+        Returns:
+            What was done.
+
+        Raises:
+            ConfigurationError: An argument cannot be used.
+            ReentrantError: A signal handler or a finalizer called it amid a change of this very cache.
+        """
+        order = ClearOrder(mode=mode, dry_run=dry_run, max_items=max_items, reason=reason, actor=actor)
+        if prefix is None and tags is None:
+            return run_clear(
+                self._core,
+                self._audit,
+                lambda tally: clear_cache(self._core, soft=order.soft, dry_run=dry_run, tally=tally),
+                what=self.title,
+                order=order,
+                service=self.name,
+            )
+        if prefix is not None and not isinstance(prefix, str):
+            raise ConfigurationError(f"prefix must be a string, not {prefix!r}")
+        return self._clear_scope(Scope(tags=check_tags(tags or ()), prefix=prefix), order)
+
+    def _clear_scope(self, scope: Scope, order: ClearOrder) -> ClearResult:
+        return run_clear(
+            self._core,
+            self._audit,
+            lambda tally: clear_scope(self._core, scope, soft=order.soft, dry_run=order.dry_run, tally=tally),
+            what=f"{self.title} ({scope})",
+            order=order,
+            service=self.name,
+        )
+
+    def _clear_slot(self, slot: Slot) -> None:
+        """Forget every call of one function."""
+        assert slot.keys is not None  # noqa: S101  # only functions are cleared so
+        self._clear_scope(Scope(prefix=slot.keys.opening), ClearOrder(max_items=0))
+
+    # Looking
+
+    def __len__(self) -> int:
+        """How many live entries there are."""
+        self._core.sweep()
+        return len(self._core.state.store)
+
+    def __contains__(self, key: object) -> bool:
+        """Whether there is a live entry of a key; counts as no read."""
+        return isinstance(key, str) and key != "" and self.explain(key).found
+
+    def keys(self, prefix: str | None = None, tag: str | None = None, limit: int | None = None) -> list[str]:
+        """Return identifiers in order.
+
+        Args:
+            prefix: Only those that begin so.
+            tag: Only of entries that carry this tag.
+            limit: How many at most; None for all.
+        """
+        return list_keys(self._core, prefix, tag, limit)
+
+    def entries(
+        self, *, prefix: str | None = None, tag: str | None = None, cursor: str | None = None, limit: int = 100
+    ) -> EntryPage:
+        """Return one page of entries in the order of their identifiers.
+
+        Args:
+            prefix: Only those whose identifier begins so.
+            tag: Only those that carry this tag.
+            cursor: What the page before returned.
+            limit: How many at most.
+
+        Raises:
+            ConfigurationError: The cursor is not one that a page returned, or the limit is less than 1.
+        """
+        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+            raise ConfigurationError(f"limit must be a whole number of 1 or more, not {limit!r}")
+        return list_entries(self._core, prefix, tag, cursor, limit)
+
+    def explain(self, key: str) -> EntryInfo:
+        """Say what is known of one entry, and why it is fresh, stale or missing; counts as no read."""
+        self._core.check_open()
+        slot, place = self._core.place_of(key)
+        entry = None if place is None else self._core.state.store.find(place, slot.index)
+        return describe(self._core, slot, key, entry, place)
+
+    def stats(self) -> CacheStats:
+        """Return the statistics since the cache was made."""
+        return self._core.stats()
+
+    # The same for asynchronous code. What only touches memory does not wait, so it is not sent to a thread.
+
+    async def aget(self, key: str, default: Any = None) -> Any:
+        """Do what ``get`` does."""
+        return self.get(key, default)
+
+    async def aset(self, key: str, value: Any, *, ttl: Any = UNSET, tags: Iterable[str] = ()) -> None:
+        """Do what ``set`` does."""
+        self.set(key, value, ttl=ttl, tags=tags)
+
+    async def adelete(self, key: str) -> bool:
+        """Do what ``delete`` does."""
+        return self.delete(key)
+
+    async def aget_or_load(
+        self, key: str, loader: Callable[[], Awaitable[T] | T], *, ttl: Any = UNSET, tags: Any = ()
+    ) -> T:
+        """Do what ``get_or_load`` does, with a loader that may be asynchronous.
+
+        The load runs in a task of its own: a cancelled caller cancels it only when nobody waits for it any more.
+        """
+        slot, place = self._place(key)
+        return cast("T", await aload(self._core, slot, place, loader, Terms.of(ttl, tags)))
+
+    async def aget_many(self, keys: Iterable[str]) -> dict[str, Any]:
+        """Do what ``get_many`` does."""
+        return self.get_many(keys)
+
+    async def aset_many(self, values: Mapping[str, Any], *, ttl: Any = UNSET, tags: Iterable[str] = ()) -> None:
+        """Do what ``set_many`` does."""
+        self.set_many(values, ttl=ttl, tags=tags)
+
+    async def adelete_many(self, keys: Iterable[str]) -> int:
+        """Do what ``delete_many`` does."""
+        return self.delete_many(keys)
+
+    async def aget_or_load_many(
+        self,
+        keys: Iterable[str],
+        loader: Callable[[list[str]], Awaitable[Mapping[str, T]] | Mapping[str, T]],
+        *,
+        ttl: Any = UNSET,
+        tags: Any = (),
+    ) -> dict[str, T]:
+        """Do what ``get_or_load_many`` does, with a loader that may be asynchronous."""
+        places = {key: self._place(key) for key in dict.fromkeys(keys)}
+        return await aload_many(self._core, places, loader, Terms.of(ttl, tags))
+
+    async def ainvalidate_tags(self, *tags: str) -> int:
+        """Do what ``invalidate_tags`` does, in a thread: many entries may carry a tag."""
+        return await asyncio.to_thread(self.invalidate_tags, *tags)
+
+    async def aclear(
+        self,
+        *,
+        mode: Mode = "hard",
+        dry_run: bool = False,
+        prefix: str | None = None,
+        tags: Iterable[str] | None = None,
+        max_items: int = 100,
+        reason: str | None = None,
+        actor: str | None = None,
+    ) -> ClearResult:
+        """Do what ``clear`` does; in a thread when it must look at entries one by one."""
+        clear = functools.partial(
+            self.clear,
+            mode=mode,
+            dry_run=dry_run,
+            prefix=prefix,
+            tags=tags,
+            max_items=max_items,
+            reason=reason,
+            actor=actor,
+        )
+        return clear() if prefix is None and tags is None else await asyncio.to_thread(clear)

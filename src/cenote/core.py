@@ -1,0 +1,462 @@
+"""The core of a cache: what its reads, loads and invalidations share.
+
+Order of a read, everywhere: load the State reference once, then look in it. Whatever publishes takes the write lock
+and checks under it that its flight is still registered in the State it began in. Hits take no lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import weakref
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any, Final
+
+from cenote import locks
+from cenote.clock import Clock
+from cenote.decide import Verdict, decide
+from cenote.entry import GONE, Entry, ParticularEntry
+from cenote.errors import ClosedError, ReentrantError
+from cenote.flight import Fill, Flight, Outcome
+from cenote.invalidation.log import InvalidationLog
+from cenote.keeper import keeper
+from cenote.keys import CallKeys, check_key
+from cenote.options import CacheOptions
+from cenote.state import Root, State
+from cenote.stats import CacheStats, Counts
+from cenote.stores.memory import MemoryStore
+from cenote.terms import Terms, Treatment
+
+__all__ = ["GIL", "CacheCore", "Slot"]
+
+GIL: Final = bool(getattr(sys, "_is_gil_enabled", lambda: True)())
+"""Whether threads switch only between bytecodes, where ``x += 1.0`` on an attribute or a cell loses no count."""
+
+
+class Slot:
+    """One table of a cache: the keys of callers (number 0), or the calls of one memoized function.
+
+    Attributes:
+        index: The number of the table.
+        keys: How calls become keys; None in table 0.
+        hits: Hits counted outside of generated wrappers.
+        hot_hits: Reads the count of the generated wrapper.
+        misses: Reads that were not served.
+        loads: Loads that yielded a value.
+        load_seconds: What they took together.
+    """
+
+    __slots__ = ("hits", "hot_hits", "index", "keys", "load_seconds", "loads", "misses")
+
+    def __init__(self, index: int, keys: CallKeys | None) -> None:
+        self.index = index
+        self.keys = keys
+        self.hits = 0.0
+        self.hot_hits: Callable[[], float] = float
+        self.misses = 0.0
+        self.loads = 0
+        self.load_seconds = 0.0
+
+    def identifier(self, key: Any) -> str:
+        """Return the text that names an entry of this table."""
+        return key if self.keys is None else self.keys.identifier(key)
+
+    @property
+    def all_hits(self) -> int:
+        """All hits of this table."""
+        return int(self.hits + self.hot_hits())
+
+
+class CacheCore:
+    """One cache, without the methods that users call."""
+
+    def __init__(
+        self, name: str | None, options: CacheOptions, root: Root, index: int, log: InvalidationLog, clock: Clock
+    ) -> None:
+        """Make a core and hang its first State into the root.
+
+        Args:
+            name: The service; None for the global cache.
+            options: Its options.
+            root: What all caches of the manager hang from.
+            index: Its place there.
+            log: The invalidation log that it obeys and writes.
+            clock: Its time.
+        """
+        self.name = name
+        self.options = options
+        self.root = root
+        self.index = index
+        self.log = log
+        self.clock = clock
+        self.now = clock.monotonic
+        self.treatment = Treatment(options)
+        self.counts = Counts()
+        self.slots: list[Slot] = [Slot(0, None)]
+        self.functions: dict[str, weakref.ref[Any]] = {}
+        """The memoized functions, by the name that their identifiers begin with."""
+        self.openings: dict[str, Slot] = {}
+        """Their tables, by what their identifiers begin with, parenthesis included."""
+        self.released: deque[Slot] = deque()
+        """Tables of memoized functions that nobody can call any more."""
+        self.lock = locks.make_lock()
+        self.running = True
+        """Whether reads may be served and values stored; False while the cache is switched off."""
+        self.closed = False
+        self.tasks: set[asyncio.Task[None]] = set()
+        """Background loads, referenced so that they are not collected."""
+        root.replace({index: State(self.new_store())})
+
+    @property
+    def state(self) -> State:
+        """The State in force."""
+        return self.root.states[self.index]
+
+    def new_store(self) -> MemoryStore:
+        """Make an empty store with a table for every slot."""
+        return MemoryStore(self.options, len(self.slots), self.lock)
+
+    def add_slot(self, keys: CallKeys) -> Slot:
+        """Give a memoized function its table."""
+        with self.changing("memoize"):
+            if self.released:
+                slot = Slot(self._reclaim(self.released.popleft()), keys)
+                self.slots[slot.index] = slot
+            else:
+                slot = Slot(self.state.store.add_table(), keys)
+                self.slots.append(slot)
+            self.openings[keys.opening] = slot
+            return slot
+
+    def _reclaim(self, slot: Slot) -> int:
+        """Empty the table of a function that is gone, keep its figures, and return the table's number."""
+        store = self.state.store
+        for entry in store.entries(slot.index):
+            store.remove(entry)
+        for place in [place for place in self.state.flights if place[0] == slot.index]:
+            del self.state.flights[place]
+        assert slot.keys is not None  # noqa: S101  # only functions are released
+        if self.openings.get(slot.keys.opening) is slot:
+            del self.openings[slot.keys.opening]
+            self.functions.pop(slot.keys.name, None)
+        direct = self.slots[0]
+        direct.hits += slot.all_hits
+        direct.misses += slot.misses
+        direct.loads += slot.loads
+        direct.load_seconds += slot.load_seconds
+        return slot.index
+
+    def rename_slot(self, name: str, new: str) -> None:
+        """Give a memoized function another name, because one that replaces it takes its own."""
+        with self.changing("memoize"):
+            slot = self.openings.pop(f"{name}(")
+            assert slot.keys is not None  # noqa: S101  # only functions have openings
+            slot.keys = slot.keys.renamed(new)
+            self.openings[slot.keys.opening] = slot
+            self.functions[new] = self.functions.pop(name)
+
+    def slot_of(self, identifier: str) -> Slot:
+        """Return the table that an identifier belongs to: a memoized function's, or else that of callers' keys."""
+        if identifier[-1:] == ")":
+            opening = identifier[: identifier.find("(") + 1]
+            return self.openings.get(opening, self.slots[0])
+        return self.slots[0]
+
+    def place_of(self, identifier: str) -> tuple[Slot, Hashable | None]:
+        """Return the table and key of an identifier; the key is None when the text does not tell it.
+
+        Entries whose identifier cannot be read back, because an argument is no literal, are looked for one by one.
+        """
+        check_key(identifier)
+        slot = self.slot_of(identifier)
+        if slot.keys is None:
+            return slot, identifier
+        key = slot.keys.key_of(identifier)
+        if key is None:
+            for entry in self.state.store.entries(slot.index):
+                if slot.identifier(entry.key) == identifier:
+                    return slot, entry.key
+        return slot, key
+
+    def count_slot(self, slot: Slot) -> int:
+        """Return how many live entries a table has."""
+        self.sweep()
+        return len(self.state.tables[slot.index])
+
+    def changing(self, action: str) -> locks.Lock:
+        """Return the write lock for a change, to be used in a ``with`` statement.
+
+        Raises:
+            ReentrantError: This thread is inside a change already: a signal handler or a finalizer interrupted it.
+            ClosedError: The manager was closed.
+        """
+        if self.lock._is_owned():
+            raise ReentrantError(action)
+        self.check_open()
+        return self.lock
+
+    def check_open(self) -> None:
+        """Raise ClosedError when the manager was closed."""
+        if self.closed:
+            raise ClosedError("the cache manager is closed")
+
+    # Reads
+
+    def judge(self, state: State, entry: Entry) -> Verdict:
+        """Decide what a read may do with an entry of a State."""
+        return decide(entry, self.now(), state.soft_floor, self.options)
+
+    def count_hit(self, slot: Slot, state: State, entry: Entry) -> None:
+        """Count a hit that no generated code counts, and let the eviction policy know of it."""
+        if isinstance(entry, ParticularEntry):
+            entry.used = self.now()
+        policy = state.store.policy
+        if policy is not None and entry.freq < policy.touch_cap:
+            entry.freq += 1
+        if state.touch is not None:
+            state.touch(entry)
+        self.count_slot_hit(slot)
+
+    def count_slot_hit(self, slot: Slot) -> None:
+        """Count a hit of a table."""
+        if GIL:
+            slot.hits += 1.0
+        else:
+            with self.lock:
+                slot.hits += 1.0
+
+    def count_miss(self, slot: Slot) -> None:
+        """Count a read that is not served."""
+        if GIL:
+            slot.misses += 1.0
+        else:
+            with self.lock:
+                slot.misses += 1.0
+
+    def count_stale(self) -> None:
+        """Count a stale value handed out."""
+        with self.lock:
+            self.counts.stale_served += 1
+
+    def hand_out(self, value: Any) -> Any:
+        """Return a value as callers get it."""
+        return value if self.treatment.hand_out is None else self.treatment.hand_out(value)
+
+    # Changes; each takes the write lock by itself
+
+    def store_value(self, slot: int, key: Hashable, value: Any, terms: Terms) -> None:
+        """Store a value that the caller has: an invalidation of every earlier load of the key."""
+        born = self.now()
+        entry = self._entry(slot, key, value, terms, birth=0, born=born, cost=0.0)[0]
+        evicted: list[Entry] = []
+        with self.changing("set"):
+            if not self.running:
+                return
+            state = self.state
+            state.detach_key(slot, key)
+            older = state.store.find(key, slot)
+            if entry is not None:
+                entry.birth = self.log.head
+                evicted = self._put(state, entry)
+            elif older is not None and state.store.remove(older):
+                evicted.append(older)
+        self.discard(evicted)
+        if keeper.backlog:
+            keeper.assist()
+
+    def settle(self, slot: Slot, flight: Flight, value: Any, terms: Terms) -> Outcome:
+        """End a flight with its value, and publish it if nothing made it old.
+
+        The check and the store are one step under the write lock, in the State that the flight began in: a clear
+        before it left that State behind, a clear after it leaves the entry behind.
+        """
+        now = self.now()
+        cost = max(0.0, now - flight.born)
+        entry, kept = self._entry(
+            slot.index, flight.key, value, terms, birth=flight.birth, born=flight.born, cost=cost
+        )
+        dropped: list[Entry] = []
+        with self.lock:
+            if flight.outcome is not None:
+                return flight.outcome
+            self.counts.loads += 1
+            slot.loads += 1
+            slot.load_seconds += cost
+            if flight.registered:
+                flight.detach()
+                state = flight.state
+                if self.is_current(state):
+                    if entry is None:
+                        older = state.store.find(flight.key, slot.index)
+                        if older is not None and state.store.remove(older):
+                            dropped.append(older)
+                    elif not flight.missed & entry.tags:
+                        dropped = self._put(state, entry)
+            outcome = Outcome(kept)
+            wakers = flight.end(outcome)
+        for wake in wakers:
+            wake()
+        self.discard(dropped)
+        if keeper.backlog:
+            keeper.assist()
+        return outcome
+
+    def fail(self, slot: Slot, flight: Flight, error: Exception) -> Outcome:
+        """End a flight with its failure: serve a stale copy where that was asked for, remember it where asked to."""
+        dropped: list[Entry] = []
+        with self.lock:
+            if flight.outcome is not None:
+                return flight.outcome
+            self.counts.load_failures += 1
+            outcome = Outcome(error=error)
+            state = flight.state
+            if flight.registered and self.is_current(state):
+                entry = state.store.find(flight.key, slot.index)
+                verdict = Verdict.DEAD if entry is None else self.judge(state, entry)
+                if self.treatment.may_hold and isinstance(entry, ParticularEntry) and verdict is not Verdict.DEAD:
+                    entry.retry_at = self.now() + self.options.fail_safe_throttle
+                    if self.options.fail_safe and verdict in (Verdict.STALE, Verdict.FAILSAFE):
+                        outcome = Outcome(entry.value, stale=True)
+                if outcome.error is not None and verdict in (Verdict.DEAD, Verdict.FAILSAFE):
+                    failure = self.treatment.failure(
+                        slot.index, flight.key, error, now=self.now(), birth=flight.birth, born=flight.born
+                    )
+                    if failure is not None:
+                        dropped = self._put(state, failure)
+            flight.detach()
+            wakers = flight.end(outcome)
+        for wake in wakers:
+            wake()
+        self.discard(dropped)
+        return outcome
+
+    def abandon(self, flight: Flight, reason: BaseException) -> None:
+        """End a flight whose loader was interrupted; those who waited try again by themselves."""
+        with self.lock:
+            flight.detach()
+            wakers = flight.end(Outcome(abandoned=reason))
+        for wake in wakers:
+            wake()
+
+    def fill_value(self, fill: Fill, value: Any, ttl: Any, tags: Any) -> bool:
+        """Publish the value of a fill token, unless a covering invalidation or a later birth came first."""
+        cost = max(0.0, self.now() - fill.born)
+        terms = Terms.of(ttl, tags)
+        entry = self._entry(fill.slot, fill.key, value, terms, birth=fill.birth, born=fill.born, cost=cost)[0]
+        dropped: list[Entry] = []
+        with self.changing("fill"):
+            state = fill.state
+            if entry is None or fill.void or fill.missed & entry.tags or not (self.running and self.is_current(state)):
+                return False
+            older = state.store.find(fill.key, fill.slot)
+            if older is not None and older.born > fill.born:
+                return False
+            fill.void = True
+            slot = self.slots[fill.slot]
+            self.counts.loads += 1
+            slot.loads += 1
+            slot.load_seconds += cost
+            dropped = self._put(state, entry)
+        self.discard(dropped)
+        return True
+
+    def new_fill(self, slot: int, key: Hashable) -> Fill:
+        """Take a birth for a value that the caller is about to compute."""
+        with self.changing("fill"):
+            state = self.state
+            fill = Fill(state, slot, key, birth=self.log.head, born=self.now(), publish=self.fill_value)
+            state.fills.add(fill)
+            return fill
+
+    def remove_key(self, slot: int, key: Hashable) -> bool:
+        """Take one key out, whatever is loading for it; return whether a live entry was there."""
+        with self.changing("delete"):
+            state = self.state
+            state.detach_key(slot, key)
+            entry = state.store.find(key, slot)
+            if entry is None:
+                return False
+            live = self.judge(state, entry) is not Verdict.DEAD
+            state.store.remove(entry)
+            self.counts.invalidations += live
+        self.discard([entry])
+        return live
+
+    def sweep(self, enough: Callable[[], bool] | None = None) -> int:
+        """Take out what has ended; return how many entries that were."""
+        if self.lock._is_owned():
+            return 0
+        with self.lock:
+            ended = self.state.store.sweep_out(self.now(), enough)
+            self.counts.expirations += len(ended)
+        self.discard(ended)
+        return len(ended)
+
+    @property
+    def expiring(self) -> int:
+        """How many entries wait for their end."""
+        return self.state.store.expiring
+
+    # Under the write lock
+
+    def is_current(self, state: State) -> bool:
+        """Whether a State, or a softened form of it, is in force."""
+        return self.state.store is state.store and self.running
+
+    def install(self, state: State) -> None:
+        """Put a State in force: the one store that makes everything older unreachable."""
+        self.root.replace({self.index: state})
+
+    def _put(self, state: State, entry: Entry) -> list[Entry]:
+        idle = not state.store.expiring
+        evicted = state.store.put(entry)
+        self.counts.evictions += len(evicted)
+        if idle and state.store.expiring:
+            keeper.notice()
+        return evicted
+
+    # Without the write lock
+
+    def _entry(
+        self, slot: int, key: Hashable, value: Any, terms: Terms, *, birth: int, born: float, cost: float
+    ) -> tuple[Entry | None, Any]:
+        """Make the entry of a value, and the value as it is kept."""
+        ttl, tags = terms.settle(value)
+        take_in = self.treatment.take_in
+        kept = value if take_in is None else take_in(value)
+        entry = self.treatment.entry(
+            slot, key, kept, now=self.now(), birth=birth, born=born, cost=cost, ttl=ttl, tags=tags
+        )
+        return entry, kept
+
+    @staticmethod
+    def discard(entries: Iterable[Entry]) -> None:
+        """Let go of the values of entries that were taken out: queues may keep the shells for a while."""
+        for entry in entries:
+            entry.value = GONE
+
+    def stats(self) -> CacheStats:
+        """Return the statistics."""
+        self.sweep()
+        with self.lock:
+            counts = self.counts
+            slots = list(self.slots)
+            store = self.state.store
+            saved = sum(slot.all_hits * slot.load_seconds / slot.loads for slot in slots if slot.loads)
+            return CacheStats(
+                hits=sum(slot.all_hits for slot in slots),
+                misses=int(sum(slot.misses for slot in slots)),
+                current_size=len(store),
+                max_size=self.options.max_entries,
+                evictions=counts.evictions,
+                expirations=counts.expirations,
+                invalidations=counts.invalidations,
+                loads=counts.loads,
+                load_failures=counts.load_failures,
+                coalesced=counts.coalesced,
+                stale_served=counts.stale_served,
+                bytes=store.size if self.options.weigher is not None else None,
+                load_seconds=sum(slot.load_seconds for slot in slots),
+                saved_seconds=saved,
+            )

@@ -1,0 +1,300 @@
+"""The manager: the global cache and the services' caches, cleared one by one or all at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import weakref
+from types import TracebackType
+from typing import Any, Literal
+
+from cenote import locks
+from cenote.audit import AuditTrail
+from cenote.cache import Cache
+from cenote.clearing import ClearOrder, Tally, clear_all, run_clear
+from cenote.clock import Clock, SystemClock
+from cenote.core import CacheCore
+from cenote.errors import ClosedError, ConfigurationError, UnknownServiceError
+from cenote.invalidation.process import ProcessLog
+from cenote.keeper import keeper
+from cenote.keys import check_name
+from cenote.options import CacheOptions
+from cenote.result import ClearResult
+from cenote.state import Root, State
+from cenote.stats import ManagerStats
+from cenote.wiring import connect
+
+__all__ = ["CacheManager", "live_managers"]
+
+Mode = Literal["hard", "soft"]
+
+_live: weakref.WeakSet[CacheManager] = weakref.WeakSet()
+_live_lock = threading.Lock()
+
+
+class CacheManager:
+    """One global cache and a named cache for each service.
+
+    It may be used from any thread, and as a context manager, which closes it.
+    """
+
+    def __init__(self, url: str = "memory://", *, namespace: str = "cenote", clock: Clock | None = None) -> None:
+        """Make a manager with an empty global cache.
+
+        Args:
+            url: Where entries live and who learns of a clear; ``memory://`` is this process.
+            namespace: Keeps the caches of one application apart from those of others that share the backend.
+            clock: Where time comes from; the machine's clock when not given.
+
+        Raises:
+            ConfigurationError: The URL or the namespace cannot be used.
+        """
+        _refuse_gevent()
+        self.url = url
+        self.namespace = check_name(namespace)
+        self.backend, self._log = connect(url)
+        self._clock = SystemClock() if clock is None else clock
+        self._root = Root()
+        self._lock = locks.make_lock()
+        self._enabled = True
+        self._closed = False
+        self.audit = AuditTrail(self._clock)
+        self._services: dict[str, Cache] = {}
+        self._all: list[Cache] = []
+        self._cores: list[CacheCore] = []
+        self.global_cache = self._add(None, CacheOptions())
+        with _live_lock:
+            _live.add(self)
+
+    def __repr__(self) -> str:
+        return f"<CacheManager {self.url} with {len(self._services)} services>"
+
+    def __enter__(self) -> CacheManager:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def level(self) -> str:
+        """The guarantee that a clear reaches: "process", "machine" or "network"."""
+        return self._log.level
+
+    @property
+    def closed(self) -> bool:
+        """Whether ``close`` was called."""
+        return self._closed
+
+    @property
+    def enabled(self) -> bool:
+        """The switch of all caches: while it is False every read loads and nothing is stored.
+
+        Switching off empties them. A cache caches when its own switch is on too.
+        """
+        return self._enabled
+
+    @enabled.setter
+    def enabled(self, on: bool) -> None:
+        with self._lock:
+            self._check_open()
+            self._enabled = bool(on)
+            for cache in self._all:
+                cache._apply_switches(all_on=self._enabled)
+
+    def service(self, name: str, **options: Any) -> Cache:
+        """Return the cache of a service, making it the first time.
+
+        Args:
+            name: 1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit.
+            **options: See CacheOptions. Without any, an existing cache is returned whatever its options.
+
+        Raises:
+            ConfigurationError: The name or an option cannot be used, or the cache exists with other options.
+        """
+        check_name(name)
+        wanted = CacheOptions.of(**options) if options else None
+        with self._lock:
+            self._check_open()
+            cache = self._services.get(name)
+            if cache is None:
+                cache = self._services[name] = self._add(name, wanted or CacheOptions())
+            elif wanted is not None and wanted != cache.options:
+                raise ConfigurationError(f"service {name!r} exists with other options: {_difference(cache.options, wanted)}")
+            return cache
+
+    def find(self, name: str | None) -> Cache | None:
+        """Return the cache of a service, or None; None finds the global cache."""
+        return self.global_cache if name is None else self._services.get(name)
+
+    def services(self) -> list[str]:
+        """Return the names of the services, sorted."""
+        with self._lock:
+            return sorted(self._services)
+
+    def clear(
+        self,
+        service: str | None = None,
+        *,
+        mode: Mode = "hard",
+        dry_run: bool = False,
+        prefix: str | None = None,
+        tags: Any = None,
+        max_items: int = 100,
+        reason: str | None = None,
+        actor: str | None = None,
+    ) -> ClearResult:
+        """Clear the global cache (None) or a service's; see ``Cache.clear`` for the arguments.
+
+        Raises:
+            UnknownServiceError: There is no such service; nothing was cleared and none was made.
+        """
+        self._check_open()
+        cache = self.find(service)
+        if cache is None:
+            raise UnknownServiceError(str(service), self.services())
+        return cache.clear(
+            mode=mode, dry_run=dry_run, prefix=prefix, tags=tags, max_items=max_items, reason=reason, actor=actor
+        )
+
+    def clear_all(
+        self,
+        *,
+        mode: Mode = "hard",
+        dry_run: bool = False,
+        max_items: int = 100,
+        reason: str | None = None,
+        actor: str | None = None,
+    ) -> ClearResult:
+        """Clear the global cache and every service's in one step: no reader finds one cleared and another old.
+
+        The arguments and the result are those of ``Cache.clear``.
+        """
+        order = ClearOrder(mode=mode, dry_run=dry_run, max_items=max_items, reason=reason, actor=actor)
+        with self._lock:
+            self._check_open()
+            cores = list(self._cores)
+            return run_clear(
+                cores[0],
+                self.audit,
+                lambda tally: clear_all(cores, soft=order.soft, dry_run=dry_run, tally=tally),
+                what="all caches",
+                order=order,
+                action="clear_all",
+            )
+
+    def stats(self) -> ManagerStats:
+        """Return the statistics of all caches."""
+        with self._lock:
+            self._check_open()
+            services = sorted(self._services.items())
+        return ManagerStats(self.global_cache.stats(), {name: cache.stats() for name, cache in services})
+
+    def close(self) -> None:
+        """Empty every cache and end the manager; a second call does nothing.
+
+        Memoized functions go on without a cache; every other use raises ClosedError.
+        """
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            clear_all(self._cores, soft=False, dry_run=False, tally=Tally(most=0))
+            for core in self._cores:
+                core.running = False
+                core.closed = True
+        with _live_lock:
+            _live.discard(self)
+
+    def _add(self, name: str | None, options: CacheOptions) -> Cache:
+        core = CacheCore(name, options, self._root, len(self._cores), self._log, self._clock)
+        cache = Cache(core, self.audit)
+        self._cores.append(core)
+        self._all.append(cache)
+        if not self._enabled:
+            cache._apply_switches(all_on=False)
+        keeper.watch(core)
+        return cache
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError("the cache manager is closed")
+
+    # Fork: locks are taken before, so that no change is cut in two; the child has new ones, and nothing cached.
+
+    def _before_fork(self) -> None:
+        self._lock.acquire()
+        for core in self._cores:
+            core.lock.acquire()
+        self._root.lock.acquire()
+
+    def _after_fork_in_parent(self) -> None:
+        self._root.lock.release()
+        for core in reversed(self._cores):
+            core.lock.release()
+        self._lock.release()
+
+    def _after_fork_in_child(self) -> None:
+        self._lock = locks.make_lock()
+        self._root.lock = locks.make_lock()
+        self.audit.after_fork()
+        if isinstance(self._log, ProcessLog):
+            self._log.after_fork()
+        for core in self._cores:
+            core.lock = locks.make_lock()
+            core.tasks.clear()
+            # Freeing the parent's entries would copy every page that the two still share.
+            _inherited.append(core.state)
+            core.install(State(core.new_store()))
+
+
+def live_managers() -> list[CacheManager]:
+    """Return the managers that are open in this process."""
+    with _live_lock:
+        return list(_live)
+
+
+def _difference(there: CacheOptions, wanted: CacheOptions) -> str:
+    names = [name for name in CacheOptions.__slots__ if getattr(there, name) != getattr(wanted, name)]
+    return ", ".join(f"{name}={getattr(there, name)!r}, not {getattr(wanted, name)!r}" for name in names)
+
+
+def _refuse_gevent() -> None:
+    """Say that gevent is not supported: its locks and threads are not those that the promise rests on."""
+    patched = sys.modules.get("gevent.monkey")
+    if patched is not None and patched.is_module_patched("threading"):
+        raise ConfigurationError("gevent's patched threads are not supported; use threads or asyncio")
+
+
+_forking: list[CacheManager] = []
+_inherited: list[State] = []
+
+
+def _before_fork() -> None:
+    _live_lock.acquire()
+    _forking.extend(_live)
+    for manager in _forking:
+        manager._before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    for manager in reversed(_forking):
+        manager._after_fork_in_parent()
+    _forking.clear()
+    _live_lock.release()
+
+
+def _after_fork_in_child() -> None:
+    global _live_lock  # noqa: PLW0603  # the lock's holder may not exist in the child
+    _live_lock = threading.Lock()
+    for manager in _forking:
+        manager._after_fork_in_child()
+    _forking.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
+    )

@@ -1,0 +1,203 @@
+"""The decorator that caches a function's results."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Any, Concatenate, Generic, NamedTuple, ParamSpec, Protocol, TypeVar, overload
+
+from cenote.core import CacheCore, Slot
+from cenote.errors import ConfigurationError
+from cenote.keys import CallKeys
+from cenote.loading import aload, load, reload
+from cenote.options import UNSET
+from cenote.signature import Shape
+from cenote.terms import NO_TAGS, Terms, check_tags
+
+__all__ = ["CacheInfo", "Memoized", "MemoizedMethod", "memoize"]
+
+P = ParamSpec("P")
+R_co = TypeVar("R_co", covariant=True)
+Q = ParamSpec("Q")
+S = TypeVar("S")
+
+
+class CacheInfo(NamedTuple):
+    """The figures that ``functools.lru_cache`` gives, for one memoized function.
+
+    Attributes:
+        hits: Calls served from the cache.
+        misses: Calls that were not.
+        maxsize: Most entries of the whole cache; None for no limit.
+        currsize: Live entries of this function.
+    """
+
+    hits: int
+    misses: int
+    maxsize: int | None
+    currsize: int
+
+
+class MemoizedMethod(Protocol[P, R_co]):
+    """A memoized function bound to its instance or class."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Return the cached result of the call, or load it."""
+        ...
+
+
+class Memoized(Protocol[P, R_co]):
+    """A memoized function: it is called like the original and can be told what to forget."""
+
+    __name__: str
+    __qualname__: str
+
+    @property
+    def __wrapped__(self) -> Callable[P, R_co]:
+        """The original function."""
+        ...
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Return the cached result of the call, or load it."""
+        ...
+
+    @overload
+    def __get__(self, instance: None, owner: type[Any] | None = None, /) -> Memoized[P, R_co]: ...
+
+    @overload
+    def __get__(
+        self: Memoized[Concatenate[S, Q], R_co], instance: S, owner: type[Any] | None = None, /
+    ) -> MemoizedMethod[Q, R_co]: ...
+
+    def __get__(self, instance: Any, owner: Any = None, /) -> Any:
+        """Bind a method."""
+        ...
+
+    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Forget one call; return whether there was an entry."""
+        ...
+
+    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Load one call anew, whatever is there, and return the new value."""
+        ...
+
+    def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
+        """Return the identifier of one call's entry."""
+        ...
+
+    def cache_info(self) -> CacheInfo:
+        """Return the figures that functools.lru_cache gives."""
+        ...
+
+    def cache_clear(self) -> None:
+        """Forget every call of this function."""
+        ...
+
+
+class Decorator(Protocol):
+    """What ``memoize`` returns: it keeps the signature of what it decorates."""
+
+    def __call__(self, func: Callable[P, R_co], /) -> Memoized[P, R_co]:
+        """Memoize a function."""
+        ...
+
+
+def name_of(func: Callable[..., Any]) -> str:
+    """Return the readable name of a function: its qualified name without the functions it is nested in."""
+    return func.__qualname__.rpartition("<locals>.")[2]
+
+
+def memoize(
+    core: CacheCore,
+    func: Any,
+    *,
+    clear_slot: Callable[[Slot], None],
+    ttl: Any = UNSET,
+    tags: Any = NO_TAGS,
+    key: Callable[..., Any] | None = None,
+    ignore: Iterable[str] = (),
+    name: str | None = None,
+    cache_if: Callable[[Any], bool] | None = None,
+) -> Any:
+    """Memoize a function in a cache; see ``Cache.memoize`` for the options.
+
+    Raises:
+        ConfigurationError: It is not a function that can be memoized, or an option cannot be used.
+    """
+    if isinstance(func, (classmethod, staticmethod)):
+        options = {"ttl": ttl, "tags": tags, "key": key, "ignore": ignore, "name": name, "cache_if": cache_if}
+        return type(func)(memoize(core, func.__func__, clear_slot=clear_slot, **options))
+    if not callable(func) or isinstance(func, type):
+        raise ConfigurationError(f"memoize decorates functions, not {func!r}; write @cache.memoize() with parentheses")
+    if inspect.isasyncgenfunction(func) or inspect.isgeneratorfunction(func):
+        raise ConfigurationError(
+            f"{func.__qualname__} is a generator, which can be read only once; memoize a function that returns a list"
+        )
+    if not hasattr(func, "__qualname__"):
+        functools.update_wrapper(func := functools.partial(func), func.func, updated=())
+    shape = Shape(func, _take_name(core, func, name), ignore=ignore, key=key)
+    slot = core.add_slot(shape.keys)
+    is_async = inspect.iscoroutinefunction(func)
+    load_one = aload if is_async else load
+    common = Terms.of(ttl, NO_TAGS if callable(tags) else tags, cache_if)
+
+    def terms_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Terms:
+        if callable(tags):
+            return Terms(common.ttl, check_tags(tags(*args, **kwargs)), cache_if)
+        return common
+
+    def miss(place: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return load_one(core, slot, place, lambda: func(*args, **kwargs), terms_of(args, kwargs))
+
+    def refresh(*args: Any, **kwargs: Any) -> Any:
+        again = _areload if is_async else reload
+        return again(core, slot, shape.bind(args, kwargs), lambda: func(*args, **kwargs), terms_of(args, kwargs))
+
+    wrapper: Any
+    wrapper, slot.hot_hits = shape.wrapper(core, slot, miss, is_async=is_async)
+    functools.update_wrapper(wrapper, func)
+    wrapper.invalidate = lambda *args, **kwargs: core.remove_key(slot.index, shape.bind(args, kwargs))
+    wrapper.refresh = refresh
+    wrapper.key = lambda *args, **kwargs: slot.identifier(shape.bind(args, kwargs))
+    wrapper.cache_clear = lambda: clear_slot(slot)
+    wrapper.cache_info = lambda: CacheInfo(
+        slot.all_hits, int(slot.misses), core.options.max_entries, core.count_slot(slot)
+    )
+    core.functions[shape.keys.name] = weakref.ref(func)
+    # A function made inside another dies with its last caller; its table is then given to the next one.
+    weakref.finalize(wrapper, core.released.append, slot).atexit = False
+    return wrapper
+
+
+async def _areload(core: CacheCore, slot: Slot, key: Any, call: Callable[[], Any], terms: Terms) -> Any:
+    with core.changing("refresh"):
+        core.state.detach_key(slot.index, key)
+    return await aload(core, slot, key, call, terms, anew=True)
+
+
+def _take_name(core: CacheCore, func: Callable[..., Any], name: str | None) -> str:
+    """Choose the name that identifiers begin with, unlike any other function's in this cache.
+
+    A function that is defined again at the same place takes the name over; functions made anew inside another function get
+    a number.
+    """
+    if name is not None and (not isinstance(name, str) or not name or set(name) & set("()")):
+        raise ConfigurationError(f"name must be a non-empty string without parentheses, not {name!r}")
+    chosen = name or name_of(func)
+    if chosen not in core.functions:
+        return chosen
+    other = core.functions[chosen]()
+    local = "<locals>" in func.__qualname__
+    if not local and other is not None and (other.__module__, other.__qualname__) != (func.__module__, func.__qualname__):
+        raise ConfigurationError(
+            f"this cache has a function {chosen!r} already, from {other.__module__}; give name= to tell them apart"
+        )
+    number = 2
+    while f"{chosen}#{number}" in core.functions:
+        number += 1
+    if local:
+        return f"{chosen}#{number}"
+    core.rename_slot(chosen, f"{chosen}#{number}")
+    return chosen

@@ -1,0 +1,75 @@
+"""Scopes: which entries a selective invalidation covers."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+from cenote.core import Slot
+from cenote.invalidation.log import Record, RecordKind
+from cenote.state import State
+
+__all__ = ["Scope"]
+
+
+class Scope:
+    """The entries that carry one of some tags, or whose identifier begins with a prefix or is a given text.
+
+    Attributes:
+        tags: The tags.
+        prefix: What identifiers begin with; None for no prefix.
+        exact: The identifier; None for any.
+    """
+
+    def __init__(
+        self, *, tags: frozenset[str] = frozenset(), prefix: str | None = None, exact: str | None = None
+    ) -> None:
+        self.tags = tags
+        self.prefix = prefix
+        self.exact = exact
+
+    def records(self, cache: str | None, *, soft: bool) -> list[Record]:
+        """What to write into the log of invalidations."""
+        found = []
+        if self.tags:
+            found.append(Record(kind=RecordKind.TAGS, cache=cache, covered=tuple(sorted(self.tags)), soft=soft))
+        if self.exact is not None:
+            found.append(Record(kind=RecordKind.KEY, cache=cache, covered=(self.exact,), soft=soft))
+        if self.prefix is not None:
+            found.append(Record(kind=RecordKind.PREFIX, cache=cache, covered=(self.prefix,), soft=soft))
+        return found
+
+    def __str__(self) -> str:
+        parts = [f"prefix {self.prefix!r}"] if self.prefix is not None else []
+        parts += [f"tags {', '.join(sorted(self.tags))}"] if self.tags else []
+        return " and ".join(parts) or "nothing"
+
+    def may_cover(self, slot: Slot) -> bool | None:
+        """Whether a table is covered as a whole (True), not at all (False), or entry by entry (None); tags aside."""
+        if self.exact is not None:
+            return None if slot.keys is not None and slot.keys.owns(self.exact) else False
+        if self.prefix is None:
+            return False
+        if slot.keys is None or self.prefix.startswith(slot.keys.opening):
+            return None
+        return slot.keys.opening.startswith(self.prefix)
+
+    def covers(self, slot: Slot, key: Any) -> bool:
+        """Whether a key of a table is covered; tags aside."""
+        whole = self.may_cover(slot)
+        if whole is not None:
+            return whole
+        text = slot.identifier(key)
+        return text == self.exact if self.exact is not None else text.startswith(self.prefix or "")
+
+    def detach(self, state: State, slots: list[Slot]) -> None:
+        """Keep covered loads that are under way from publishing; call under the write lock."""
+        if self.tags:
+            state.detach_tags(self.tags)
+        places: list[tuple[int, Hashable]] = list(state.flights)
+        for index, key in places:
+            if self.covers(slots[index], key):
+                del state.flights[index, key]
+        for fill in state.fills:
+            if self.covers(slots[fill.slot], fill.key):
+                fill.void = True

@@ -1,0 +1,284 @@
+"""Signatures: how a memoized function's parameters become a key, and the wrapper generated for them.
+
+One wrapper is generated for each signature, as ``dataclasses`` generates ``__init__``: a hit then costs a comparison or
+two for each argument, one dict lookup and the checks of the entry, with no ``*args`` and no second call.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from inspect import Parameter
+from typing import Any, Final
+
+from cenote.bypass import bypassed, switch
+from cenote.core import GIL, CacheCore, Slot
+from cenote.entry import FOREVER, GONE
+from cenote.errors import ConfigurationError, UnhashableArgumentError
+from cenote.keys import CallKeys, part, parts
+
+__all__ = ["Shape"]
+
+_VARIADIC: Final = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+
+_HIT: Final = """\
+{async_}def wrapper({parameters}):
+    {nonlocal_}
+    if _cn_switch.open and _cn_bypassed():
+        return {await_}_cn_func({forward})
+    {key}
+    _cn_state = _cn_root.states[{index}]
+    try:
+        _cn_entry = _cn_state.tables[{slot}].get(_cn_key)
+    except _cn_type_error as _cn_error:
+        raise _cn_unhashable(({key_tuple})) from _cn_error
+    if _cn_entry is not None and _cn_entry.birth >= _cn_state.soft_floor:
+        _cn_until = _cn_entry.fresh_until
+        if _cn_until is _cn_forever or _cn_now() < _cn_until:
+            _cn_value = _cn_entry.value
+            if _cn_value is not _cn_gone:
+                {touch}
+                {count}
+                return {value}
+    return {await_}_cn_miss(_cn_key, ({positional}), {{{named}}})
+"""
+
+_MAKER: Final = """\
+def make(_cn_func, _cn_root, _cn_now, _cn_miss, _cn_switch, _cn_bypassed, _cn_part, _cn_parts, _cn_gone, _cn_forever,
+         _cn_unhashable, _cn_copy, _cn_count, _cn_keyfunc, _cn_defaults,
+         _cn_type=type, _cn_int=int, _cn_str=str, _cn_bytes=bytes, _cn_type_error=TypeError):
+    _cn_hits = 0.0
+{wrapper}
+    def hot_hits():
+        return _cn_hits
+    return wrapper, hot_hits
+"""
+
+
+class Shape:
+    """The parameters of one function, and which of them count.
+
+    Attributes:
+        signature: The function's signature.
+        keys: How its calls become keys and identifiers.
+    """
+
+    def __init__(
+        self, func: Callable[..., Any], name: str, *, ignore: Iterable[str], key: Callable[..., Any] | None
+    ) -> None:
+        """Look at a function.
+
+        Args:
+            func: The function.
+            name: What its identifiers begin with.
+            ignore: Parameters that are not part of the key.
+            key: Makes the key from the arguments instead.
+
+        Raises:
+            ConfigurationError: ``ignore`` names a parameter that there is not.
+        """
+        self.signature = inspect.signature(func)
+        self._func = func
+        self._name = name
+        self._keyfunc = key
+        parameters = list(self.signature.parameters.values())
+        ignored = set((ignore,) if isinstance(ignore, str) else ignore)
+        unknown = ignored - {parameter.name for parameter in parameters}
+        if unknown:
+            raise ConfigurationError(f"ignore names {', '.join(sorted(unknown))}, but {name} has no such parameter")
+        counted = [parameter for parameter in parameters if parameter.name not in ignored]
+        self._counted = counted
+        variadic = key is None and any(parameter.kind in _VARIADIC for parameter in counted)
+        shown = [p.name for p in counted if p.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)]
+        named = [p.name for p in counted if p.kind is Parameter.KEYWORD_ONLY]
+        if key is not None:
+            shown, named = ["key"], []
+        single = not variadic and len(shown) + len(named) == 1
+        self.keys = CallKeys(name, shown, named, variadic=variadic, single=single)
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Return the key of a call, as the generated wrapper makes it; TypeError when the call does not fit."""
+        bound = self.signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        if self._keyfunc is not None:
+            return part(self._keyfunc(*bound.args, **bound.kwargs))
+        values = bound.arguments
+        if self.keys.variadic:
+            return self._variadic(values)
+        items = parts(*[values[parameter.name] for parameter in self._counted])
+        return items[0] if self.keys.single else items
+
+    def _variadic(self, values: dict[str, Any]) -> Any:
+        shown: list[Any] = []
+        named: dict[str, Any] = {}
+        for parameter in self._counted:
+            value = values[parameter.name]
+            if parameter.kind is Parameter.VAR_POSITIONAL:
+                shown.extend(value)
+            elif parameter.kind is Parameter.VAR_KEYWORD:
+                named.update(value)
+            elif parameter.kind is Parameter.KEYWORD_ONLY:
+                named[parameter.name] = value
+            else:
+                shown.append(value)
+        return (parts(*shown), tuple(sorted((name, part(value)) for name, value in named.items())))
+
+    def wrapper(
+        self, core: CacheCore, slot: Slot, miss: Callable[..., Any], *, is_async: bool
+    ) -> tuple[Callable[..., Any], Callable[[], float]]:
+        """Generate the wrapper.
+
+        Args:
+            core: The cache.
+            slot: The function's table.
+            miss: Called with key, positional and named arguments when a hit is not possible.
+            is_async: Whether the function is a coroutine function.
+
+        Returns:
+            The wrapper, and a function that reads its count of hits.
+        """
+        source = _MAKER.format(wrapper=_indent(self._source(core, slot, is_async=is_async)))
+        space: dict[str, Any] = {}
+        exec(compile(source, f"<cenote wrapper of {self._name}>", "exec"), space)  # noqa: S102  # built from the
+        # signature's own identifiers and fixed text only
+        parameters = self.signature.parameters.values()
+        defaults = {p.name: p.default for p in parameters if p.default is not Parameter.empty}
+
+        def count() -> None:
+            with core.lock:
+                slot.hits += 1.0
+
+        wrapper, hot_hits = space["make"](
+            self._func,
+            core.root,
+            core.now,
+            miss,
+            switch,
+            bypassed,
+            part,
+            parts,
+            GONE,
+            FOREVER,
+            self._unhashable,
+            core.treatment.hand_out,
+            count,
+            self._keyfunc if self._keyfunc is not None else self._call_key,
+            defaults,
+        )
+        return wrapper, hot_hits
+
+    def _call_key(self, *args: Any, **kwargs: Any) -> Any:
+        return self.bind(args, kwargs)
+
+    def _source(self, core: CacheCore, slot: Slot, *, is_async: bool) -> str:
+        parameters = list(self.signature.parameters.values())
+        policy = core.state.store.policy
+        touch = "pass"
+        if core.state.touch is not None:
+            touch = "_cn_state.touch(_cn_entry)"
+        elif policy is not None and policy.touch_cap:
+            touch = f"if _cn_entry.freq < {policy.touch_cap}: _cn_entry.freq += 1"
+        positional = [_forward(p) for p in parameters if p.kind not in (Parameter.KEYWORD_ONLY, Parameter.VAR_KEYWORD)]
+        named = [f"{p.name!r}: {p.name}" for p in parameters if p.kind is Parameter.KEYWORD_ONLY]
+        named += [f"**{p.name}" for p in parameters if p.kind is Parameter.VAR_KEYWORD]
+        forward = [_forward(p) for p in parameters]
+        key, key_tuple = self._key_source(forward)
+        return _HIT.format(
+            async_="async " if is_async else "",
+            await_="await " if is_async else "",
+            nonlocal_="nonlocal _cn_hits" if GIL else "pass",
+            parameters=_parameter_list(parameters),
+            forward=", ".join(forward),
+            key=key,
+            key_tuple=key_tuple,
+            index=core.index,
+            slot=slot.index,
+            touch=touch,
+            # Exact under the GIL: no thread switch falls between this load and store. See tests/test_counting.py.
+            count="_cn_hits += 1.0" if GIL else "_cn_count()",
+            value="_cn_value" if core.treatment.hand_out is None else "_cn_copy(_cn_value)",
+            positional=_tuple(positional),
+            named=", ".join(named),
+        )
+
+    def _key_source(self, forward: list[str]) -> tuple[str, str]:
+        """The statement that makes the key, and the items to look through for one that is not hashable."""
+        if self._keyfunc is not None:
+            return f"_cn_key = _cn_part(_cn_keyfunc({', '.join(forward)}))", "('key', _cn_key),"
+        if self.keys.variadic:
+            return f"_cn_key = _cn_keyfunc({', '.join(forward)})", "('arguments', _cn_key),"
+        names = [parameter.name for parameter in self._counted]
+        items = "".join(f"({name!r}, {name})," for name in names)
+        if not names:
+            return "_cn_key = ()", ""
+        tests = [_plain_test(parameter) for parameter in self._counted]
+        if self.keys.single:
+            name = names[0]
+            return f"_cn_key = {name} if {tests[0]} else _cn_part({name})", items
+        joined = ", ".join(names)
+        return f"_cn_key = ({joined}) if {' and '.join(tests)} else _cn_parts({joined})", items
+
+    def _unhashable(self, items: tuple[tuple[str, Any], ...]) -> Exception:
+        """Name the argument that is not hashable."""
+        for name, value in items:
+            try:
+                hash(value)
+            except TypeError as error:
+                what = f"argument {name!r}" if name not in ("key", "arguments") else f"the {name}"
+                return UnhashableArgumentError(
+                    f"{what} of {self._name} cannot be part of a key: {error}; leave it out with ignore= or make "
+                    "the key with key="
+                )
+        return UnhashableArgumentError(f"the arguments of {self._name} cannot be compared with those of another call")
+
+
+def _plain_test(parameter: Parameter) -> str:
+    """The test whether an argument is a key as it is; the annotation says which type to try first."""
+    name = parameter.name
+    annotation = parameter.annotation
+    likely = annotation.__name__ if annotation in (int, str, bytes) else annotation
+    if likely in ("int", "str", "bytes"):
+        return f"_cn_type({name}) is _cn_{likely}"
+    return f"((_cn_t := _cn_type({name})) is _cn_str or _cn_t is _cn_int)"
+
+
+def _forward(parameter: Parameter) -> str:
+    if parameter.kind is Parameter.VAR_POSITIONAL:
+        return f"*{parameter.name}"
+    if parameter.kind is Parameter.VAR_KEYWORD:
+        return f"**{parameter.name}"
+    if parameter.kind is Parameter.KEYWORD_ONLY:
+        return f"{parameter.name}={parameter.name}"
+    return parameter.name
+
+
+def _tuple(items: list[str]) -> str:
+    return "".join(f"{item}, " for item in items)
+
+
+def _parameter_list(parameters: list[Parameter]) -> str:
+    written: list[str] = []
+    slash = star = False
+    for parameter in parameters:
+        kind = parameter.kind
+        if slash and kind is not Parameter.POSITIONAL_ONLY:
+            written.append("/")
+            slash = False
+        if kind is Parameter.POSITIONAL_ONLY:
+            slash = True
+        if kind is Parameter.KEYWORD_ONLY and not star:
+            written.append("*")
+            star = True
+        if kind is Parameter.VAR_POSITIONAL:
+            star = True
+        text = _forward(parameter) if kind in _VARIADIC else parameter.name
+        if parameter.default is not Parameter.empty:
+            text += f"=_cn_defaults[{parameter.name!r}]"
+        written.append(text)
+    if slash:
+        written.append("/")
+    return ", ".join(written)
+
+
+def _indent(text: str) -> str:
+    return "".join(f"    {line}\n" for line in text.splitlines())

@@ -1,0 +1,187 @@
+"""Terms: how long a value is kept and what it carries, worked out before any lock is taken."""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Callable, Hashable, Iterable
+from types import MappingProxyType
+from typing import Any, Final
+
+from cenote.entry import FOREVER, Entry, ParticularEntry
+from cenote.errors import ConfigurationError
+from cenote.options import UNSET, CacheOptions, Unset, seconds
+
+__all__ = ["NO_TAGS", "Terms", "Treatment", "check_tags", "freeze"]
+
+NO_TAGS: Final[frozenset[str]] = frozenset()
+
+
+def check_tags(tags: object) -> frozenset[str]:
+    """Return tags as a set, or raise ConfigurationError when they are not an iterable of non-empty strings."""
+    if isinstance(tags, str) or not isinstance(tags, Iterable):
+        raise ConfigurationError(f"tags must be several strings, as a list, tuple or set, not {tags!r}")
+    found = frozenset(tags)
+    for tag in found:
+        if not isinstance(tag, str) or not tag:
+            raise ConfigurationError(f"a tag must be a non-empty string, not {tag!r}")
+    return found
+
+
+def freeze(value: Any) -> Any:
+    """Return a read-only form of dicts, lists and sets, all the way down; anything else is returned as it is."""
+    if isinstance(value, dict):
+        return MappingProxyType({key: freeze(item) for key, item in value.items()})
+    if isinstance(value, list) or type(value) is tuple:
+        return tuple([freeze(item) for item in value])
+    if isinstance(value, (set, frozenset)):
+        return frozenset(value)
+    return value
+
+
+class Terms:
+    """What a caller said of the values to be loaded.
+
+    Attributes:
+        ttl: Seconds; None for no end; UNSET for the cache's; or a function of the value that returns one of these.
+        tags: The tags, or a function of the value.
+        cache_if: Whether to keep a value; None keeps all.
+    """
+
+    __slots__ = ("cache_if", "tags", "ttl")
+
+    def __init__(
+        self,
+        ttl: float | None | Unset | Callable[[Any], Any] = UNSET,
+        tags: frozenset[str] | Callable[[Any], Iterable[str]] = NO_TAGS,
+        cache_if: Callable[[Any], bool] | None = None,
+    ) -> None:
+        self.ttl = ttl
+        self.tags = tags
+        self.cache_if = cache_if
+
+    @classmethod
+    def of(cls, ttl: Any, tags: Any, cache_if: Any = None) -> Terms:
+        """Check what a caller said, or raise ConfigurationError."""
+        if ttl is not UNSET and ttl is not None and not callable(ttl):
+            ttl = seconds("ttl", ttl, zero=True)
+        return cls(ttl, tags if callable(tags) else check_tags(tags), cache_if)
+
+    def known_tags(self) -> frozenset[str] | None:
+        """The tags as far as they are known before the load: None when they depend on the value."""
+        return None if callable(self.tags) else self.tags
+
+    def settle(self, value: Any) -> tuple[float | None | Unset, frozenset[str]]:
+        """Work out the TTL (0: do not keep) and the tags of a loaded value."""
+        if self.cache_if is not None and not self.cache_if(value):
+            return 0.0, NO_TAGS
+        ttl = self.ttl
+        if callable(ttl):
+            ttl = ttl(value)
+            if ttl is not None and ttl is not UNSET:
+                ttl = seconds("ttl", ttl, zero=True)
+        return ttl, check_tags(self.tags(value)) if callable(self.tags) else self.tags
+
+
+class Treatment:
+    """How one cache's options turn values into entries.
+
+    Attributes:
+        hand_out: Makes a caller's own copy of a value; None shares it.
+        take_in: Makes the value that is kept; None keeps it as it is.
+        may_hold: Whether a failed reload is not tried again for a while.
+    """
+
+    __slots__ = ("_options", "_particular", "_window", "hand_out", "may_hold", "take_in")
+
+    def __init__(self, options: CacheOptions) -> None:
+        self._options = options
+        self._window = max(options.stale_while_revalidate, options.fail_safe)
+        self.may_hold = bool(self._window or options.refresh_ahead)
+        self._particular = bool(
+            options.idle_ttl or options.refresh_ahead or self._window or options.weigher or options.negative_ttl
+        )
+        self.hand_out: Callable[[Any], Any] | None = copy.deepcopy if options.copy == "deep" else None
+        self.take_in: Callable[[Any], Any] | None = {"deep": copy.deepcopy, "freeze": freeze}.get(options.copy or "")
+
+    def entry(
+        self,
+        slot: int,
+        key: Hashable,
+        value: Any,
+        *,
+        now: float,
+        birth: int,
+        born: float,
+        cost: float,
+        ttl: float | None | Unset,
+        tags: frozenset[str],
+    ) -> Entry | None:
+        """Make the entry of a value.
+
+        Returns:
+            The entry; None when its TTL is 0.
+
+        Raises:
+            ConfigurationError: The weigher returned something else than a whole number.
+        """
+        options = self._options
+        lifetime = options.ttl if isinstance(ttl, Unset) else ttl
+        expires = hard = FOREVER
+        if lifetime is not None:
+            if lifetime == 0:
+                return None
+            if options.ttl_jitter:
+                lifetime *= 1 - options.ttl_jitter * random.random()
+            expires = now + lifetime
+            hard = expires + self._window if self._window else expires
+        if not self._particular and not tags:
+            return Entry(
+                key, value, birth=birth, born=born, fresh_until=expires, hard_until=hard, slot=slot, cost=cost
+            )
+        simple = expires
+        if options.idle_ttl is not None:
+            simple = 0.0
+        elif options.refresh_ahead is not None and lifetime is not None:
+            simple = now + lifetime * options.refresh_ahead
+        return ParticularEntry(
+            key,
+            value,
+            birth=birth,
+            born=born,
+            fresh_until=simple,
+            hard_until=hard,
+            slot=slot,
+            cost=cost,
+            tags=tags,
+            size=self._weigh(value),
+            expires=expires,
+            used=now,
+        )
+
+    def failure(self, slot: int, key: Hashable, error: Exception, *, now: float, birth: int, born: float) -> Entry | None:
+        """Make the entry of a failure that is to be remembered; None when it is not."""
+        options = self._options
+        if options.negative_ttl is None or not isinstance(error, options.negative_errors):
+            return None
+        end = now + options.negative_ttl
+        return ParticularEntry(
+            key,
+            None,
+            birth=birth,
+            born=born,
+            fresh_until=0.0,
+            hard_until=end,
+            slot=slot,
+            expires=end,
+            used=now,
+            error=error,
+        )
+
+    def _weigh(self, value: Any) -> int:
+        if self._options.weigher is None:
+            return 1
+        size = self._options.weigher(value)
+        if isinstance(size, bool) or not isinstance(size, int) or size < 0:
+            raise ConfigurationError(f"weigher must return a whole number of bytes, not {size!r}")
+        return max(size, 1)
