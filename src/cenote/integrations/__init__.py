@@ -1,0 +1,1 @@
+"""Cenote inside other frameworks."""

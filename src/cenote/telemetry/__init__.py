@@ -1,0 +1,1 @@
+"""Exporters of the figures to systems that watch."""
