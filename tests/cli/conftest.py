@@ -28,6 +28,9 @@ main()
 
 def environment(**extra: str) -> dict[str, str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("CENOTE_")}
+    if "PYTHONPATH" in clean:
+        # A relative path means nothing in the folder that a test gives its command.
+        clean["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, clean["PYTHONPATH"].split(os.pathsep)))
     return clean | {"NO_COLOR": "1", "COLUMNS": "80"} | extra
 
 

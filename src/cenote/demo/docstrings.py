@@ -12,11 +12,12 @@ from dataclasses import dataclass
 __all__ = ["Hit", "Index", "Page", "index_of", "read_page", "vocabulary_of"]
 
 _WORD = re.compile(r"[a-z]{3,}")
-_COMMON = frozenset(
-    "and any are but can for from has have not one the this that then there use used was when which will with "
-    "you your its all may must see two also each other into only than these they such been does return returns "
-    "returned none true false self value values object called default given".split()
-)
+_COMMON_WORDS = """
+    and any are but can for from has have not one the this that then there use used was when which will
+    with you your its all may must see two also each other into only than these they such been does
+    return returns returned none true false self value values object called default given
+"""
+_COMMON = frozenset(_COMMON_WORDS.split())
 
 
 @dataclass(frozen=True, slots=True)
