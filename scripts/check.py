@@ -123,9 +123,7 @@ def environments() -> list[tuple[str, str, str | None]]:
     """Returns version, folder and interpreter of the oldest and of the newest Python; no interpreter for .venv."""
     own = sys.version.split()[0]
     found = [line.split(" ", 1) for line in run("scripts/venv.sh", "--pythons").splitlines()]
-    every = sorted(
-        [(minor(own), own, None), *((minor(v), v, path) for v, path in found if minor(v) != minor(own))]
-    )
+    every = sorted([(minor(own), own, None), *((minor(v), v, path) for v, path in found if minor(v) != minor(own))])
     picked = []
     for number, version, python in dict.fromkeys((every[0], every[-1])):
         folder = f".venv-{number[0]}.{number[1]}" if python else ".venv"

@@ -52,9 +52,7 @@ def test_what_a_module_defines_without_listing_it_begins_with_an_underscore(name
     own = {
         attribute
         for attribute, value in vars(module).items()
-        if isinstance(value, type | FunctionType)
-        and value.__module__ == name
-        and not attribute.startswith("_")
+        if isinstance(value, type | FunctionType) and value.__module__ == name and not attribute.startswith("_")
     }
     assert own - set(module.__all__) == set()
 

@@ -1,5 +1,6 @@
 """Cenote: caches for Python services whose clear is real."""
 
+from cenote._version import __version__
 from cenote.bypass import bypass
 from cenote.cache import Cache
 from cenote.clock import Clock, SystemClock
@@ -51,7 +52,6 @@ __all__ = [
     "SystemClock",
     "UnhashableArgumentError",
     "UnknownServiceError",
+    "__version__",
     "bypass",
 ]
-
-__version__ = "0.1.0"

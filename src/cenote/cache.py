@@ -34,9 +34,9 @@ Mode = Literal["hard", "soft"]
 class Cache:
     """The cache of one service, or the global one; made by a CacheManager.
 
-    Keys are non-empty strings. Memoized calls have keys too, their identifiers such as ``analyse('ch-1')``, which every
-    method takes. A method that begins with ``a`` is the same for asynchronous code; all may be used from any thread and
-    from any number of event loops at once. Times are seconds.
+    Keys are non-empty strings. Memoized calls have keys too: their identifiers, such as ``analyse('ch-1')``, which
+    every method takes. A method that begins with ``a`` is the same for asynchronous code; all may be used from any
+    thread and from any number of event loops at once. Times are seconds.
     """
 
     def __init__(self, core: CacheCore, audit: AuditTrail) -> None:
@@ -82,11 +82,12 @@ class Cache:
     @enabled.setter
     def enabled(self, on: bool) -> None:
         self._enabled = bool(on)
-        self._apply_switches(all_on=self._all_on)
+        self.apply_switches(all_on=self._all_on)
 
     _all_on = True
 
-    def _apply_switches(self, *, all_on: bool) -> None:
+    def apply_switches(self, *, all_on: bool) -> None:
+        """Switch on or off as this cache's own switch and the manager's say together."""
         self._all_on = all_on
         on = self._enabled and all_on
         if on == self._core.running:
@@ -179,9 +180,7 @@ class Cache:
         clear_scope(self._core, Scope(exact=key), soft=False, dry_run=False, tally=tally)
         return tally.entries > 0
 
-    def get_or_load(
-        self, key: str, loader: Callable[[], T], *, ttl: Any = UNSET, tags: Any = ()
-    ) -> T:
+    def get_or_load(self, key: str, loader: Callable[[], T], *, ttl: Any = UNSET, tags: Any = ()) -> T:
         """Return the value of a key, loading it when there is none; one caller loads, the others wait for it.
 
         Args:
@@ -210,7 +209,9 @@ class Cache:
         self._core.check_open()
         slot, place = self._core.place_of(key)
         if place is None:
-            raise InvalidKeyError(f"{key!r} names a call of {slot.keys and slot.keys.name}, whose arguments cannot be read back")
+            raise InvalidKeyError(
+                f"{key!r} looks like a call of a memoized function, but its arguments cannot be read back"
+            )
         return slot, place
 
     # Many entries
@@ -234,7 +235,12 @@ class Cache:
         return sum([self.delete(key) for key in dict.fromkeys(keys)])
 
     def get_or_load_many(
-        self, keys: Iterable[str], loader: Callable[[list[str]], Mapping[str, T]], *, ttl: Any = UNSET, tags: Any = ()
+        self,
+        keys: Iterable[str],
+        loader: Callable[[list[str]], Mapping[str, T]],
+        *,
+        ttl: Any = UNSET,
+        tags: Any = (),
     ) -> dict[str, T]:
         """Return the values of several keys, with one loader call for all that nobody has and nobody loads.
 
@@ -265,8 +271,8 @@ class Cache:
         """Cache the results of a function, method or coroutine function.
 
         Calls that bind the same arguments to the same parameters share an entry, given by position or by name alike;
-        ``1``, ``1.0`` and ``True`` are different arguments. ``self`` counts like any other parameter, and the entry keeps
-        the instance alive, unless ``ignore="self"`` leaves it out.
+        ``1``, ``1.0`` and ``True`` are different arguments. ``self`` counts like any other parameter, and the entry
+        keeps the instance alive, unless ``ignore="self"`` leaves it out.
 
         Args:
             ttl: Seconds; None for no end; or a function of the value that returns one of these.
@@ -277,8 +283,8 @@ class Cache:
             cache_if: Whether to keep a value.
 
         Returns:
-            A decorator. What it makes keeps the signature and has ``invalidate``, ``refresh`` and ``key``, called with the
-            function's arguments, and functools' ``cache_info``, ``cache_clear`` and ``__wrapped__``.
+            A decorator. What it makes keeps the signature and has ``invalidate``, ``refresh`` and ``key``, called with
+            the function's arguments, and functools' ``cache_info``, ``cache_clear`` and ``__wrapped__``.
 
         Raises:
             ConfigurationError: An option cannot be used, or the function cannot be memoized.
@@ -392,7 +398,12 @@ class Cache:
         return list_keys(self._core, prefix, tag, limit)
 
     def entries(
-        self, *, prefix: str | None = None, tag: str | None = None, cursor: str | None = None, limit: int = 100
+        self,
+        *,
+        prefix: str | None = None,
+        tag: str | None = None,
+        cursor: str | None = None,
+        limit: int = 100,
     ) -> EntryPage:
         """Return one page of entries in the order of their identifiers.
 

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Final, Literal
 
+from cenote import locks
 from cenote.audit import AuditEvent, AuditTrail
 from cenote.core import CacheCore
 from cenote.decide import Verdict
@@ -27,7 +28,16 @@ from cenote.result import ClearResult
 from cenote.scope import Scope
 from cenote.state import State
 
-__all__ = ["MOST_ITEMS", "ClearOrder", "Tally", "clear_all", "clear_cache", "clear_scope", "run_clear", "switch_off"]
+__all__ = [
+    "MOST_ITEMS",
+    "ClearOrder",
+    "Tally",
+    "clear_all",
+    "clear_cache",
+    "clear_scope",
+    "run_clear",
+    "switch_off",
+]
 
 MOST_ITEMS: Final = 10_000
 """Most identifiers that a result lists."""
@@ -102,7 +112,7 @@ def clear_all(cores: Sequence[CacheCore], *, soft: bool, dry_run: bool, tally: T
         return
     with ExitStack() as stack:
         for core in cores:
-            if core.lock._is_owned():
+            if locks.owned(core.lock):
                 raise ReentrantError("clear_all")
             core.check_open()
         for core in cores:

@@ -72,7 +72,13 @@ class CacheCore:
     """One cache, without the methods that users call."""
 
     def __init__(
-        self, name: str | None, options: CacheOptions, root: Root, index: int, log: InvalidationLog, clock: Clock
+        self,
+        name: str | None,
+        options: CacheOptions,
+        root: Root,
+        index: int,
+        log: InvalidationLog,
+        clock: Clock,
     ) -> None:
         """Make a core and hang its first State into the root.
 
@@ -104,7 +110,7 @@ class CacheCore:
         self.running = True
         """Whether reads may be served and values stored; False while the cache is switched off."""
         self.closed = False
-        self.tasks: set[asyncio.Task[None]] = set()
+        self.tasks: set[asyncio.Task[Any]] = set()
         """Background loads, referenced so that they are not collected."""
         root.replace({index: State(self.new_store())})
 
@@ -191,7 +197,7 @@ class CacheCore:
             ReentrantError: This thread is inside a change already: a signal handler or a finalizer interrupted it.
             ClosedError: The manager was closed.
         """
-        if self.lock._is_owned():
+        if locks.owned(self.lock):
             raise ReentrantError(action)
         self.check_open()
         return self.lock
@@ -273,9 +279,7 @@ class CacheCore:
         """
         now = self.now()
         cost = max(0.0, now - flight.born)
-        entry, kept = self._entry(
-            slot.index, flight.key, value, terms, birth=flight.birth, born=flight.born, cost=cost
-        )
+        entry, kept = self._entry(slot.index, flight.key, value, terms, birth=flight.birth, born=flight.born, cost=cost)
         dropped: list[Entry] = []
         with self.lock:
             if flight.outcome is not None:
@@ -385,7 +389,7 @@ class CacheCore:
 
     def sweep(self, enough: Callable[[], bool] | None = None) -> int:
         """Take out what has ended; return how many entries that were."""
-        if self.lock._is_owned():
+        if locks.owned(self.lock):
             return 0
         with self.lock:
             ended = self.state.store.sweep_out(self.now(), enough)

@@ -8,6 +8,7 @@ old terms with a new value, never new terms with an old one.
 from __future__ import annotations
 
 from collections.abc import Hashable
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 __all__ = ["FOREVER", "GONE", "Entry", "ParticularEntry"]
@@ -63,10 +64,12 @@ class Entry:
         size: int
         tags: frozenset[str]
         error: BaseException | None
+        expires: float
     else:
         size = 1
         tags = _NO_TAGS
         error = None
+        expires = property(attrgetter("fresh_until"), doc="Until when the value is fresh, in monotonic seconds.")
 
     def __init__(
         self,
@@ -91,11 +94,6 @@ class Entry:
         self.slot = slot
         self.due = 0
         self.cost = cost
-
-    @property
-    def expires(self) -> float:
-        """Until when the value is fresh, in monotonic seconds."""
-        return self.fresh_until
 
 
 class ParticularEntry(Entry):

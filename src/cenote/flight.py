@@ -16,7 +16,7 @@ __all__ = ["Fill", "Flight", "Outcome"]
 
 
 class Outcome:
-    """How a flight ended: with a value, with an error for everybody, or abandoned, so that those who waited try again."""
+    """How a flight ended: with a value, with an error for all, or abandoned, so that those who waited try again."""
 
     __slots__ = ("abandoned", "error", "stale", "traceback", "value")
 
@@ -70,11 +70,11 @@ class Flight:
         "missed",
         "outcome",
         "parent",
+        "rests_on",
         "slot",
         "state",
         "tags",
         "task",
-        "rests_on",
         "wakers",
     )
 

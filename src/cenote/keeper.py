@@ -7,6 +7,7 @@ references.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -98,10 +99,8 @@ class Keeper:
 
     def _run(self, wake: SimpleQueue[None]) -> None:
         while wake is self._wake:
-            try:
+            with contextlib.suppress(Empty):
                 wake.get(timeout=SWEEP_SECONDS if self._must_sweep() else None)
-            except Empty:
-                pass
             while self._garbage:
                 self._free(None)
                 time.sleep(NAP_SECONDS)

@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Hashable, Sequence
 from enum import Enum
+from math import isnan
 from typing import Any, Final
 
 from cenote.errors import ConfigurationError, InvalidKeyError
@@ -39,7 +40,9 @@ def check_name(name: object) -> str:
 def check_key(key: object) -> str:
     """Return a key, or raise InvalidKeyError with the rule."""
     if not isinstance(key, str):
-        raise InvalidKeyError(f"a key must be a string, not {type(key).__name__}; make one with an f-string or use memoize")
+        raise InvalidKeyError(
+            f"a key must be a string, not {type(key).__name__}; make one with an f-string or use memoize"
+        )
     if not key:
         raise InvalidKeyError("a key must not be empty")
     if not key.isascii():
@@ -62,7 +65,7 @@ def part(value: Any) -> Hashable:
     kind = type(value)
     if kind in PLAIN:
         return value  # type: ignore[no-any-return]  # what is plain is hashable
-    if kind is float and (value != value or value == 0):
+    if kind is float and (value == 0 or isnan(value)):
         return (float, repr(value))
     if kind is tuple:
         return (tuple, tuple([part(item) for item in value]))

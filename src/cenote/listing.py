@@ -32,7 +32,9 @@ def list_entries(core: CacheCore, prefix: str | None, tag: str | None, cursor: s
     """
     after = None if cursor is None else _decode(cursor)
     found = heapq.nsmallest(
-        limit + 1, ((text, entry) for text, entry in _live(core, prefix, tag) if after is None or text > after), _text
+        limit + 1,
+        ((text, entry) for text, entry in _live(core, prefix, tag) if after is None or text > after),
+        _text,
     )
     page = found[:limit]
     items = tuple(describe(core, core.slots[entry.slot], text, entry) for text, entry in page)

@@ -1,8 +1,8 @@
 """Loads: one for a key at a time, over threads and event loops alike.
 
-Why no load from before a clear is ever served after it: a flight is registered in the State that its caller loaded,
-under the write lock, before the load begins; nobody joins a flight but through the State in force; and it publishes only
-while it is registered in that State. A clear replaces the State, an invalidation takes the flight out of it.
+Why no load from before a clear is ever served after it: a flight is registered in the State in force, under the write
+lock, before the load begins; nobody joins a flight but through the State in force; and it publishes only while it is
+registered in that State. A clear replaces the State, an invalidation takes the flight out of it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from cenote.errors import LoadTimeoutError, RecursiveLoadError
 from cenote.flight import Flight
 from cenote.state import State
 from cenote.terms import Terms
-from cenote.waits import CURRENT, Wait, begin_wait, inside, running_loop
+from cenote.waits import CURRENT, begin_wait, inside, running_loop
 from cenote.workers import workers
 
 __all__ = [
@@ -126,7 +126,13 @@ def load(
 
 
 async def aload(
-    core: CacheCore, slot: Slot, key: Hashable, call: Callable[[], Awaitable[Any] | Any], terms: Terms, *, anew: bool = False
+    core: CacheCore,
+    slot: Slot,
+    key: Hashable,
+    call: Callable[[], Awaitable[Any] | Any],
+    terms: Terms,
+    *,
+    anew: bool = False,
 ) -> Any:
     """Do what ``load`` does in an event loop; the load runs in a task of its own, which no single caller cancels."""
     if apart(core):
@@ -195,7 +201,7 @@ def stale_while_loading(core: CacheCore, slot: Slot, key: Hashable) -> tuple[boo
 
 def apart(core: CacheCore) -> bool:
     """Whether to load without the cache: inside a bypass, or inside a change that this thread interrupted."""
-    return (switch.open and bypassed()) or core.lock._is_owned()
+    return (switch.open and bypassed()) or locks.owned(core.lock)
 
 
 def serve(
@@ -345,6 +351,7 @@ def _lead_behind(core: CacheCore, slot: Slot, flight: Flight, call: Callable[[],
 
 
 def start_behind(core: CacheCore, slot: Slot, flight: Flight, call: Callable[[], Any], terms: Terms) -> None:
+    """Run a load in a worker thread."""
     try:
         workers.submit(lambda: _lead_behind(core, slot, flight, call, terms))
     except BaseException as reason:
@@ -383,6 +390,8 @@ def wait_for(core: CacheCore, slot: Slot, flight: Flight, waiter: locks.Waiter) 
 
 
 def waker_of(loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None]) -> Callable[[], None]:
+    """Return a function that wakes a future's event loop from any thread."""
+
     def wake_here() -> None:
         if not waiter.done():
             waiter.set_result(None)
@@ -400,6 +409,7 @@ def waker_of(loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None]) -> C
 
 
 async def awaited(call: Callable[[], Awaitable[Any] | Any]) -> Any:
+    """Call a loader and await what it returns, if that can be awaited."""
     value = call()
     return await value if isinstance(value, Awaitable) else value
 
@@ -414,7 +424,7 @@ def start_task(
 ) -> None:
     """Run a load in a task; where the interpreter can, it begins at once and a load that need not wait ends at once."""
 
-    def ended(task: asyncio.Task[None]) -> None:
+    def ended(task: asyncio.Task[Any]) -> None:
         core.tasks.discard(task)
         # A task that is cancelled before its first step never enters the coroutine, nor its error handling.
         if flight.outcome is None:

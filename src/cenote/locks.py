@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from typing import Protocol
 
-__all__ = ["Lock", "Waiter", "make_lock", "make_waiter"]
+__all__ = ["Lock", "Waiter", "make_lock", "make_waiter", "owned"]
 
 
 class Lock(Protocol):
@@ -19,9 +19,13 @@ class Lock(Protocol):
 
     def __exit__(self, *exc_info: object) -> None: ...
 
-    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool: ...
+    def acquire(self, *, blocking: bool = True) -> bool:
+        """Take the lock, or with ``blocking=False`` try to; return whether it was taken."""
+        ...
 
-    def release(self) -> None: ...
+    def release(self) -> None:
+        """Give the lock back, once for each time it was taken."""
+        ...
 
     def _is_owned(self) -> bool: ...
 
@@ -54,6 +58,11 @@ class Waiter:
 def make_lock() -> Lock:
     """Make a re-entrant lock; re-entry is how an interrupted change recognises itself."""
     return threading.RLock()  # type: ignore[return-value]  # typeshed leaves _is_owned out
+
+
+def owned(lock: Lock) -> bool:
+    """Whether the calling thread holds a lock."""
+    return lock._is_owned()  # noqa: SLF001  # threading.Condition relies on it too
 
 
 def make_waiter() -> Waiter:

@@ -7,7 +7,7 @@ import sys
 import threading
 import weakref
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from cenote import locks
 from cenote.audit import AuditTrail
@@ -70,7 +70,7 @@ class CacheManager:
     def __repr__(self) -> str:
         return f"<CacheManager {self.url} with {len(self._services)} services>"
 
-    def __enter__(self) -> CacheManager:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -102,7 +102,7 @@ class CacheManager:
             self._check_open()
             self._enabled = bool(on)
             for cache in self._all:
-                cache._apply_switches(all_on=self._enabled)
+                cache.apply_switches(all_on=self._enabled)
 
     def service(self, name: str, **options: Any) -> Cache:
         """Return the cache of a service, making it the first time.
@@ -122,7 +122,9 @@ class CacheManager:
             if cache is None:
                 cache = self._services[name] = self._add(name, wanted or CacheOptions())
             elif wanted is not None and wanted != cache.options:
-                raise ConfigurationError(f"service {name!r} exists with other options: {_difference(cache.options, wanted)}")
+                raise ConfigurationError(
+                    f"service {name!r} exists with other options: {_difference(cache.options, wanted)}"
+                )
             return cache
 
     def find(self, name: str | None) -> Cache | None:
@@ -156,7 +158,13 @@ class CacheManager:
         if cache is None:
             raise UnknownServiceError(str(service), self.services())
         return cache.clear(
-            mode=mode, dry_run=dry_run, prefix=prefix, tags=tags, max_items=max_items, reason=reason, actor=actor
+            mode=mode,
+            dry_run=dry_run,
+            prefix=prefix,
+            tags=tags,
+            max_items=max_items,
+            reason=reason,
+            actor=actor,
         )
 
     def clear_all(
@@ -214,7 +222,7 @@ class CacheManager:
         self._cores.append(core)
         self._all.append(cache)
         if not self._enabled:
-            cache._apply_switches(all_on=False)
+            cache.apply_switches(all_on=False)
         keeper.watch(core)
         return cache
 
@@ -276,12 +284,12 @@ def _before_fork() -> None:
     _live_lock.acquire()
     _forking.extend(_live)
     for manager in _forking:
-        manager._before_fork()
+        manager._before_fork()  # noqa: SLF001  # the same file
 
 
 def _after_fork_in_parent() -> None:
     for manager in reversed(_forking):
-        manager._after_fork_in_parent()
+        manager._after_fork_in_parent()  # noqa: SLF001  # the same file
     _forking.clear()
     _live_lock.release()
 
@@ -290,11 +298,9 @@ def _after_fork_in_child() -> None:
     global _live_lock  # noqa: PLW0603  # the lock's holder may not exist in the child
     _live_lock = threading.Lock()
     for manager in _forking:
-        manager._after_fork_in_child()
+        manager._after_fork_in_child()  # noqa: SLF001  # the same file
     _forking.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
-    )
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

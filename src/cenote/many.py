@@ -1,7 +1,7 @@
 """Loads of many keys: one loader call for all that nobody has and nobody is loading.
 
-Each key has a flight of its own, so others join and invalidations detach them one by one. A caller finishes what it loads
-itself before it waits for what others load; two callers that need each other's keys do not wait in a circle.
+Each key has a flight of its own, so others join and invalidations detach them one by one. A caller finishes what it
+loads itself before it waits for what others load; two callers that need each other's keys do not wait in a circle.
 """
 
 from __future__ import annotations
@@ -175,9 +175,7 @@ def _enter(batch: _Batch) -> None:
     CURRENT.set(current)
 
 
-def _settle(
-    core: CacheCore, places: Places, batch: _Batch, values: Mapping[str, Any], terms: Terms
-) -> dict[str, Any]:
+def _settle(core: CacheCore, places: Places, batch: _Batch, values: Mapping[str, Any], terms: Terms) -> dict[str, Any]:
     """End the flights with the loader's values."""
     result = {key: values[key] for key in batch.alone if key in values}
     for key, flight in batch.led.items():
@@ -207,7 +205,11 @@ def _abandon(core: CacheCore, batch: _Batch, reason: BaseException) -> None:
 
 
 def _load_batch(
-    core: CacheCore, places: Places, batch: _Batch, loader: Callable[[list[str]], Mapping[str, Any]], terms: Terms
+    core: CacheCore,
+    places: Places,
+    batch: _Batch,
+    loader: Callable[[list[str]], Mapping[str, Any]],
+    terms: Terms,
 ) -> dict[str, Any]:
     limit = core.options.load_timeout
     if limit is None:
@@ -235,7 +237,11 @@ def _raise(error: BaseException) -> dict[str, Any]:
 
 
 def _run_batch(
-    core: CacheCore, places: Places, batch: _Batch, loader: Callable[[list[str]], Mapping[str, Any]], terms: Terms
+    core: CacheCore,
+    places: Places,
+    batch: _Batch,
+    loader: Callable[[list[str]], Mapping[str, Any]],
+    terms: Terms,
 ) -> dict[str, Any]:
     token = CURRENT.set(CURRENT.get())
     try:

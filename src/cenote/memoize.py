@@ -6,11 +6,10 @@ import functools
 import inspect
 import weakref
 from collections.abc import Callable, Iterable
-from typing import Any, Concatenate, Generic, NamedTuple, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Concatenate, NamedTuple, ParamSpec, Protocol, TypeVar, overload
 
 from cenote.core import CacheCore, Slot
 from cenote.errors import ConfigurationError
-from cenote.keys import CallKeys
 from cenote.loading import aload, load, reload
 from cenote.options import UNSET
 from cenote.signature import Shape
@@ -180,8 +179,8 @@ async def _areload(core: CacheCore, slot: Slot, key: Any, call: Callable[[], Any
 def _take_name(core: CacheCore, func: Callable[..., Any], name: str | None) -> str:
     """Choose the name that identifiers begin with, unlike any other function's in this cache.
 
-    A function that is defined again at the same place takes the name over; functions made anew inside another function get
-    a number.
+    A function that is defined again at the same place takes the name over; functions made anew inside another function
+    get a number.
     """
     if name is not None and (not isinstance(name, str) or not name or set(name) & set("()")):
         raise ConfigurationError(f"name must be a non-empty string without parentheses, not {name!r}")
@@ -190,7 +189,11 @@ def _take_name(core: CacheCore, func: Callable[..., Any], name: str | None) -> s
         return chosen
     other = core.functions[chosen]()
     local = "<locals>" in func.__qualname__
-    if not local and other is not None and (other.__module__, other.__qualname__) != (func.__module__, func.__qualname__):
+    if (
+        not local
+        and other is not None
+        and (other.__module__, other.__qualname__) != (func.__module__, func.__qualname__)
+    ):
         raise ConfigurationError(
             f"this cache has a function {chosen!r} already, from {other.__module__}; give name= to tell them apart"
         )

@@ -87,7 +87,7 @@ class State:
                 fill.void = True
 
     def detach_tags(self, tags: frozenset[str]) -> None:
-        """Do the same for loads that carry one of the tags; those that do not know theirs yet will check at their end."""
+        """Do the same for loads that carry one of the tags; those that do not know theirs yet check at their end."""
         for place, flight in list(self.flights.items()):
             if flight.tags is None:
                 flight.missed |= tags

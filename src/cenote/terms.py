@@ -52,7 +52,7 @@ class Terms:
 
     def __init__(
         self,
-        ttl: float | None | Unset | Callable[[Any], Any] = UNSET,
+        ttl: float | Unset | Callable[[Any], Any] | None = UNSET,
         tags: frozenset[str] | Callable[[Any], Iterable[str]] = NO_TAGS,
         cache_if: Callable[[Any], bool] | None = None,
     ) -> None:
@@ -71,7 +71,7 @@ class Terms:
         """The tags as far as they are known before the load: None when they depend on the value."""
         return None if callable(self.tags) else self.tags
 
-    def settle(self, value: Any) -> tuple[float | None | Unset, frozenset[str]]:
+    def settle(self, value: Any) -> tuple[float | Unset | None, frozenset[str]]:
         """Work out the TTL (0: do not keep) and the tags of a loaded value."""
         if self.cache_if is not None and not self.cache_if(value):
             return 0.0, NO_TAGS
@@ -101,8 +101,12 @@ class Treatment:
         self._particular = bool(
             options.idle_ttl or options.refresh_ahead or self._window or options.weigher or options.negative_ttl
         )
-        self.hand_out: Callable[[Any], Any] | None = copy.deepcopy if options.copy == "deep" else None
-        self.take_in: Callable[[Any], Any] | None = {"deep": copy.deepcopy, "freeze": freeze}.get(options.copy or "")
+        self.hand_out: Callable[[Any], Any] | None = None
+        self.take_in: Callable[[Any], Any] | None = None
+        if options.copy == "deep":
+            self.hand_out = self.take_in = copy.deepcopy
+        elif options.copy == "freeze":
+            self.take_in = freeze
 
     def entry(
         self,
@@ -114,7 +118,7 @@ class Treatment:
         birth: int,
         born: float,
         cost: float,
-        ttl: float | None | Unset,
+        ttl: float | Unset | None,
         tags: frozenset[str],
     ) -> Entry | None:
         """Make the entry of a value.
@@ -132,13 +136,11 @@ class Treatment:
             if lifetime == 0:
                 return None
             if options.ttl_jitter:
-                lifetime *= 1 - options.ttl_jitter * random.random()
+                lifetime *= 1 - options.ttl_jitter * random.random()  # noqa: S311  # no secret
             expires = now + lifetime
             hard = expires + self._window if self._window else expires
         if not self._particular and not tags:
-            return Entry(
-                key, value, birth=birth, born=born, fresh_until=expires, hard_until=hard, slot=slot, cost=cost
-            )
+            return Entry(key, value, birth=birth, born=born, fresh_until=expires, hard_until=hard, slot=slot, cost=cost)
         simple = expires
         if options.idle_ttl is not None:
             simple = 0.0
@@ -159,7 +161,9 @@ class Treatment:
             used=now,
         )
 
-    def failure(self, slot: int, key: Hashable, error: Exception, *, now: float, birth: int, born: float) -> Entry | None:
+    def failure(
+        self, slot: int, key: Hashable, error: Exception, *, now: float, birth: int, born: float
+    ) -> Entry | None:
         """Make the entry of a failure that is to be remembered; None when it is not."""
         options = self._options
         if options.negative_ttl is None or not isinstance(error, options.negative_errors):

@@ -92,9 +92,7 @@ def only_tools(folder: Path, **programs: str) -> str:
 
 def bootstrap(tree: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Runs the script with the wheel's folder as pip's only source, unless the environment says otherwise."""
-    clean = {
-        name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "PYTHON", "MAKE"))
-    }
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "PYTHON", "MAKE"))}
     defaults = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tree.parent)}
     return subprocess.run(
         [tree / "scripts" / "venv.sh", *(arguments or ("lock",))],
@@ -108,9 +106,7 @@ def bootstrap(tree: Path, *arguments: str, **environment: str) -> subprocess.Com
 def test_an_old_python_is_refused_with_what_to_do(tree: Path, tmp_path: Path) -> None:
     done = bootstrap(tree, PATH=only_tools(tmp_path, python3="printf 3.10.4"))
     assert done.returncode == 1
-    assert done.stderr.startswith(
-        "cenote: Python 3.11 or newer is needed, but python3 is 3.10.4; install one"
-    )
+    assert done.stderr.startswith("cenote: Python 3.11 or newer is needed, but python3 is 3.10.4; install one")
     assert done.stderr.count("\n") == 1
 
 
@@ -191,9 +187,7 @@ def test_an_environment_is_made_once_and_again_when_its_lock_file_changes_or_it_
 
 
 def test_the_pythons_of_the_machine_are_listed_from_old_to_new(tree: Path, tmp_path: Path) -> None:
-    programs = {
-        f"python3.{minor}": f'case "$*" in *version*) printf 3.{minor}.2 ;; esac' for minor in (10, 13, 11)
-    }
+    programs = {f"python3.{minor}": f'case "$*" in *version*) printf 3.{minor}.2 ;; esac' for minor in (10, 13, 11)}
     done = bootstrap(tree, "--pythons", PATH=only_tools(tmp_path, **programs), PYENV_ROOT=str(tmp_path))
     listed = [tuple(line.split(" ", 1)) for line in done.stdout.splitlines()]
     assert listed == [("3.11.2", f"{tmp_path}/bin/python3.11"), ("3.13.2", f"{tmp_path}/bin/python3.13")]

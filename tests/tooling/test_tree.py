@@ -15,9 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
-BUILT = re.compile(
-    r"\.venv.*|\.git|\..*_cache|\.hypothesis|\.coverage.*|__pycache__|build|dist|_build|.*\.egg-info"
-)
+BUILT = re.compile(r"\.venv.*|\.git|\..*_cache|\.hypothesis|\.coverage.*|__pycache__|build|dist|_build|.*\.egg-info")
 # Spelled in two halves, so that this file does not name them.
 REGISTRY = re.compile(
     "|".join(
@@ -115,9 +113,7 @@ def test_each_lock_file_has_what_pyproject_asks_for(group: str) -> None:
 
 
 def test_make_alone_lists_every_target_in_one_line_each() -> None:
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))
-    }
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     printed = subprocess.run(
         ["make", "--no-print-directory"],
         cwd=ROOT,

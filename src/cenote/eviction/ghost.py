@@ -74,6 +74,8 @@ class Ghosts:
         if not table:
             return False
         fingerprint, place = self._locate(entry)
+        if not fingerprint:
+            return False
         for word in table[place : place + _WAYS]:
             if word & _LOW == fingerprint and self._number - (word >> 32) < self.limit:
                 table[table.index(word, place)] = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from cenote import locks
 from cenote.eviction.policy import SLACK, EvictionPolicy
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class Lru(EvictionPolicy):
         """Work off the touches when the lock is free; whoever holds it will do it otherwise."""
         lock = self._lock
         # A touch from inside a write of this very thread would get the lock, in the middle of that write.
-        if lock is not None and not lock._is_owned() and lock.acquire(blocking=False):
+        if lock is not None and not locks.owned(lock) and lock.acquire(blocking=False):
             try:
                 self._catch_up()
             finally:

@@ -94,18 +94,20 @@ class EvictionPolicy(ABC):
             The victim, its ``where`` 0; None when no entry is held.
         """
 
-    def resize(self, entry: Entry, old_size: int) -> None:
+    def resize(self, entry: Entry, old_size: int) -> None:  # noqa: ARG002  # for the policies that sum sizes up
         """Note that a held entry's size was changed in place; its turn does not change.
+
+        A policy that keeps no sums of sizes has nothing to do.
 
         Args:
             entry: The entry, with its new size; one that is not held is ignored.
             old_size: The size it had.
         """
+        return
 
     @abstractmethod
     def shed(self, slots: int) -> int:
-        """Let go of some queue slots of a policy that is out of use, so that a large one can be freed in
-        steps.
+        """Let go of some queue slots of a policy that is out of use, to free a large one in steps.
 
         Args:
             slots: How many to let go at most.

@@ -67,6 +67,4 @@ class Sieve(EvictionPolicy):
 
     def _wrap(self) -> None:
         if not self._ahead.live:
-            # What is left ahead are shells; behind the hand they would be taken for the youngest, so they go.
-            self._ahead.slots.clear()
             self._ahead, self._passed = self._passed, self._ahead

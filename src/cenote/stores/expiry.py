@@ -25,7 +25,17 @@ SHELLS_KEPT: Final = 1024
 class ExpiryBuckets:
     """The entries of one store that end, by the time at which they do."""
 
-    __slots__ = ("_buckets", "_end_of", "_first", "_order", "_shells", "_sorted", "_stable", "_waiting", "_width")
+    __slots__ = (
+        "_buckets",
+        "_end_of",
+        "_first",
+        "_order",
+        "_shells",
+        "_sorted",
+        "_stable",
+        "_waiting",
+        "_width",
+    )
 
     def __init__(self, ttl: float | None, end_of: Callable[[Entry], float], *, stable: bool) -> None:
         """Make empty buckets.

@@ -15,6 +15,7 @@ from cenote.stores.store import Store
 
 __all__ = ["MemoryStore"]
 
+
 class MemoryStore(Store):
     """Entries in dicts, one for each table.
 
@@ -23,7 +24,17 @@ class MemoryStore(Store):
         policy: The eviction policy; None when there is no limit.
     """
 
-    __slots__ = ("_count", "_expiry", "_idle", "_max_bytes", "_max_entries", "_size", "_tags", "policy", "tables")
+    __slots__ = (
+        "_count",
+        "_expiry",
+        "_idle",
+        "_max_bytes",
+        "_max_entries",
+        "_size",
+        "_tags",
+        "policy",
+        "tables",
+    )
 
     def __init__(self, options: CacheOptions, tables: int = 1, lock: Lock | None = None) -> None:
         """Make an empty store.
