@@ -47,7 +47,10 @@ class Live:
 @contextmanager
 def serving(app, *, control: bool = True, headers: dict[str, str] | None = None) -> Iterator[Live]:
     """Serve an ASGI app on a port that the system chooses."""
-    listener = socket.create_server(("127.0.0.1", 0))
+    # asyncio switches Nagle's delay off only for sockets that name their protocol.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(128)
     port = listener.getsockname()[1]
     config = uvicorn.Config(app, log_level="error", access_log=False, timeout_graceful_shutdown=15)
     server = ControlServer(config, app) if control else uvicorn.Server(config)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from fastapi.routing import APIRoute
 from starlette.convertors import Convertor, register_url_convertor
 
-from cenote.control.answers import Handler, shielded, validation_answer
+from cenote.control.answers import Handler, refuse, shielded, validation_answer
 
 if TYPE_CHECKING:
     from fastapi import Request
@@ -43,10 +43,17 @@ class ControlRoute(APIRoute):
     Attributes:
         guard: Who checks requests; None where middleware does it for the whole app.
         allowed_query: Query names to let through beside the endpoint's own.
+        methods_by_path: What all routes of a class serve, for the Allow header.
     """
 
     guard: Guard | None = None
     allowed_query: frozenset[str] = frozenset()
+    methods_by_path: dict[str, set[str]]
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().__init__(path, endpoint, **options)
+        self._allow = self.methods_by_path.setdefault(path, set())
+        self._allow |= self.methods
 
     def get_route_handler(self) -> Handler:
         """Return FastAPI's handler, with unknown query names refused and failures made answers."""
@@ -67,10 +74,18 @@ class ControlRoute(APIRoute):
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, behind the guard where there is one."""
         if self.guard is None:
-            await super().handle(scope, receive, send)
+            await self._serve(scope, receive, send)
             return
         public = self.name in {"healthz", "readyz"}
-        await self.guard.serve(super().handle, scope, receive, send, public=public)
+        await self.guard.serve(self._serve, scope, receive, send, public=public)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] in self.methods:
+            await super().handle(scope, receive, send)
+            return
+        # Other routes serve other methods of this path, so one route's own would be half of the answer.
+        wrong = refuse(405, "Method Not Allowed", {"allow": ", ".join(sorted(self._allow))})
+        await wrong(scope, receive, send)
 
 
 def route_class(guard: Guard | None, allowed_query: Iterable[str] = ()) -> type[ControlRoute]:
@@ -83,7 +98,7 @@ def route_class(guard: Guard | None, allowed_query: Iterable[str] = ()) -> type[
     Returns:
         A subclass of ControlRoute.
     """
-    attributes = {"guard": guard, "allowed_query": frozenset(allowed_query)}
+    attributes = {"guard": guard, "allowed_query": frozenset(allowed_query), "methods_by_path": {}}
     return type("GuardedRoute", (ControlRoute,), attributes)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 __all__ = [
@@ -60,6 +60,11 @@ def _check_json(value: Any) -> Any:
     return value
 
 
+def _whole(value: Any) -> Any:
+    # JSON knows one kind of number: 5.0 is the integer 5.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 _Text = Annotated[str, AfterValidator(_check_text)]
 _ShortText = Annotated[_Text, Field(min_length=1, max_length=1000)]
 _Key = Annotated[_Text, Field(min_length=1)]
@@ -99,7 +104,7 @@ class CacheClearRequest(_Request):
     )
     prefix: _ShortText | None = Field(None, description="Only the entries whose identifier begins so.")
     reason: Annotated[_Text, Field(max_length=1000)] | None = Field(None, description="Kept in the audit trail.")
-    max_items: int = Field(100, ge=0, le=10_000, description="How many identifiers to list.")
+    max_items: Annotated[int, BeforeValidator(_whole)] = Field(100, ge=0, le=10_000, description="How many identifiers to list.")
 
 
 class ClearMember(_Response):

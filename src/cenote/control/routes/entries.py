@@ -42,16 +42,17 @@ _NOT_FOUND: dict[int | str, dict[str, Any]] = {
 _PathKey = Annotated[
     str,
     Path(
-        description="The entry's identifier, percent-encoded; it may hold any character.",
+        description=(
+            "The entry's identifier, percent-encoded; it may hold any character. "
+            "Where no path can carry it, as with `..`, end the path in `entries/` and send `?key=`."
+        ),
         examples=["workflow:123:result"],
     ),
 ]
 _QueryKey = Annotated[
     str | None,
-    Query(
-        alias="key",
-        description="The identifier where no path can carry it, such as `..`; the path then ends in `entries/`.",
-    ),
+    # For keys that no path can carry, such as "..": the path then ends in "entries/".
+    Query(alias="key", include_in_schema=False),
 ]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query
+from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import Response
 
 from cenote.control.answers import REFUSALS
@@ -18,13 +20,30 @@ _MAX_ID = 2**63 - 1
 _ALL = 1_000_000
 
 _Service = Annotated[str | None, Query(description="Only what concerns this service.")]
-_After = Annotated[int, Query(ge=0, le=_MAX_ID, description="Only events with a greater number.")]
+_Number = Annotated[int, Field(ge=0, le=_MAX_ID)]
+_After = Annotated[_Number, Query(description="Only events with a greater number.")]
 
 _STREAM: dict[int | str, dict[str, Any]] = {
     **REFUSALS,
     200: {
         "description": "The events, as they happen",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {
+            "text/event-stream": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "id": {"type": "string"},
+                        "event": {"type": "string"},
+                        "data": {
+                            "type": "string",
+                            "contentMediaType": "application/json",
+                            "contentSchema": {"$ref": "#/components/schemas/AuditEventModel"},
+                        },
+                        "retry": {"type": "integer"},
+                    },
+                }
+            }
+        },
     },
 }
 
@@ -57,11 +76,12 @@ def add_event_routes(router: APIRouter, plane: ControlPlane) -> None:
     async def stream_cache_events(
         service: _Service = None,
         after: Annotated[
-            int | None,
-            Query(ge=0, le=_MAX_ID, description="Begin after this event; absent: with what happens next."),
+            _Number | SkipJsonSchema[None],
+            Query(description="Begin after this event; absent: with what happens next."),
         ] = None,
         last_event_id: Annotated[
-            int | None, Header(ge=0, le=_MAX_ID, description="What a browser sends when it reconnects.")
+            _Number | SkipJsonSchema[None],
+            Header(description="What a browser sends when it reconnects."),
         ] = None,
     ) -> Response:
         """Send events as they happen. Reconnect with Last-Event-ID, and none is missed while the trail holds it."""
