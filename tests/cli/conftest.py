@@ -154,9 +154,7 @@ class Served:
         env = {"CENOTE_SERVER": self.url} | ({"CENOTE_TOKEN": self.token} if self.token else {})
         return self.cenote(*arguments, env=env)
 
-    def put(
-        self, key: str, value: Any = 1, *, service: str | None = None, tags: tuple[str, ...] = ()
-    ) -> None:
+    def put(self, key: str, value: Any = 1, *, service: str | None = None, tags: tuple[str, ...] = ()) -> None:
         with httpx.Client(base_url=self.url, headers=self.headers, trust_env=False) as http:
             answer = http.put(
                 f"/api/system/cache/entries/{key}",

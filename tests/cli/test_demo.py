@@ -91,9 +91,7 @@ def test_entries_of_all_services_carry_the_tag_of_their_module(start):
     (tag,) = entry["tags"]
     assert tag.startswith("module:")
     for service in ("etherforce", "lorekeeper", "workflow"):
-        assert post(url, {"serviceName": service, "tags": [tag], "dryRun": True})["entriesCleared"] > 0, (
-            service
-        )
+        assert post(url, {"serviceName": service, "tags": [tag], "dryRun": True})["entriesCleared"] > 0, service
     demo.end(signal.SIGTERM)
 
 
@@ -127,10 +125,7 @@ def test_a_port_that_is_taken_is_told_before_any_work_is_done(cenote):
         done = cenote("demo", "--port", port, "--seconds", "1")
     assert done.code == 8
     assert done.out == ""
-    assert (
-        done.err
-        == f"Error: Port {port} on 127.0.0.1 is taken by another program; choose another one with --port.\n"
-    )
+    assert done.err == f"Error: Port {port} on 127.0.0.1 is taken by another program; choose another one with --port.\n"
 
 
 def test_with_a_token_the_commands_take_it_from_the_environment_and_do_not_show_it(start):
@@ -153,9 +148,7 @@ def test_without_sources_of_the_library_it_says_so(tmp_path):
     )
     import sys
 
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60
-    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 8
     assert "sources of Python's own library" in done.stderr
     assert len(done.stderr.splitlines()) == 1

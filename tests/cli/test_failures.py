@@ -215,9 +215,7 @@ def test_a_missing_package_gives_the_pip_command(package):
 
 @pytest.mark.parametrize("package", ["fastapi", "uvicorn"])
 def test_a_server_without_its_packages_gives_the_pip_command(package):
-    program = (
-        f"import sys; sys.modules[{package!r}] = None; sys.argv = ['cenote', 'serve']; import cenote.cli"
-    )
+    program = f"import sys; sys.modules[{package!r}] = None; sys.argv = ['cenote', 'serve']; import cenote.cli"
     done = subprocess.run(
         [sys.executable, "-c", f"{program}; cenote.cli.main()"], capture_output=True, text=True, check=False
     )

@@ -59,9 +59,7 @@ class Terminal:
         return self.process.wait(60)
 
 
-@pytest.mark.parametrize(
-    ("keys", "code", "left"), [(b"y\n", 0, 0), (b"n\n", 1, 5), (b"\n", 1, 5), (b"\x04", 1, 5)]
-)
+@pytest.mark.parametrize(("keys", "code", "left"), [(b"y\n", 0, 0), (b"n\n", 1, 5), (b"\n", 1, 5), (b"\x04", 1, 5)])
 def test_everything_is_cleared_only_after_a_yes(served, keys, code, left):
     terminal = Terminal("clear", "--all", url=served.url)
     terminal.until("[y/N]")

@@ -55,10 +55,7 @@ def test_a_port_that_is_taken_is_told_in_one_sentence(cenote):
         port = str(taken.getsockname()[1])
         done = cenote("serve", "--port", port)
     assert done.code == 8
-    assert (
-        done.err
-        == f"Error: Port {port} on 127.0.0.1 is taken by another program; choose another one with --port.\n"
-    )
+    assert done.err == f"Error: Port {port} on 127.0.0.1 is taken by another program; choose another one with --port.\n"
 
 
 def test_other_machines_are_served_only_with_a_token(cenote):

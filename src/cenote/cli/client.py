@@ -106,9 +106,7 @@ class CenoteClient:
             service: The service's name; ``None`` for the global cache.
             query: ``prefix``, ``tag``, ``cursor`` and ``limit``; those that are ``None`` are left out.
         """
-        asked = {
-            name: value for name, value in {"serviceName": service, **query}.items() if value is not None
-        }
+        asked = {name: value for name, value in {"serviceName": service, **query}.items() if value is not None}
         return self._call("GET", "/api/system/cache/entries", query=asked, needs="entries")
 
     def events(self, limit: int) -> dict[str, Any]:
@@ -163,16 +161,12 @@ class CenoteClient:
                 if len(content) > _LARGEST_ANSWER or time.monotonic() > deadline:
                     raise ServerUnreachable(f"The answer of {self.address} takes too long or is too large.")
         except httpx.DecodingError as error:
-            raise NotCenote(
-                f"{self.address} answers something unreadable; it is not a Cenote server."
-            ) from error
+            raise NotCenote(f"{self.address} answers something unreadable; it is not a Cenote server.") from error
         return bytes(content)
 
     def _unreachable(self, error: httpx.TransportError) -> ServerUnreachable | NotCenote:
         if isinstance(error, httpx.TimeoutException):
-            return ServerUnreachable(
-                f"The server at {self.address} did not answer in time ({self._timeout:g} s)."
-            )
+            return ServerUnreachable(f"The server at {self.address} did not answer in time ({self._timeout:g} s).")
         if isinstance(error, httpx.RemoteProtocolError) and "disconnected" not in str(error):
             stopped = "closed connection" in str(error) or "incomplete" in str(error)
             if not stopped:
@@ -192,9 +186,7 @@ class CenoteClient:
             hint = "give --token or set CENOTE_TOKEN"
             raise NotAllowed(f"The server at {self.address} wants a token: {hint}.", fields)
         if status == httpx.codes.FORBIDDEN:
-            raise NotAllowed(
-                f"The server at {self.address} does not allow this: {said or 'forbidden'}", fields
-            )
+            raise NotAllowed(f"The server at {self.address} does not allow this: {said or 'forbidden'}", fields)
         if fields is None or (status == httpx.codes.NOT_FOUND and fields == {"detail": "Not Found"}):
             kind = _media_type(answer) or "no content type"
             raise NotCenote(f"{self.address} answers, but is not a Cenote server (HTTP {status}, {kind}).")
@@ -251,8 +243,7 @@ def _sentence(fields: dict[str, Any]) -> str:
     if isinstance(detail, list):
         faults = [fault for fault in detail if isinstance(fault, dict)]
         return "; ".join(
-            f"{'.'.join(str(part) for part in fault.get('loc', ()))}: {fault.get('msg', '')}"
-            for fault in faults
+            f"{'.'.join(str(part) for part in fault.get('loc', ()))}: {fault.get('msg', '')}" for fault in faults
         )
     return ""
 

@@ -84,9 +84,7 @@ def printable(text: str) -> str:
     """Return text with control characters written out, so that no identifier can steer a terminal."""
     if text.isprintable():
         return text
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
-    )
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
 @contextmanager

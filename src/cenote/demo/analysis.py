@@ -8,6 +8,8 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass
 
+from cenote.demo.parsing import parse
+
 __all__ = ["Analysis", "Function", "analyse_source", "reachable"]
 
 _DECISIONS = (
@@ -116,7 +118,7 @@ def analyse_source(module: str, source: bytes) -> Analysis:
     Raises:
         SyntaxError: The source does not parse.
     """
-    tree = ast.parse(source, module)
+    tree = parse(module, source)
     reader = _Reader()
     reader.visit(tree)
     functions = sorted(reader.functions, key=lambda function: (-function.complexity, function.name))

@@ -32,9 +32,7 @@ def curl_lines(url: str, key: str, *, token: bool) -> dict[str, list[str]]:
     return {
         "clear a service": send("POST", "/api/system/cache/clear", {"serviceName": "etherforce"}),
         "clear the global cache": send("POST", "/api/system/cache/clear", {}),
-        "invalidate an entry": send(
-            "DELETE", "/api/system/cache/invalidate", {"key": key, "serviceName": "workflow"}
-        ),
+        "invalidate an entry": send("DELETE", "/api/system/cache/invalidate", {"key": key, "serviceName": "workflow"}),
         "status": get("/api/system/cache/status"),
         "stats": get("/api/system/cache/stats"),
     }

@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from cenote.demo.parsing import parse
+
 __all__ = ["Hit", "Index", "Page", "index_of", "read_page", "vocabulary_of"]
 
 _WORD = re.compile(r"[a-z]{3,}")
@@ -81,7 +83,7 @@ def read_page(module: str, source: bytes) -> Page:
     Raises:
         SyntaxError: The source does not parse.
     """
-    tree = ast.parse(source, module)
+    tree = parse(module, source)
     texts = [
         ast.get_docstring(node, clean=False) or ""
         for node in ast.walk(tree)

@@ -43,9 +43,7 @@ class LiveScreen(Screen):
 
     def opening(self, modules: int, version: str) -> None:
         self._console.print(Text.assemble(("Cenote demo", "bold"), "  ", (self.url, "cyan")), soft_wrap=True)
-        self._console.print(
-            Text(f"Three services at work on {modules} modules of the library of Python {version}")
-        )
+        self._console.print(Text(f"Three services at work on {modules} modules of the library of Python {version}"))
         self._progress = Progress(
             TextColumn("Warming up"), BarColumn(), TaskProgressColumn(), console=self._console, transient=True
         )

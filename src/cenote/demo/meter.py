@@ -101,17 +101,13 @@ class Meter:
             all_hits += new_hits
             all_reads += reads
         self._before = counts
-        return Tick(
-            second, requests, _percent(all_hits, all_reads), saved - self._saved, sum(sizes.values()), ticks
-        )
+        return Tick(second, requests, _percent(all_hits, all_reads), saved - self._saved, sum(sizes.values()), ticks)
 
     def summary(self, seconds: float, requests: int, clears: int, invalidations: int) -> Summary:
         """Return what happened since the meter was made."""
         counts, sizes, saved = self._read()
         hits = sum(hits for hits, _ in counts.values()) - sum(hits for hits, _ in self._first.values())
-        misses = sum(misses for _, misses in counts.values()) - sum(
-            misses for _, misses in self._first.values()
-        )
+        misses = sum(misses for _, misses in counts.values()) - sum(misses for _, misses in self._first.values())
         rate = _percent(hits, hits + misses) or 0.0
         return Summary(
             round(seconds, 1), requests, rate, saved - self._saved, sum(sizes.values()), clears, invalidations

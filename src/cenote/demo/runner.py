@@ -87,14 +87,12 @@ class Demo:
         meter = Meter(self._caches)
         begun = time.monotonic()
         if not stopping.is_set():
-            traffic = Traffic(
-                self._library.names, self._etherforce, self._lorekeeper, self._workflow, workers=workers
-            )
+            traffic = Traffic(self._library.names, self._etherforce, self._lorekeeper, self._workflow, workers=workers)
             await traffic.learn()
             self._screen.ready(self._caches.service("workflow").keys(prefix="ranking", limit=1)[0])
             users = asyncio.create_task(self._send(traffic))
             try:
-                await self._watch(meter, begun, seconds, stopping, heard)
+                await self._watch(users, meter, begun, seconds, stopping, heard)
             finally:
                 users.cancel()
                 await asyncio.wait([users])
@@ -145,6 +143,7 @@ class Demo:
 
     async def _watch(
         self,
+        users: asyncio.Task[None],
         meter: Meter,
         begun: float,
         seconds: float | None,
@@ -152,7 +151,8 @@ class Demo:
         heard: deque[AuditEvent],
     ) -> None:
         second = 1
-        while not stopping.is_set():
+        # Users who gave up left an error, which must not pass for a quiet minute.
+        while not stopping.is_set() and not users.done():
             now = time.monotonic() - begun
             self._tell(heard)
             if now >= second:

@@ -102,9 +102,7 @@ class JsonScreen(Screen):
 
     def ready(self, key: str) -> None:
         found = curl_lines(self.url, key, token=self.token)
-        commands = {
-            name: " ".join(line.removesuffix("\\").strip() for line in lines) for name, lines in found.items()
-        }
+        commands = {name: " ".join(line.removesuffix("\\").strip() for line in lines) for name, lines in found.items()}
         self._emit("ready", key=key, commands=commands)
 
     def tick(self, tick: Tick) -> None:

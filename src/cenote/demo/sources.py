@@ -34,9 +34,7 @@ class Library:
             )
         step = max(1.0, len(found) / most)
         names = sorted(found)
-        self._paths = {
-            name: found[name] for name in (names[int(i * step)] for i in range(min(most, len(names))))
-        }
+        self._paths = {name: found[name] for name in (names[int(i * step)] for i in range(min(most, len(names))))}
 
     def scan(self) -> dict[str, Path]:
         """Look through the library's folder and return the path of each module, by name."""

@@ -30,9 +30,7 @@ def clear(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go; remove nothing.")] = False,
     prefix: Prefix = None,
     tag: Tag = None,
-    reason: Annotated[
-        str | None, typer.Option("--reason", metavar="TEXT", help="Kept in the audit trail.")
-    ] = None,
+    reason: Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Kept in the audit trail.")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Clear everything without asking.")] = False,
     server: Server = DEFAULT_SERVER,
     token: Token = None,

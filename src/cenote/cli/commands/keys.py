@@ -22,9 +22,7 @@ def keys(
     ] = None,
     global_cache: Annotated[bool, typer.Option("--global", help="The global cache (the default).")] = False,
     prefix: Prefix = None,
-    tag: Annotated[
-        str | None, typer.Option("--tag", metavar="TEXT", help="Only entries with this tag.")
-    ] = None,
+    tag: Annotated[str | None, typer.Option("--tag", metavar="TEXT", help="Only entries with this tag.")] = None,
     limit: Limit = 1000,
     server: Server = DEFAULT_SERVER,
     token: Token = None,
