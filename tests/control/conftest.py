@@ -73,9 +73,7 @@ def serve() -> Iterator[Callable[..., Live]]:
 
         def start(caches: CacheManager, **settings) -> Live:
             headers = {"authorization": f"Bearer {settings['token']}"} if "token" in settings else None
-            live = stack.enter_context(
-                serving(create_app(caches, Settings(**settings)), headers=headers)
-            )
+            live = stack.enter_context(serving(create_app(caches, Settings(**settings)), headers=headers))
             live.caches = caches
             return live
 

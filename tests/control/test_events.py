@@ -114,9 +114,7 @@ class TestStream:
     def test_events_of_other_threads_arrive_in_order_and_none_is_missed(self, live, caches):
         start = newest(caches)
         with listening(live) as listener:
-            threads = [
-                threading.Thread(target=lambda: [caches.clear() for _ in range(50)]) for _ in range(4)
-            ]
+            threads = [threading.Thread(target=lambda: [caches.clear() for _ in range(50)]) for _ in range(4)]
             for thread in threads:
                 thread.start()
             numbers = [listener.event()[0] for _ in range(200)]
@@ -213,4 +211,3 @@ class TestStream:
     @pytest.mark.parametrize("last", ["x", "-1", "1e3", str(2**63)])
     def test_a_bad_last_event_id_is_a_422(self, http, last):
         assert http.get(STREAM, headers={"Last-Event-ID": last}).status_code == 422
-

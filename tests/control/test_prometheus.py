@@ -58,9 +58,7 @@ def test_a_missing_extra_is_named_with_its_pip_command(module, missing):
         except ImportError as error:
             print(type(error).__name__, error)
     """
-    ran = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True
-    )
+    ran = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
     assert ran.stdout.startswith("MissingExtraError")
     assert 'pip install "cenote[server]"' in ran.stdout
 

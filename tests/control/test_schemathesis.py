@@ -39,7 +39,5 @@ def test_no_check_of_schemathesis_fails(serve, tmp_path, token):
             *("--max-examples", "20", "--seed", "1", "--no-color"),
             *(("--header", f"Authorization: Bearer {token}") if token else ()),
         ]
-        ran = subprocess.run(
-            command, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False
-        )
+        ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
     assert ran.returncode == 0, ran.stdout[-6000:] + ran.stderr[-2000:]

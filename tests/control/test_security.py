@@ -210,7 +210,13 @@ class TestPeer:
 class TestBody:
     @pytest.mark.parametrize(
         "kind",
-        [None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/jsonx"],
+        [
+            None,
+            "text/plain",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data; boundary=x",
+            "application/jsonx",
+        ],
     )
     def test_a_write_that_is_not_sent_as_json_is_a_415(self, http, caches, kind):
         caches.global_cache.set("k", 1)

@@ -22,7 +22,16 @@ from cenote.errors import (
     UnknownServiceError,
 )
 
-__all__ = ["BODY_REFUSALS", "PLAIN_REFUSALS", "REFUSALS", "Handler", "invalid", "refuse", "shielded", "validation_answer"]
+__all__ = [
+    "BODY_REFUSALS",
+    "PLAIN_REFUSALS",
+    "REFUSALS",
+    "Handler",
+    "invalid",
+    "refuse",
+    "shielded",
+    "validation_answer",
+]
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -54,6 +63,7 @@ BODY_REFUSALS: dict[int | str, dict[str, Any]] = {
 _logger = logging.getLogger("cenote.control")
 _MAX_ERRORS = 20
 _MAX_TEXT = 200
+_DOUBLE_DIGITS = 25
 
 
 def refuse(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
@@ -97,9 +107,7 @@ def validation_answer(errors: Sequence[Any]) -> Response:
     """
     detail = [_plain(error) for error in errors[:_MAX_ERRORS]]
     # ASCII, because a refused text may hold what cannot be encoded.
-    return Response(
-        json.dumps({"detail": detail}, allow_nan=False), status_code=422, media_type="application/json"
-    )
+    return Response(json.dumps({"detail": detail}, allow_nan=False), status_code=422, media_type="application/json")
 
 
 def _plain(error: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,7 +135,7 @@ def _echo(value: object) -> object:
         return value
     if isinstance(value, int | float):
         text = repr(value)
-        return value if len(text) <= 25 and text not in {"nan", "inf", "-inf"} else _short(text)  # noqa: PLR2004 - the digits of a double
+        return value if len(text) <= _DOUBLE_DIGITS and text not in {"nan", "inf", "-inf"} else _short(text)
     return {} if isinstance(value, Mapping) else []
 
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from cenote import CacheManager
     from cenote.audit import AuditEvent
 
-__all__ = ["EventStreamResponse", "EventStreams", "concerns", "event_model", "last_id"]
+__all__ = ["EventStreamResponse", "EventStreams", "concerns", "event_model", "events_after", "last_id"]
 
-_BATCH = 100
+_ALL = 1_000_000
 _SEND_SECONDS = 30.0
 
 
@@ -62,6 +62,20 @@ def last_id(caches: CacheManager) -> int:
     """
     newest = caches.audit.events(limit=1)
     return newest[-1].id if newest else 0
+
+
+def events_after(caches: CacheManager, after: int, service: str | None) -> list[AuditEvent]:
+    """Return what the trail still holds.
+
+    Args:
+        caches: Whose trail it is.
+        after: Only events with a greater number.
+        service: Only what concerns this service; None: everything.
+
+    Returns:
+        The events, oldest first.
+    """
+    return [event for event in caches.audit.events(limit=_ALL, after=after) if concerns(event, service)]
 
 
 def concerns(event: AuditEvent, service: str | None) -> bool:
@@ -198,9 +212,7 @@ class EventStreamResponse(Response):
         unsubscribe = self._streams.caches.audit.subscribe(bell.ring)
         watcher = asyncio.create_task(self._watch(receive, bell))
         try:
-            await send(
-                {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
-            )
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             async for part in self._parts(bell):
                 # A client that does not read is dropped, or it would hold its place for ever.
                 async with asyncio.timeout(_SEND_SECONDS):
@@ -234,11 +246,10 @@ class EventStreamResponse(Response):
         yield b"retry: 1000\n\n"
         while not self._over:
             bell.clear()
-            for event in trail.events(limit=_BATCH, after=after):
+            for event in trail.events(limit=_ALL, after=after):
                 if event.id > after + 1:
                     yield _gap(event.id - after - 1, event.id - 1)
                 after = event.id
-                bell.ring()
                 if concerns(event, self._service):
                     yield _message(event)
             left = end - clock()

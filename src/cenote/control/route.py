@@ -52,8 +52,9 @@ class ControlRoute(APIRoute):
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         super().__init__(path, endpoint, **options)
+        self._own = frozenset(self.methods or ())
         self._allow = self.methods_by_path.setdefault(path, set())
-        self._allow |= self.methods
+        self._allow |= self._own
 
     def get_route_handler(self) -> Handler:
         """Return FastAPI's handler, with unknown query names refused and failures made answers."""
@@ -80,7 +81,7 @@ class ControlRoute(APIRoute):
         await self.guard.serve(self._serve, scope, receive, send, public=public)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] in self.methods:
+        if scope["method"] in self._own:
             await super().handle(scope, receive, send)
             return
         # Other routes serve other methods of this path, so one route's own would be half of the answer.
@@ -98,7 +99,7 @@ def route_class(guard: Guard | None, allowed_query: Iterable[str] = ()) -> type[
     Returns:
         A subclass of ControlRoute.
     """
-    attributes = {"guard": guard, "allowed_query": frozenset(allowed_query), "methods_by_path": {}}
+    attributes: dict[str, Any] = {"guard": guard, "allowed_query": frozenset(allowed_query), "methods_by_path": {}}
     return type("GuardedRoute", (ControlRoute,), attributes)
 
 

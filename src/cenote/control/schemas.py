@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 from pydantic.alias_generators import to_camel
 
 __all__ = [
@@ -29,7 +29,7 @@ __all__ = [
     "ServiceCacheStatsResponse",
 ]
 
-STATISTICS_EXAMPLE = {
+STATISTICS_EXAMPLE: dict[str, JsonValue] = {
     "hits": 234,
     "misses": 12,
     "hitRate": 95.12,
@@ -96,15 +96,21 @@ class CacheClearRequest(_Request):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"serviceName": "etherforce"}]})
 
-    service_name: _Text | None = Field(None, description="The service's cache; null or absent: the global cache.")
-    mode: Literal["hard", "soft"] = Field("hard", description="soft: entries turn stale instead of leaving.")
-    dry_run: bool = Field(False, description="Report what a clear would remove; remove nothing.")  # noqa: FBT003 - pydantic's way to give a default
-    tags: Annotated[_Tags, Field(min_length=1)] | None = Field(
-        None, description="Only the entries that carry one of these tags."
+    service_name: _Text | None = Field(
+        default=None, description="The service's cache; null or absent: the global cache."
     )
-    prefix: _ShortText | None = Field(None, description="Only the entries whose identifier begins so.")
-    reason: Annotated[_Text, Field(max_length=1000)] | None = Field(None, description="Kept in the audit trail.")
-    max_items: Annotated[int, BeforeValidator(_whole)] = Field(100, ge=0, le=10_000, description="How many identifiers to list.")
+    mode: Literal["hard", "soft"] = Field(default="hard", description="soft: entries turn stale instead of leaving.")
+    dry_run: bool = Field(default=False, description="Report what a clear would remove; remove nothing.")
+    tags: Annotated[_Tags, Field(min_length=1)] | None = Field(
+        default=None, description="Only the entries that carry one of these tags."
+    )
+    prefix: _ShortText | None = Field(default=None, description="Only the entries whose identifier begins so.")
+    reason: Annotated[_Text, Field(max_length=1000)] | None = Field(
+        default=None, description="Kept in the audit trail."
+    )
+    max_items: Annotated[int, BeforeValidator(_whole)] = Field(
+        default=100, ge=0, le=10_000, description="How many identifiers to list."
+    )
 
 
 class ClearMember(_Response):
@@ -136,17 +142,19 @@ class CacheClearResponse(_Response):
     message: str = Field(description="One sentence for people.")
     cleared_items: list[str] = Field(description="Identifiers of cleared entries, at most maxItems.")
     timestamp: str = Field(description="ISO 8601, UTC, ending in Z.")
-    success: bool | None = Field(None, description='The same as status == "success".')
-    entries_cleared: int | None = Field(None, description="Exactly how many live entries went.")
+    success: bool | None = Field(default=None, description='The same as status == "success".')
+    entries_cleared: int | None = Field(default=None, description="Exactly how many live entries went.")
     level: str | None = Field(
-        None, description='The guarantee reached: "process", "machine" or "network"; "none": nothing was cleared.'
+        default=None,
+        description='The guarantee reached: "process", "machine" or "network"; "none": nothing was cleared.',
     )
-    clear_id: str | None = Field(None, description="The receipt, also in the audit trail.")
-    items_truncated: bool | None = Field(None, description="Whether more entries went than are listed.")
-    duration_ms: float | None = Field(None, description="Milliseconds that the clear took.")
-    members: list[ClearMember] | None = Field(None, description="Who had to acknowledge, and did.")
+    clear_id: str | None = Field(default=None, description="The receipt, also in the audit trail.")
+    items_truncated: bool | None = Field(default=None, description="Whether more entries went than are listed.")
+    duration_ms: float | None = Field(default=None, description="Milliseconds that the clear took.")
+    members: list[ClearMember] | None = Field(default=None, description="Who had to acknowledge, and did.")
     cost: float | None = Field(
-        None, description="Seconds that loading these entries again will take, by their measured loads; or null."
+        default=None,
+        description="Seconds that loading these entries again will take, by their measured loads; or null.",
     )
 
 
@@ -185,9 +193,7 @@ class CacheTotals(_Response):
 class ComprehensiveCacheStatsResponse(_Response):
     """The statistics of every cache."""
 
-    global_cache: dict[str, Any] = Field(
-        description="Statistics of the global cache.", examples=[STATISTICS_EXAMPLE]
-    )
+    global_cache: dict[str, Any] = Field(description="Statistics of the global cache.", examples=[STATISTICS_EXAMPLE])
     service_caches: dict[str, dict[str, Any]] = Field(
         description="Statistics by service.", examples=[{"etherforce": STATISTICS_EXAMPLE}]
     )
@@ -198,9 +204,7 @@ class ServiceCacheStatsResponse(_Response):
     """The statistics of one service's cache."""
 
     model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"serviceName": "etherforce", "found": True, "statistics": STATISTICS_EXAMPLE}]
-        }
+        json_schema_extra={"examples": [{"serviceName": "etherforce", "found": True, "statistics": STATISTICS_EXAMPLE}]}
     )
 
     service_name: str = Field(description="The service asked for.")
@@ -216,7 +220,7 @@ class CacheInvalidateRequest(_Request):
     )
 
     key: _Key = Field(description="The entry's identifier.")
-    service_name: _Text | None = Field(None, description="Its service; null or absent: the global cache.")
+    service_name: _Text | None = Field(default=None, description="Its service; null or absent: the global cache.")
 
 
 class CacheInvalidateResponse(_Response):
@@ -236,27 +240,27 @@ class EntryModel(_Response):
 
     key: str = Field(description="Its identifier.")
     state: str = Field(description='"fresh" or "stale".')
-    age: float | None = Field(None, description="Seconds since its load began.")
-    expires_in: float | None = Field(None, description="Seconds until it turns stale; null: never.")
-    hard_end_in: float | None = Field(None, description="Seconds until it cannot be served; null: never.")
+    age: float | None = Field(default=None, description="Seconds since its load began.")
+    expires_in: float | None = Field(default=None, description="Seconds until it turns stale; null: never.")
+    hard_end_in: float | None = Field(default=None, description="Seconds until it cannot be served; null: never.")
     tags: list[str] = Field(description="Its tags, sorted.")
-    load_seconds: float | None = Field(None, description="Seconds that its load took.")
-    size: int | None = Field(None, description="Its bytes as the weigher counts them.")
-    reads: int = Field(0, description="How often it was read, as far as the eviction policy counts.")
+    load_seconds: float | None = Field(default=None, description="Seconds that its load took.")
+    size: int | None = Field(default=None, description="Its bytes as the weigher counts them.")
+    reads: int = Field(default=0, description="How often it was read, as far as the eviction policy counts.")
 
 
 class EntryListResponse(_Response):
     """One page of entries."""
 
     entries: list[EntryModel] = Field(description="The entries, in the order of identifiers.")
-    cursor: str | None = Field(None, description="Send it to get the next page; null on the last one.")
+    cursor: str | None = Field(default=None, description="Send it to get the next page; null on the last one.")
 
 
 class EntryResponse(EntryModel):
     """One entry with its value."""
 
-    service_name: str | None = Field(None, description="Its service; null: the global cache.")
-    value: Any = Field(None, description="Its value, when JSON can hold it; else null.")
+    service_name: str | None = Field(default=None, description="Its service; null: the global cache.")
+    value: Any = Field(default=None, description="Its value, when JSON can hold it; else null.")
     value_type: str = Field(description="The Python type of its value.")
     is_json: bool = Field(description="Whether value is the value; false: JSON cannot hold it.")
 
@@ -270,7 +274,7 @@ class EntryWriteRequest(_Request):
 
     value: Annotated[Any, AfterValidator(_check_json)] = Field(description="Any JSON value, null included.")
     ttl: Annotated[float, Field(gt=0, le=3_155_760_000)] | None = Field(
-        None, description="Seconds that it lives; null: for ever; absent: as the cache is set up."
+        default=None, description="Seconds that it lives; null: for ever; absent: as the cache is set up."
     )
     tags: _Tags = Field(default_factory=list, description="Tags to invalidate it by.")
 
@@ -280,7 +284,7 @@ class EntryWriteResponse(_Response):
 
     success: bool = Field(description="Whether the entry can be read now; false where the cache is switched off.")
     key: str = Field(description="Its identifier.")
-    service_name: str | None = Field(None, description="Its service; null: the global cache.")
+    service_name: str | None = Field(default=None, description="Its service; null: the global cache.")
 
 
 class AuditEventModel(_Response):
@@ -289,17 +293,17 @@ class AuditEventModel(_Response):
     id: int = Field(description="Its number; grows by one.")
     timestamp: str = Field(description="ISO 8601, UTC, ending in Z.")
     action: str = Field(description='"clear", "clear_all", "invalidate" or "switch".')
-    service_name: str | None = Field(None, description="The service; null: the global cache, or all of them.")
-    mode: str | None = Field(None, description='"hard" or "soft".')
+    service_name: str | None = Field(default=None, description="The service; null: the global cache, or all of them.")
+    mode: str | None = Field(default=None, description='"hard" or "soft".')
     status: str = Field(description='"success" or "error".')
     entries: int = Field(description="How many entries went.")
     duration_ms: float = Field(description="Milliseconds that it took.")
-    level: str | None = Field(None, description="The guarantee reached.")
-    reason: str | None = Field(None, description="What the caller gave as reason.")
-    actor: str | None = Field(None, description="Who or what did it.")
-    clear_id: str | None = Field(None, description="The receipt of a clear.")
-    key: str | None = Field(None, description="The identifier of an invalidated entry.")
-    message: str = Field("", description="One sentence for people.")
+    level: str | None = Field(default=None, description="The guarantee reached.")
+    reason: str | None = Field(default=None, description="What the caller gave as reason.")
+    actor: str | None = Field(default=None, description="Who or what did it.")
+    clear_id: str | None = Field(default=None, description="The receipt of a clear.")
+    key: str | None = Field(default=None, description="The identifier of an invalidated entry.")
+    message: str = Field(default="", description="One sentence for people.")
 
 
 class EventListResponse(_Response):

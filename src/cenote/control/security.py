@@ -42,7 +42,7 @@ class _Refusal(NamedTuple):
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
-class _BodyTooLong(Exception):
+class _BodyTooLongError(Exception):
     """The body passed the limit while it was read."""
 
 
@@ -96,7 +96,7 @@ class Guard:
         if refusal is None and has_body:
             try:
                 receive = await self._read(receive)
-            except _BodyTooLong:
+            except _BodyTooLongError:
                 refusal = self._too_long()
         if refusal is not None:
             await _send_refusal(refusal, send_secured)
@@ -160,7 +160,7 @@ class Guard:
             part = message.get("body", b"")
             size += len(part)
             if size > self._limit:
-                raise _BodyTooLong
+                raise _BodyTooLongError
             if part:
                 parts.append(part)
             more = message.get("more_body", False)

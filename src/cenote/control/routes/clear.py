@@ -93,7 +93,7 @@ async def _clear_one(plane: ControlPlane, body: CacheClearRequest, operator: str
     cost: float | None = 0.0
     if result.entries_cleared:
         cache = caches.find(body.service_name)
-        mean = _mean_load(cache.stats()) if cache else None
+        mean = None if cache is None else _mean_load(cache.stats())
         cost = None if mean is None else mean * result.entries_cleared
     return _answer(result, cost)
 
@@ -168,9 +168,7 @@ def _failure(status: int, message: str) -> Response:
 
 
 def _send(model: CacheClearResponse, status: int) -> Response:
-    return Response(
-        model.model_dump_json(by_alias=True), status_code=status, media_type="application/json"
-    )
+    return Response(model.model_dump_json(by_alias=True), status_code=status, media_type="application/json")
 
 
 def _wire_time(moment: datetime) -> str:

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Body, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.responses import Response
 
+from cenote.audit import AuditEvent
 from cenote.control.answers import BODY_REFUSALS, REFUSALS, invalid, refuse
 from cenote.control.plane import ControlPlane
 from cenote.control.routes.query import ServiceQuery
@@ -35,9 +36,7 @@ __all__ = ["add_entry_routes"]
 
 _MISSING = object()
 _ENTRY = "/api/system/cache/entries/{key:cenote_text}"
-_NOT_FOUND: dict[int | str, dict[str, Any]] = {
-    404: {"model": ErrorResponse, "description": "No such service or entry"}
-}
+_NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": ErrorResponse, "description": "No such service or entry"}}
 
 _PathKey = Annotated[
     str,
@@ -69,9 +68,7 @@ def add_entry_routes(router: APIRouter, plane: ControlPlane) -> None:
     async def invalidate_cache_entry(
         request: Request,
         body: Annotated[CacheInvalidateRequest | None, Body()] = None,
-        key: Annotated[
-            str | None, Query(description="The identifier, for clients that cannot send a body.")
-        ] = None,
+        key: Annotated[str | None, Query(description="The identifier, for clients that cannot send a body.")] = None,
         service_name: ServiceQuery = None,
     ) -> CacheInvalidateResponse:
         """Remove one entry, named in the body or in the query."""
@@ -97,13 +94,9 @@ def add_entry_routes(router: APIRouter, plane: ControlPlane) -> None:
             page = await plane.run(work, quick=False)
         except ValueError as error:
             raise invalid(("query", "cursor"), str(error)) from error
-        return EntryListResponse(
-            entries=[EntryModel(**_facts(info)) for info in page.items], cursor=page.cursor
-        )
+        return EntryListResponse(entries=[EntryModel(**_facts(info)) for info in page.items], cursor=page.cursor)
 
-    @router.get(
-        _ENTRY, response_model=EntryResponse, responses={**REFUSALS, **_NOT_FOUND}
-    )
+    @router.get(_ENTRY, response_model=EntryResponse, responses={**REFUSALS, **_NOT_FOUND})
     async def get_cache_entry(
         request: Request, key: _PathKey, query_key: _QueryKey = None, service_name: ServiceQuery = None
     ) -> Response:
@@ -157,26 +150,21 @@ async def _remove(plane: ControlPlane, cache: Cache, key: str, request: Request)
     caches = plane.caches
     start = perf_counter()
     found = bool(await plane.run(partial(cache.delete, key), quick=caches.level == "process"))
-    caches.audit.record(
+    event = AuditEvent(
         action="invalidate",
         service=cache.name,
-        mode="hard",
-        status="success",
         entries=int(found),
         duration=perf_counter() - start,
         level=caches.level,
-        reason=None,
         actor=request.scope.get(OPERATOR),
-        clear_id=None,
         key=key,
         message="Invalidated one entry" if found else "There was no such entry",
     )
+    caches.audit.record(event)
     return found
 
 
-def _target(
-    body: CacheInvalidateRequest | None, key: str | None, service_name: str | None
-) -> CacheInvalidateRequest:
+def _target(body: CacheInvalidateRequest | None, key: str | None, service_name: str | None) -> CacheInvalidateRequest:
     """Return what to invalidate, from the body, the query, or both if they agree."""
     if key is None:
         if body is None:

@@ -10,14 +10,13 @@ from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import Response
 
 from cenote.control.answers import REFUSALS
-from cenote.control.events import EventStreamResponse, concerns, event_model, last_id
+from cenote.control.events import EventStreamResponse, event_model, events_after, last_id
 from cenote.control.plane import ControlPlane
 from cenote.control.schemas import EventListResponse
 
 __all__ = ["add_event_routes"]
 
 _MAX_ID = 2**63 - 1
-_ALL = 1_000_000
 
 _Service = Annotated[str | None, Query(description="Only what concerns this service.")]
 _Number = Annotated[int, Field(ge=0, le=_MAX_ID)]
@@ -65,11 +64,12 @@ def add_event_routes(router: APIRouter, plane: ControlPlane) -> None:
     ) -> EventListResponse:
         """Show what was cleared and invalidated: when, by whom, how much and why."""
         newest = last_id(caches)
-        events = caches.audit.events(limit=limit if service is None else _ALL, after=after)
-        if service is not None:
-            events = [event for event in events if concerns(event, service)][-limit:]
+        events = events_after(caches, after, service)
+        # Who follows the trail reads on from where they are; who looks at it wants the newest.
+        page = events[:limit] if after else events[-limit:]
         return EventListResponse(
-            events=[event_model(event) for event in events], last_id=events[-1].id if events else newest
+            events=[event_model(event) for event in page],
+            last_id=page[-1].id if len(page) < len(events) and after else newest,
         )
 
     @router.get("/api/system/cache/events/stream", response_class=Response, responses=_STREAM)

@@ -87,9 +87,7 @@ def add_stats_routes(router: APIRouter, plane: ControlPlane) -> None:
         """Show the statistics of one service's cache; an unknown service is answered with found=false."""
         cache = caches.find(service)
         statistics = {} if cache is None else wire_statistics(cache.stats())
-        return ServiceCacheStatsResponse(
-            service_name=service, found=cache is not None, statistics=statistics
-        )
+        return ServiceCacheStatsResponse(service_name=service, found=cache is not None, statistics=statistics)
 
 
 def wire_statistics(stats: CacheStats) -> dict[str, Any]:
