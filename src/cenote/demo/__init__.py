@@ -1,0 +1,1 @@
+"""A demonstration: three services at work on the sources of Python's own library."""
