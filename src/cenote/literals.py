@@ -1,7 +1,7 @@
 """Reading literals back from the text of an identifier, as ``repr`` writes them.
 
-A parser of its own, small and without recursion limits to trip over: ``ast.parse`` accepts far more, and on CPython 3.11
-two threads that parse at once can make each other fail.
+A parser of its own, because ``ast.parse`` accepts far more, and because on CPython 3.11 two threads that parse at once
+can make each other fail.
 """
 
 from __future__ import annotations
