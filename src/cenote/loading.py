@@ -89,7 +89,7 @@ def load(
     if apart(core):
         return call()
     if not anew:
-        served, value = serve(core, slot, key, lambda flight: start_behind(core, slot, flight, call, terms))
+        served, value = serve(core, slot, key, terms, lambda flight: start_behind(core, slot, flight, call, terms))
         if served:
             return value
     first = True
@@ -139,7 +139,9 @@ async def aload(
         return await awaited(call)
     loop = asyncio.get_running_loop()
     if not anew:
-        served, value = serve(core, slot, key, lambda flight: start_task(core, slot, flight, call, terms, loop), loop)
+        served, value = serve(
+            core, slot, key, terms, lambda flight: start_task(core, slot, flight, call, terms, loop), loop
+        )
         if served:
             return value
     first = True
@@ -205,7 +207,7 @@ def apart(core: CacheCore) -> bool:
 
 
 def serve(
-    core: CacheCore, slot: Slot, key: Hashable, behind: Callable[[Flight], None], loop: Any = None
+    core: CacheCore, slot: Slot, key: Hashable, terms: Terms, behind: Callable[[Flight], None], loop: Any = None
 ) -> tuple[bool, Any]:
     """Serve what needs no decision under the lock; one State is loaded once, as on the fast path."""
     state = core.state
@@ -214,7 +216,7 @@ def serve(
         return False, None
     verdict = core.judge(state, entry)
     if verdict is Verdict.AHEAD:
-        flight = _flight_ahead(core, slot, state, entry, loop)
+        flight = _flight_ahead(core, slot, state, entry, terms, loop)
         if flight is not None:
             behind(flight)
     elif verdict not in (Verdict.FRESH, Verdict.HELD):
@@ -230,12 +232,15 @@ def serve(
     return True, core.hand_out(value)
 
 
-def _flight_ahead(core: CacheCore, slot: Slot, state: State, entry: Entry, loop: Any) -> Flight | None:
+def _flight_ahead(
+    core: CacheCore, slot: Slot, state: State, entry: Entry, terms: Terms, loop: Any
+) -> Flight | None:
     """Register the background reload of an entry that is about to turn stale, unless one is under way."""
     with core.lock:
         if (slot.index, entry.key) in state.flights or core.state is not state or not core.running:
             return None
-        return _register(core, slot, state, entry.key, entry.tags, loop, parent=None)
+        # Not the entry's tags: those of the new value may be others.
+        return _register(core, slot, state, entry.key, terms.known_tags(), loop, parent=None)
 
 
 def _register(

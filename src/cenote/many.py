@@ -146,7 +146,14 @@ def _split(
     """Serve what can be served, and find out who loads the rest."""
     batch = _Batch()
     for key, (slot, place) in places.items():
-        served, value = serve(core, slot, place, lambda flight, key=key, slot=slot: behind(key, slot, flight), loop)  # type: ignore[misc]  # default arguments bind the loop's variables
+        served, value = serve(
+            core,
+            slot,
+            place,
+            terms,
+            lambda flight, key=key, slot=slot: behind(key, slot, flight),  # type: ignore[misc]  # the defaults bind the loop's variables
+            loop,
+        )
         if served:
             batch.values[key] = value
             continue

@@ -1,0 +1,101 @@
+"""Interleavings that a review thought of: each is forced, none is waited for."""
+
+import asyncio
+import gc
+import inspect
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from cenote import CacheManager, loading
+from cenote.core import CacheCore
+from cenote.errors import ReentrantError
+from cenote.keeper import Keeper
+from cenote.scope import Scope
+from cenote.testing import FakeClock
+from cenote.workers import Workers
+
+SOON = 10.0
+"""Seconds after which a thread that does not end is taken for hung."""
+
+
+@contextmanager
+def before_line(function: Callable[..., Any], text: str, action: Callable[[], object]) -> Iterator[None]:
+    """Run an action once, in this thread, before it reaches the first line of a function that holds a text."""
+    lines, first = inspect.getsourcelines(function)
+    number = first + next(index for index, line in enumerate(lines) if text in line)
+    actions = [action]
+
+    def on_line(frame: FrameType, event: str, _: object) -> Any:
+        if event == "line" and frame.f_lineno == number and actions:
+            actions.pop()()
+        return on_line
+
+    def on_call(frame: FrameType, _: str, __: object) -> Any:
+        return on_line if frame.f_code is function.__code__ else None
+
+    former = sys.gettrace()
+    sys.settrace(on_call)
+    try:
+        yield
+    finally:
+        sys.settrace(former)
+    assert not actions, f"{text!r} was not reached"
+
+
+def in_thread(function: Callable[[], object]) -> threading.Thread:
+    """Start a function in a thread."""
+    thread = threading.Thread(target=function, daemon=True)
+    thread.start()
+    return thread
+
+
+def ended(*threads: threading.Thread) -> bool:
+    """Whether all threads end."""
+    for thread in threads:
+        thread.join(SOON)
+    return not any(thread.is_alive() for thread in threads)
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+class Gate:
+    """A loader that says when it began and ends when it is let go."""
+
+    def __init__(self, value: Any = None) -> None:
+        self.value = value
+        self.began = threading.Event()
+        self.go = threading.Event()
+
+    def __call__(self) -> Any:
+        self.began.set()
+        assert self.go.wait(SOON)
+        if isinstance(self.value, Exception):
+            raise self.value
+        return self.value
+
+
+def test_a_reload_ahead_is_not_stored_after_a_tag_that_its_value_turns_out_to_carry() -> None:
+    clock = FakeClock()
+    cache = CacheManager(clock=clock).service("s", ttl=100, refresh_ahead=0.5)
+    load: Callable[[], Any] = lambda: {"tag": "a", "n": 1}  # noqa: E731
+    cache.get_or_load("k", lambda: load(), tags=lambda value: [value["tag"]])
+    clock.advance(60)
+    load = gate = Gate({"tag": "b", "n": 2})
+    cache.get_or_load("k", lambda: load(), tags=lambda value: [value["tag"]])
+    assert gate.began.wait(SOON)
+    flight = next(iter(cache._core.state.flights.values()))
+    cache.invalidate_tags("b")
+    over = threading.Event()
+    flight.wakers.append(over.set)
+    gate.go.set()
+    assert over.wait(SOON)
+    assert cache.get("k") != {"tag": "b", "n": 2}
