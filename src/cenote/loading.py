@@ -193,8 +193,10 @@ def stale_while_loading(core: CacheCore, slot: Slot, key: Hashable) -> tuple[boo
     value = entry.value
     if value is GONE or entry.error is not None or verdict in (Verdict.DEAD, Verdict.FAILSAFE):
         return False, None
-    if verdict is Verdict.STALE and (slot.index, key) not in state.flights:
-        return False, None
+    if verdict is Verdict.STALE:
+        flight = state.flights.get((slot.index, key))
+        if flight is None or flight.lost():
+            return False, None
     if verdict in (Verdict.STALE, Verdict.HELD):
         core.count_stale()
     core.count_hit(slot, state, entry)
@@ -237,10 +239,23 @@ def _flight_ahead(
 ) -> Flight | None:
     """Register the background reload of an entry that is about to turn stale, unless one is under way."""
     with core.lock:
-        if (slot.index, entry.key) in state.flights or core.state is not state or not core.running:
+        if core.state is not state or not core.running or _under_way(state, slot, entry.key) is not None:
             return None
         # Not the entry's tags: those of the new value may be others.
         return _register(core, slot, state, entry.key, terms.known_tags(), loop, parent=None)
+
+
+def _under_way(state: State, slot: Slot, key: Hashable) -> Flight | None:
+    """Return the flight of a key that others may join; call under the write lock.
+
+    A flight that does not know its tags yet, and missed an invalidation that may cover it, answers those it has; whoever
+    comes later must not get its value. One whose event loop is lost may never end.
+    """
+    flight = state.flights.get((slot.index, key))
+    if flight is not None and (flight.missed or flight.lost()):
+        flight.detach()
+        return None
+    return flight
 
 
 def _register(
@@ -276,7 +291,7 @@ def approach(
             return Step.ALONE, None
         state = core.state
         entry = state.store.find(key, slot.index)
-        flight = state.flights.get((slot.index, key))
+        flight = _under_way(state, slot, key)
         if entry is not None and not anew:
             verdict = core.judge(state, entry)
             if verdict in (Verdict.FRESH, Verdict.AHEAD, Verdict.HELD):
@@ -297,9 +312,6 @@ def approach(
                     return Step.SERVE, entry.value
         if first:
             core.count_miss(slot)
-        if flight is not None and flight.lost():
-            flight.detach()
-            flight = None
         if flight is None:
             return Step.LEAD, _register(core, slot, state, key, terms.known_tags(), loop, parent=CURRENT.get())
         if inside(flight):

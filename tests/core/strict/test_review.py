@@ -99,3 +99,48 @@ def test_a_reload_ahead_is_not_stored_after_a_tag_that_its_value_turns_out_to_ca
     gate.go.set()
     assert over.wait(SOON)
     assert cache.get("k") != {"tag": "b", "n": 2}
+
+
+def test_nobody_joins_a_load_of_unknown_tags_after_an_invalidation_that_may_cover_it() -> None:
+    cache = CacheManager().service("s")
+    gate = Gate("old")
+    first = in_thread(lambda: cache.get_or_load("k", gate, tags=lambda _: ["t"]))
+    assert gate.began.wait(SOON)
+    cache.invalidate_tags("t")
+    got: list[str] = []
+    later = in_thread(lambda: got.append(cache.get_or_load("k", lambda: "new", tags=lambda _: ["t"])))
+    later.join(0.5)
+    gate.go.set()
+    assert ended(first, later)
+    assert got == ["new"]
+    assert cache.get("k") == "new"
+
+
+def test_a_stale_value_is_not_served_for_ever_because_of_a_reload_whose_loop_was_lost() -> None:
+    cache = CacheManager().service("s", stale_while_revalidate=10)
+    cache.set("k", "old")
+    cache.clear(mode="soft")
+    loop = asyncio.new_event_loop()
+
+    async def hang() -> str:
+        await asyncio.Event().wait()
+        return "never"
+
+    assert loop.run_until_complete(cache.aget_or_load("k", hang)) == "old"
+    loop.run_until_complete(asyncio.sleep(0))
+    tasks = asyncio.all_tasks(loop)
+    assert cache.get("k") is None
+    reloaded = threading.Event()
+
+    def load() -> str:
+        flight = cache._core.state.flights[0, "k"]
+        flight.wakers.append(reloaded.set)
+        return "new"
+
+    assert cache.get_or_load("k", load) == "old"
+    assert reloaded.wait(SOON)
+    assert cache.get("k") == "new"
+    for task in tasks:
+        task.cancel()
+    loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+    loop.close()
