@@ -26,7 +26,7 @@ from cenote.options import CacheOptions
 from cenote.state import Root, State
 from cenote.stats import CacheStats, Counts
 from cenote.stores.memory import MemoryStore
-from cenote.terms import Terms, Treatment
+from cenote.terms import NO_TAGS, Terms, Treatment
 
 __all__ = ["GIL", "CacheCore", "Slot"]
 
@@ -322,9 +322,15 @@ class CacheCore:
                     entry.retry_at = self.now() + self.options.fail_safe_throttle
                     if self.options.fail_safe and verdict in (Verdict.STALE, Verdict.FAILSAFE):
                         outcome = Outcome(entry.value, stale=True)
-                if outcome.error is not None and verdict in (Verdict.DEAD, Verdict.FAILSAFE):
+                if outcome.error is not None and not flight.missed and verdict in (Verdict.DEAD, Verdict.FAILSAFE):
                     failure = self.treatment.failure(
-                        slot.index, flight.key, error, now=self.now(), birth=flight.birth, born=flight.born
+                        slot.index,
+                        flight.key,
+                        error,
+                        now=self.now(),
+                        birth=flight.birth,
+                        born=flight.born,
+                        tags=flight.tags or NO_TAGS,
                     )
                     if failure is not None:
                         dropped = self._put(state, failure)

@@ -144,3 +144,39 @@ def test_a_stale_value_is_not_served_for_ever_because_of_a_reload_whose_loop_was
         task.cancel()
     loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
     loop.close()
+
+
+def test_a_remembered_failure_leaves_with_the_tags_of_its_load() -> None:
+    cache = CacheManager().service("s", negative_ttl=60)
+    answers: list[Any] = [KeyError("no such row"), "the row"]
+
+    def load() -> Any:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    with pytest.raises(KeyError):
+        cache.get_or_load("k", load, tags=["table"])
+    assert cache.invalidate_tags("table") == 1
+    assert cache.get_or_load("k", load, tags=["table"]) == "the row"
+
+
+def test_a_failure_of_unknown_tags_is_not_remembered_across_an_invalidation() -> None:
+    cache = CacheManager().service("s", negative_ttl=60)
+    gate = Gate(KeyError("no such row"))
+    caught: list[BaseException] = []
+
+    def read() -> None:
+        try:
+            cache.get_or_load("k", gate, tags=lambda _: ["table"])
+        except KeyError as error:
+            caught.append(error)
+
+    reader = in_thread(read)
+    assert gate.began.wait(SOON)
+    cache.invalidate_tags("table")
+    gate.go.set()
+    assert ended(reader)
+    assert caught
+    assert cache.get_or_load("k", lambda: "the row") == "the row"
