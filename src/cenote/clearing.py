@@ -20,7 +20,7 @@ from cenote import locks
 from cenote.audit import AuditEvent, AuditTrail
 from cenote.core import CacheCore
 from cenote.decide import Verdict
-from cenote.entry import Entry
+from cenote.entry import SOFTLY_CLEARED, Entry
 from cenote.errors import ConfigurationError, ReentrantError
 from cenote.invalidation.log import Record, RecordKind
 from cenote.keeper import keeper
@@ -44,9 +44,6 @@ MOST_ITEMS: Final = 10_000
 
 CHUNK: Final = 256
 """Entries taken out before the write lock is released for a moment."""
-
-SOFTLY_CLEARED: Final = -1
-"""The birth of an entry that a selective soft clear marked: below every soft floor."""
 
 
 @dataclass
@@ -141,7 +138,9 @@ def clear_scope(core: CacheCore, scope: Scope, *, soft: bool, dry_run: bool, tal
         if not dry_run:
             for record in scope.records(core.name, soft=soft):
                 sequence = core.log.append(record)
-            if not soft:
+            if soft:
+                scope.soften(state, core.slots)
+            else:
                 scope.detach(state, core.slots)
         candidates = _candidates(core, state, scope)
     covered = [entry for entry, sure in candidates if sure or scope.covers(core.slots[entry.slot], entry.key)]

@@ -296,6 +296,7 @@ class CacheCore:
                         if older is not None and state.store.remove(older):
                             dropped.append(older)
                     elif not flight.missed & entry.tags:
+                        entry.birth = flight.birth  # a soft clear may have changed it since the entry was made
                         dropped = self._put(state, entry)
             outcome = Outcome(kept)
             wakers = flight.end(outcome)
@@ -367,6 +368,7 @@ class CacheCore:
             self.counts.loads += 1
             slot.loads += 1
             slot.load_seconds += cost
+            entry.birth = fill.birth
             dropped = self._put(state, entry)
         self.discard(dropped)
         return True

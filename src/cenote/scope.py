@@ -6,6 +6,7 @@ from collections.abc import Hashable
 from typing import Any
 
 from cenote.core import Slot
+from cenote.entry import SOFTLY_CLEARED
 from cenote.invalidation.log import Record, RecordKind
 from cenote.state import State
 
@@ -61,6 +62,16 @@ class Scope:
             return whole
         text = slot.identifier(key)
         return text == self.exact if self.exact is not None else text.startswith(self.prefix or "")
+
+    def soften(self, state: State, slots: list[Slot]) -> None:
+        """Have covered loads that are under way publish what they load as stale; call under the write lock."""
+        for flight in list(state.flights.values()):
+            tagged = bool(self.tags) if flight.tags is None else not self.tags.isdisjoint(flight.tags)
+            if tagged or self.covers(slots[flight.slot], flight.key):
+                flight.birth = SOFTLY_CLEARED
+        for fill in state.fills:
+            if self.tags or self.covers(slots[fill.slot], fill.key):
+                fill.birth = SOFTLY_CLEARED
 
     def detach(self, state: State, slots: list[Slot]) -> None:
         """Keep covered loads that are under way from publishing; call under the write lock."""

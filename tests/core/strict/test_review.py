@@ -180,3 +180,19 @@ def test_a_failure_of_unknown_tags_is_not_remembered_across_an_invalidation() ->
     assert ended(reader)
     assert caught
     assert cache.get_or_load("k", lambda: "the row") == "the row"
+
+
+@pytest.mark.parametrize("scope", [{"prefix": "k"}, {"tags": ["t"]}])
+@pytest.mark.parametrize("tags", [["t"], lambda _: ["t"]])
+def test_a_load_from_before_a_selective_soft_clear_is_stored_as_stale(scope: dict[str, Any], tags: Any) -> None:
+    cache = CacheManager().service("s", ttl=100, stale_while_revalidate=50)
+    gate = Gate("old")
+    reader = in_thread(lambda: cache.get_or_load("k", gate, tags=tags))
+    assert gate.began.wait(SOON)
+    token = cache.fill("k2")
+    cache.clear(mode="soft", **scope)
+    gate.go.set()
+    assert ended(reader)
+    assert cache.explain("k").state == "stale"
+    assert token.set("older", tags=["t"])
+    assert cache.explain("k2").state == "stale"
