@@ -158,7 +158,7 @@ class Cache:
             ConfigurationError: The TTL or a tag cannot be used.
         """
         slot, place = self._place(key)
-        self._core.store_value(slot.index, place, value, Terms.of(ttl, tags))
+        self._core.store_value(slot, place, value, Terms.of(ttl, tags))
 
     def delete(self, key: str) -> bool:
         """Remove a key; loads of it that are under way will not be stored.
@@ -172,10 +172,10 @@ class Cache:
         check_key(key)
         slot = self._core.slot_of(key)
         if slot.keys is None:
-            return self._core.remove_key(slot.index, key)
+            return self._core.remove_key(slot, key)
         place = slot.keys.key_of(key)
         if place is not None:
-            return self._core.remove_key(slot.index, place)
+            return self._core.remove_key(slot, place)
         tally = Tally(most=0)
         clear_scope(self._core, Scope(exact=key), soft=False, dry_run=False, tally=tally)
         return tally.entries > 0
@@ -203,7 +203,7 @@ class Cache:
         in between. Nobody waits for a token.
         """
         slot, place = self._place(key)
-        return self._core.new_fill(slot.index, place)
+        return self._core.new_fill(slot, place)
 
     def _place(self, key: str) -> tuple[Slot, Hashable]:
         self._core.check_open()

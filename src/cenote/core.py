@@ -137,11 +137,16 @@ class CacheCore:
 
     def _reclaim(self, slot: Slot) -> int:
         """Empty the table of a function that is gone, keep its figures, and return the table's number."""
-        store = self.state.store
-        for entry in store.entries(slot.index):
-            store.remove(entry)
-        for place in [place for place in self.state.flights if place[0] == slot.index]:
-            del self.state.flights[place]
+        state = self.state
+        for entry in state.store.entries(slot.index):
+            state.store.remove(entry)
+        for place in list(state.flights):
+            if place[0] == slot.index:
+                state.flights.pop(place, None)
+        for fill in list(state.fills):
+            if fill.slot == slot.index:
+                fill.void = True
+                state.fills.discard(fill)
         assert slot.keys is not None  # noqa: S101  # only functions are released
         if self.openings.get(slot.keys.opening) is slot:
             del self.openings[slot.keys.opening]
@@ -168,6 +173,16 @@ class CacheCore:
             opening = identifier[: identifier.find("(") + 1]
             return self.openings.get(opening, self.slots[0])
         return self.slots[0]
+
+    def owns(self, slot: Slot, key: Hashable) -> bool:
+        """Whether a place that was resolved without the write lock is still the key's; ask under the lock.
+
+        Meanwhile the function may have died and its table been given to another one, or a function been made that the
+        key's text is an identifier of.
+        """
+        if self.slots[slot.index] is not slot:
+            return False
+        return slot.keys is not None or self.slot_of(str(key)) is slot
 
     def place_of(self, identifier: str) -> tuple[Slot, Hashable | None]:
         """Return the table and key of an identifier; the key is None when the text does not tell it.
@@ -251,17 +266,17 @@ class CacheCore:
 
     # Changes; each takes the write lock by itself
 
-    def store_value(self, slot: int, key: Hashable, value: Any, terms: Terms) -> None:
+    def store_value(self, slot: Slot, key: Hashable, value: Any, terms: Terms) -> None:
         """Store a value that the caller has: an invalidation of every earlier load of the key."""
         born = self.now()
-        entry = self._entry(slot, key, value, terms, birth=0, born=born, cost=0.0)[0]
+        entry = self._entry(slot.index, key, value, terms, birth=0, born=born, cost=0.0)[0]
         evicted: list[Entry] = []
         with self.changing("set"):
-            if not self.running:
+            if not self.running or not self.owns(slot, key):
                 return
             state = self.state
-            state.detach_key(slot, key)
-            older = state.store.find(key, slot)
+            state.detach_key(slot.index, key)
+            older = state.store.find(key, slot.index)
             if entry is not None:
                 entry.birth = self.log.head
                 evicted = self._put(state, entry)
@@ -373,20 +388,25 @@ class CacheCore:
         self.discard(dropped)
         return True
 
-    def new_fill(self, slot: int, key: Hashable) -> Fill:
+    def new_fill(self, slot: Slot, key: Hashable) -> Fill:
         """Take a birth for a value that the caller is about to compute."""
         with self.changing("fill"):
             state = self.state
-            fill = Fill(state, slot, key, birth=self.log.head, born=self.now(), publish=self.fill_value)
-            state.fills.add(fill)
+            fill = Fill(state, slot.index, key, birth=self.log.head, born=self.now(), publish=self.fill_value)
+            if self.owns(slot, key):
+                state.fills.add(fill)
+            else:
+                fill.void = True
             return fill
 
-    def remove_key(self, slot: int, key: Hashable) -> bool:
+    def remove_key(self, slot: Slot, key: Hashable) -> bool:
         """Take one key out, whatever is loading for it; return whether a live entry was there."""
         with self.changing("delete"):
             state = self.state
-            state.detach_key(slot, key)
-            entry = state.store.find(key, slot)
+            if self.slots[slot.index] is not slot:
+                return False
+            state.detach_key(slot.index, key)
+            entry = state.store.find(key, slot.index)
             if entry is None:
                 return False
             live = self.judge(state, entry) is not Verdict.DEAD

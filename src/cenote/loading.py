@@ -286,7 +286,7 @@ def approach(
 ) -> tuple[Step, Any]:
     """Decide, under the write lock, what a caller that was not served does: serve, load, or wait for a load."""
     with core.lock:
-        if not core.running:
+        if not core.running or not core.owns(slot, key):
             core.count_miss(slot)
             return Step.ALONE, None
         state = core.state

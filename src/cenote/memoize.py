@@ -157,7 +157,7 @@ def memoize(
     wrapper: Any
     wrapper, slot.hot_hits = shape.wrapper(core, slot, miss, is_async=is_async)
     functools.update_wrapper(wrapper, func)
-    wrapper.invalidate = lambda *args, **kwargs: core.remove_key(slot.index, shape.bind(args, kwargs))
+    wrapper.invalidate = lambda *args, **kwargs: core.remove_key(slot, shape.bind(args, kwargs))
     wrapper.refresh = refresh
     wrapper.key = lambda *args, **kwargs: slot.identifier(shape.bind(args, kwargs))
     wrapper.cache_clear = lambda: clear_slot(slot)

@@ -196,3 +196,60 @@ def test_a_load_from_before_a_selective_soft_clear_is_stored_as_stale(scope: dic
     assert cache.explain("k").state == "stale"
     assert token.set("older", tags=["t"])
     assert cache.explain("k2").state == "stale"
+
+
+
+
+def _memoized(cache: Any, name: str, answer: str) -> Any:
+    def function(x: str) -> str:
+        return f"{answer} {x}"
+
+    return cache.memoize(name=name)(function)
+
+
+def test_a_fill_token_of_a_dead_function_stores_nothing_in_the_table_that_another_got() -> None:
+    cache = CacheManager().service("s")
+    dead = _memoized(cache, "dead", "dead")
+    token = cache.fill(dead.key("x"))
+    del dead
+    gc.collect()
+    alive = _memoized(cache, "alive", "alive")
+    assert not token.set("of the dead")
+    assert alive("x") == "alive x"
+    assert cache.clear(prefix="alive(").entries_cleared == 1
+
+
+def test_refresh_outlives_its_function_without_touching_the_table_that_another_got() -> None:
+    cache = CacheManager().service("s")
+    refresh, forget = (lambda f: (f.refresh, f.invalidate))(_memoized(cache, "dead", "dead"))
+    gc.collect()
+    alive = _memoized(cache, "alive", "alive")
+    assert refresh("x") == "dead x"
+    assert alive("x") == "alive x"
+    assert not forget("x")
+    assert refresh("x") == "dead x"
+    assert alive("x") == "alive x"
+
+
+@pytest.mark.parametrize("write", ["set", "get_or_load", "fill"])
+def test_what_was_resolved_to_a_dead_function_is_not_stored_for_the_next_one(write: str) -> None:
+    cache = CacheManager().service("s")
+    dead = [_memoized(cache, "dead", "dead")]
+    alive: list[Any] = []
+
+    def replace() -> None:
+        dead.clear()
+        gc.collect()
+        alive.append(_memoized(cache, "alive", "alive"))
+
+    if write == "set":
+        with before_line(CacheCore.store_value, "with self.changing", replace):
+            cache.set("dead('x')", "of the dead")
+    elif write == "fill":
+        with before_line(CacheCore.new_fill, "with self.changing", replace):
+            token = cache.fill("dead('x')")
+        assert not token.set("of the dead")
+    else:
+        with before_line(loading.approach, "with core.lock", replace):
+            assert cache.get_or_load("dead('x')", lambda: "of the dead") == "of the dead"
+    assert alive[0]("x") == "alive x"
