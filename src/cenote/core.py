@@ -133,7 +133,21 @@ class CacheCore:
                 slot = Slot(self.state.store.add_table(), keys)
                 self.slots.append(slot)
             self.openings[keys.opening] = slot
+            self._forget_texts(keys)
             return slot
+
+    def _forget_texts(self, keys: CallKeys) -> None:
+        """Drop what callers stored under the identifiers of a function that was not made yet: they mean it from now on."""
+        state = self.state
+        for entry in state.store.entries(0):
+            if keys.owns(entry.key):
+                state.store.remove(entry)
+        for place in list(state.flights):
+            if place[0] == 0 and keys.owns(str(place[1])):
+                state.flights.pop(place, None)
+        for fill in state.fills:
+            if fill.slot == 0 and keys.owns(str(fill.key)):
+                fill.void = True
 
     def _reclaim(self, slot: Slot) -> int:
         """Empty the table of a function that is gone, keep its figures, and return the table's number."""

@@ -253,3 +253,24 @@ def test_what_was_resolved_to_a_dead_function_is_not_stored_for_the_next_one(wri
         with before_line(loading.approach, "with core.lock", replace):
             assert cache.get_or_load("dead('x')", lambda: "of the dead") == "of the dead"
     assert alive[0]("x") == "alive x"
+
+
+def test_an_identifier_that_was_stored_before_its_function_was_made_can_be_deleted() -> None:
+    cache = CacheManager().service("s")
+    cache.set("late('x')", "old")
+    token = cache.fill("late('y')")
+    late = _memoized(cache, "late", "late")
+    cache.delete("late('x')")
+    assert cache.get("late('x')") is None
+    assert not token.set("old")
+    assert late("x") == "late x"
+    assert cache.get("late('x')") == "late x"
+
+
+def test_a_set_that_was_resolved_before_its_function_was_made_is_not_left_out_of_reach() -> None:
+    cache = CacheManager().service("s")
+    late: list[Any] = []
+    with before_line(CacheCore.store_value, "with self.changing", lambda: late.append(_memoized(cache, "late", "late"))):
+        cache.set("late('x')", "old")
+    cache.delete("late('x')")
+    assert cache.get("late('x')") is None
