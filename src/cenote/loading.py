@@ -27,6 +27,7 @@ from cenote.waits import CURRENT, begin_wait, inside, running_loop
 from cenote.workers import workers
 
 __all__ = [
+    "Started",
     "Step",
     "aload",
     "apart",
@@ -49,6 +50,24 @@ logger = logging.getLogger("cenote")
 
 LOOK_AGAIN_SECONDS = 1.0
 """How often a waiter makes sure that the event loop which runs the load still runs."""
+
+
+class Started(list[Flight]):
+    """The flights that a caller registered and that nobody but it will end: should it be interrupted, they are abandoned."""
+
+    __slots__ = ("_core",)
+
+    def __init__(self, core: CacheCore) -> None:
+        super().__init__()
+        self._core = core
+
+    def __enter__(self) -> Started:
+        return self
+
+    def __exit__(self, kind: object, reason: BaseException | None, traceback: object) -> None:
+        if reason is not None:
+            for flight in self:
+                self._core.abandon(flight, reason)
 
 
 class Step(Enum):
@@ -95,25 +114,28 @@ def load(
     first = True
     while True:
         waiter = locks.make_waiter()
-        step, what = approach(core, slot, key, terms, None, waiter.wake, first=first, anew=anew, blocking=True)
-        first = False
-        if step is Step.SERVE:
-            return core.hand_out(what)
-        if step is Step.ALONE:
-            return call()
-        if step is Step.LEAD_BEHIND:
-            flight, value = what
-            start_behind(core, slot, flight, call, terms)
-            return core.hand_out(value)
-        if step is Step.LEAD:
-            if core.options.load_timeout is None:
-                return _lead(core, slot, what, call, terms)
-            flight = what
-            with core.lock:
-                flight.wakers.append(waiter.wake)
-            workers.submit(lambda: _lead_behind(core, slot, flight, call, terms))  # noqa: B023  # run before the next turn
-            wait_for(core, slot, flight, waiter)
-            return outcome_of(core, flight, led=True)
+        with Started(core) as started:
+            step, what = approach(
+                core, slot, key, terms, None, waiter.wake, started, first=first, anew=anew, blocking=True
+            )
+            first = False
+            if step is Step.SERVE:
+                return core.hand_out(what)
+            if step is Step.ALONE:
+                return call()
+            if step is Step.LEAD_BEHIND:
+                flight, value = what
+                start_behind(core, slot, flight, call, terms)
+                started.clear()
+                return core.hand_out(value)
+            if step is Step.LEAD:
+                if core.options.load_timeout is None:
+                    return _lead(core, slot, what, call, terms)
+                flight = what
+                workers.submit(lambda: _lead_behind(core, slot, flight, call, terms))  # noqa: B023  # run before the next turn
+                started.clear()
+                wait_for(core, slot, flight, waiter)
+                return outcome_of(core, flight, led=True)
         flight, wait = what
         try:
             ended = wait_for(core, slot, flight, waiter)
@@ -147,24 +169,22 @@ async def aload(
     first = True
     while True:
         waiter: asyncio.Future[None] = loop.create_future()
-        step, what = approach(
-            core, slot, key, terms, loop, waker_of(loop, waiter), first=first, anew=anew, blocking=False
-        )
+        with Started(core) as started:
+            step, what = approach(
+                core, slot, key, terms, loop, waker_of(loop, waiter), started, first=first, anew=anew, blocking=False
+            )
+            if step is Step.LEAD_BEHIND:
+                start_task(core, slot, what[0], call, terms, loop)
+            elif step is Step.LEAD:
+                start_task(core, slot, what, call, terms, loop)
         first = False
         if step is Step.SERVE:
             return core.hand_out(what)
         if step is Step.ALONE:
             return await awaited(call)
         if step is Step.LEAD_BEHIND:
-            flight, value = what
-            start_task(core, slot, flight, call, terms, loop)
-            return core.hand_out(value)
-        if step is Step.LEAD:
-            flight, wait = what, None
-            flight.wakers.append(waker_of(loop, waiter))
-            start_task(core, slot, flight, call, terms, loop)
-        else:
-            flight, wait = what
+            return core.hand_out(what[1])
+        flight, wait = (what, None) if step is Step.LEAD else what
         try:
             ended = await wait_in_loop(core, flight, waiter, loop)
         finally:
@@ -218,9 +238,10 @@ def serve(
         return False, None
     verdict = core.judge(state, entry)
     if verdict is Verdict.AHEAD:
-        flight = _flight_ahead(core, slot, state, entry, terms, loop)
-        if flight is not None:
-            behind(flight)
+        with Started(core) as started:
+            flight = _flight_ahead(core, slot, state, entry, terms, loop, started)
+            if flight is not None:
+                behind(flight)
     elif verdict not in (Verdict.FRESH, Verdict.HELD):
         return False, None
     value = entry.value
@@ -235,14 +256,14 @@ def serve(
 
 
 def _flight_ahead(
-    core: CacheCore, slot: Slot, state: State, entry: Entry, terms: Terms, loop: Any
+    core: CacheCore, slot: Slot, state: State, entry: Entry, terms: Terms, loop: Any, started: Started
 ) -> Flight | None:
     """Register the background reload of an entry that is about to turn stale, unless one is under way."""
     with core.lock:
         if core.state is not state or not core.running or _under_way(state, slot, entry.key) is not None:
             return None
         # Not the entry's tags: those of the new value may be others.
-        return _register(core, slot, state, entry.key, terms.known_tags(), loop, parent=None)
+        return _register(core, slot, state, entry.key, terms.known_tags(), loop, started, parent=None)
 
 
 def _under_way(state: State, slot: Slot, key: Hashable) -> Flight | None:
@@ -265,9 +286,12 @@ def _register(
     key: Hashable,
     tags: frozenset[str] | None,
     loop: asyncio.AbstractEventLoop | None,
+    started: Started,
+    *,
     parent: Flight | None,
 ) -> Flight:
     flight = Flight(state, slot.index, key, birth=core.log.head, born=core.now(), tags=tags, parent=parent, loop=loop)
+    started.append(flight)
     state.flights[slot.index, key] = flight
     return flight
 
@@ -279,6 +303,7 @@ def approach(
     terms: Terms,
     loop: asyncio.AbstractEventLoop | None,
     waker: Callable[[], None],
+    started: Started,
     *,
     first: bool,
     anew: bool,
@@ -306,14 +331,17 @@ def approach(
                     core.count_hit(slot, state, entry)
                     core.counts.stale_served += 1
                 if behind:
-                    flight = _register(core, slot, state, key, terms.known_tags(), loop, parent=None)
+                    flight = _register(core, slot, state, key, terms.known_tags(), loop, started, parent=None)
                     return Step.LEAD_BEHIND, (flight, entry.value)
                 if flight is not None:
                     return Step.SERVE, entry.value
         if first:
             core.count_miss(slot)
         if flight is None:
-            return Step.LEAD, _register(core, slot, state, key, terms.known_tags(), loop, parent=CURRENT.get())
+            flight = _register(core, slot, state, key, terms.known_tags(), loop, started, parent=CURRENT.get())
+            # With the registration: from then on somebody else may end it, and must wake whoever leads it.
+            flight.wakers.append(waker)
+            return Step.LEAD, flight
         if inside(flight):
             raise RecursiveLoadError(slot.identifier(key))
         wait = begin_wait(flight, blocking=blocking)

@@ -15,7 +15,7 @@ import pytest
 
 from cenote import CacheManager, loading
 from cenote.core import CacheCore
-from cenote.errors import ReentrantError
+from cenote.errors import LoadTimeoutError, ReentrantError
 from cenote.keeper import Keeper
 from cenote.scope import Scope
 from cenote.testing import FakeClock
@@ -274,3 +274,68 @@ def test_a_set_that_was_resolved_before_its_function_was_made_is_not_left_out_of
         cache.set("late('x')", "old")
     cache.delete("late('x')")
     assert cache.get("late('x')") is None
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_load_of_many_that_meets_an_error_midway_leaves_no_flight_behind(asynchronous: bool) -> None:
+    cache = CacheManager().service("s", negative_ttl=60)
+
+    def fail() -> None:
+        raise KeyError("no such row")
+
+    with pytest.raises(KeyError):
+        cache.get_or_load("b", fail)
+    with pytest.raises(KeyError):
+        if asynchronous:
+            asyncio.run(cache.aget_or_load_many(["a", "b"], lambda keys: dict.fromkeys(keys, 1)))
+        else:
+            cache.get_or_load_many(["a", "b"], lambda keys: dict.fromkeys(keys, 1))
+    assert not cache._core.state.flights
+    got: list[Any] = []
+    assert ended(in_thread(lambda: got.append(cache.get_or_load("a", lambda: 2))))
+    assert got == [2]
+
+
+@pytest.mark.parametrize(
+    ("function", "text"),
+    [(loading._lead, "token ="), (loading.load, "if step is Step.LEAD:"), (loading._register, "return flight")],
+)
+def test_an_interrupt_before_the_loader_runs_leaves_no_flight_behind(function: Any, text: str) -> None:
+    cache = CacheManager().service("s")
+    with before_line(function, text, interrupt), pytest.raises(KeyboardInterrupt):
+        cache.get_or_load("k", lambda: 1)
+    assert not cache._core.state.flights
+    got: list[Any] = []
+    assert ended(in_thread(lambda: got.append(cache.get_or_load("k", lambda: 2))))
+    assert got == [2]
+
+
+def test_an_interrupt_before_a_batch_runs_leaves_no_flight_behind() -> None:
+    from cenote import many
+
+    for function, text in ((many._load_batch, "limit ="), (many._split, "batch.led[key] ="), (many._run_batch, "token")):
+        cache = CacheManager().service("s")
+        with before_line(function, text, interrupt), pytest.raises(KeyboardInterrupt):
+            cache.get_or_load_many(["a", "b"], lambda keys: dict.fromkeys(keys, 1))
+        assert not cache._core.state.flights, text
+
+
+def test_an_asynchronous_leader_learns_that_a_joiner_ended_its_load_before_it_began() -> None:
+    clock = FakeClock()
+    cache = CacheManager(clock=clock).service("s", load_timeout=5)
+
+    def time_out() -> None:
+        clock.advance(6)
+
+        def join() -> None:
+            with pytest.raises(LoadTimeoutError):
+                cache.get_or_load("k", lambda: 1)
+
+        assert ended(in_thread(join))
+
+    async def main() -> None:
+        with before_line(loading.start_task, "eager", time_out), pytest.raises(LoadTimeoutError):
+            async with asyncio.timeout(SOON):
+                await cache.aget_or_load("k", lambda: 2)
+
+    asyncio.run(main())
