@@ -328,9 +328,8 @@ class CacheCore:
                         entry.birth = flight.birth  # a soft clear may have changed it since the entry was made
                         dropped = self._put(state, entry)
             outcome = Outcome(kept)
-            wakers = flight.end(outcome)
-        for wake in wakers:
-            wake()
+            flight.end(outcome)
+        flight.wake()
         self.discard(dropped)
         if keeper.backlog:
             keeper.assist()
@@ -365,9 +364,8 @@ class CacheCore:
                     if failure is not None:
                         dropped = self._put(state, failure)
             flight.detach()
-            wakers = flight.end(outcome)
-        for wake in wakers:
-            wake()
+            flight.end(outcome)
+        flight.wake()
         self.discard(dropped)
         return outcome
 
@@ -375,9 +373,8 @@ class CacheCore:
         """End a flight whose loader was interrupted; those who waited try again by themselves."""
         with self.lock:
             flight.detach()
-            wakers = flight.end(Outcome(abandoned=reason))
-        for wake in wakers:
-            wake()
+            flight.end(Outcome(abandoned=reason))
+        flight.wake()
 
     def fill_value(self, fill: Fill, value: Any, ttl: Any, tags: Any) -> bool:
         """Publish the value of a fill token, unless a covering invalidation or a later birth came first."""

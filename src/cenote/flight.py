@@ -117,19 +117,19 @@ class Flight:
         if self.registered:
             del self.state.flights[self.slot, self.key]
 
-    def end(self, outcome: Outcome) -> list[Callable[[], None]]:
-        """Note how it ended; call under the write lock.
-
-        Returns:
-            What to call once the lock is released.
-        """
+    def end(self, outcome: Outcome) -> None:
+        """Note how it ended; call under the write lock, and ``wake`` once it is released."""
         if self.outcome is not None:
-            return []
+            return
         self.outcome = outcome
-        wakers, self.wakers = self.wakers, []
         if self.parent is not None:
             remove_child(self.parent, self)
-        return wakers
+
+    def wake(self) -> None:
+        """Wake all who wait; whoever was interrupted in the middle calls it again, so wakers bear a second call."""
+        for waker in list(self.wakers):
+            waker()
+        self.wakers = []
 
     def lost(self) -> bool:
         """Whether its event loop is closed or stands still, so that nothing says when it will end."""

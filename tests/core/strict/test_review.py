@@ -339,3 +339,33 @@ def test_an_asynchronous_leader_learns_that_a_joiner_ended_its_load_before_it_be
                 await cache.aget_or_load("k", lambda: 2)
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("function", "text"), [(CacheCore.settle, ".wake()"), (CacheCore.fail, ".wake()"), (CacheCore.settle, "self.discard(dropped)")]
+)
+def test_an_interrupt_after_the_load_loses_no_wake(function: Any, text: str) -> None:
+    cache = CacheManager().service("s")
+    joined = threading.Event()
+    got: list[Any] = []
+
+    def join() -> None:
+        with before_line(loading.wait_for, "limit =", joined.set):
+            try:
+                got.append(cache.get_or_load("k", lambda: 2))
+            except ValueError as error:
+                got.append(error)
+
+    threads: list[threading.Thread] = []
+
+    def load() -> int:
+        threads.append(in_thread(join))
+        assert joined.wait(SOON)
+        if function is CacheCore.fail:
+            raise ValueError
+        return 1
+
+    with before_line(function, text, interrupt), pytest.raises(KeyboardInterrupt):
+        cache.get_or_load("k", load)
+    assert ended(*threads)
+    assert len(got) == 1
