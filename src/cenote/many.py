@@ -31,7 +31,7 @@ from cenote.loading import (
     waker_of,
 )
 from cenote.terms import Terms
-from cenote.waits import CURRENT, Wait
+from cenote.waits import CURRENT, Wait, move_child
 from cenote.workers import workers
 
 __all__ = ["aload_many", "load_many"]
@@ -209,7 +209,8 @@ def _enter(batch: _Batch) -> None:
     """Have the loader run inside of every flight that it serves, so that a recursion on any of them is seen."""
     current = CURRENT.get()
     for flight in batch.led.values():
-        flight.parent, current = current, flight
+        move_child(flight, current)
+        current = flight
     CURRENT.set(current)
 
 

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cenote.flight import Flight
 
-__all__ = ["CURRENT", "Wait", "add_child", "begin_wait", "inside", "remove_child", "running_loop"]
+__all__ = ["CURRENT", "Wait", "add_child", "begin_wait", "inside", "move_child", "remove_child", "running_loop"]
 
 CURRENT: ContextVar[Flight | None] = ContextVar("cenote_flight", default=None)
 """The flight whose loader the calling thread or task is running."""
 
 _lock = threading.RLock()
-_blocked_loops: dict[asyncio.AbstractEventLoop, Flight] = {}
-"""Event loops whose thread waits, synchronously, for a flight."""
+_blocked_loops: dict[asyncio.AbstractEventLoop, list[Flight]] = {}
+"""Event loops whose thread waits, synchronously, for flights: a load of many keys waits for one after another."""
 
 
 class Wait:
@@ -40,7 +40,11 @@ class Wait:
             remove_child(self._waiter, self._flight)
         if self._loop is not None:
             with _lock:
-                _blocked_loops.pop(self._loop, None)
+                flights = _blocked_loops.get(self._loop, [])
+                if self._flight in flights:
+                    flights.remove(self._flight)
+                if not flights:
+                    _blocked_loops.pop(self._loop, None)
 
 
 def add_child(parent: Flight, child: Flight) -> None:
@@ -54,6 +58,17 @@ def remove_child(parent: Flight, child: Flight) -> None:
     with _lock:
         if child in parent.rests_on:
             parent.rests_on.remove(child)
+
+
+def move_child(child: Flight, parent: Flight | None) -> None:
+    """Note that a flight runs inside of another one than the one that started it; None for inside of no flight."""
+    with _lock:
+        if child.parent is not None and child in child.parent.rests_on:
+            child.parent.rests_on.remove(child)
+        child.parent = parent
+        # One that has ended already rests on nothing and nobody waits for it.
+        if parent is not None and child.outcome is None:
+            parent.rests_on.append(child)
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
@@ -89,7 +104,7 @@ def begin_wait(flight: Flight, *, blocking: bool) -> Wait | None:
         if waiter is not None:
             waiter.rests_on.append(flight)
         if loop is not None:
-            _blocked_loops[loop] = flight
+            _blocked_loops.setdefault(loop, []).append(flight)
         return Wait(flight, waiter, loop)
 
 
@@ -113,6 +128,6 @@ def _closes_circle(flight: Flight, ancestors: list[Flight], loop: asyncio.Abstra
         if step in ancestors or (loop is not None and step.loop is loop):
             return True
         ahead.extend(step.rests_on)
-        if step.loop is not None and step.loop in _blocked_loops:
-            ahead.append(_blocked_loops[step.loop])
+        if step.loop is not None:
+            ahead.extend(_blocked_loops.get(step.loop, ()))
     return False
