@@ -10,7 +10,6 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -35,6 +34,8 @@ __all__ = [
     "clear_all",
     "clear_cache",
     "clear_scope",
+    "hold_all",
+    "release_all",
     "run_clear",
     "switch_off",
 ]
@@ -107,17 +108,18 @@ def clear_all(cores: Sequence[CacheCore], *, soft: bool, dry_run: bool, tally: T
         for core in cores:
             _count_live(core, tally)
         return
-    with ExitStack() as stack:
-        for core in cores:
-            if locks.owned(core.lock):
-                raise ReentrantError("clear_all")
-            core.check_open()
-        for core in cores:
-            stack.enter_context(core.lock)
+    for core in cores:
+        if locks.owned(core.lock):
+            raise ReentrantError("clear_all")
+        core.check_open()
+    hold_all(cores)
+    try:
         sequence = cores[0].log.append(Record(kind=RecordKind.CLEAR_ALL, soft=soft))
         swapped = [(core, _replacement(core, soft=soft, sequence=sequence)) for core in cores]
         cores[0].root.replace({core.index: new for core, (old, new) in swapped})
         tally.entries = sum(len(old.store) for _, (old, _) in swapped)
+    finally:
+        release_all(cores)
     for core, (old, _) in swapped:
         _finish(core, old, soft=soft, tally=tally)
 
@@ -235,6 +237,40 @@ def run_clear(
         mode=order.mode,
         dry_run=order.dry_run,
     )
+
+
+def hold_all(cores: Sequence[CacheCore]) -> None:
+    """Take the write locks of several caches.
+
+    It waits for a lock only while it holds none: a finalizer or a signal handler that interrupted a change of one cache
+    may wait for another one's lock.
+    """
+    contended: CacheCore | None = None
+    while True:
+        held: list[CacheCore] = []
+        try:
+            if contended is not None:
+                contended.lock.acquire()
+                held.append(contended)
+            former, contended = contended, None
+            for core in cores:
+                if core is not former:
+                    if not core.lock.acquire(blocking=False):
+                        contended = core
+                        break
+                    held.append(core)
+        except BaseException:
+            release_all(held)
+            raise
+        if contended is None:
+            return
+        release_all(held)
+
+
+def release_all(cores: Sequence[CacheCore]) -> None:
+    """Give the locks back."""
+    for core in cores:
+        core.lock.release()
 
 
 def _count_live(core: CacheCore, tally: Tally) -> None:

@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 
-from cenote import CacheManager, loading
+from cenote import CacheManager, clearing, loading
+from cenote.cache import Cache
 from cenote.core import CacheCore
 from cenote.errors import LoadTimeoutError, ReentrantError
 from cenote.keeper import Keeper
-from cenote.scope import Scope
-from cenote.testing import FakeClock
+from cenote.signature import Shape
+from cenote.testing import FakeClock, explore
 from cenote.workers import Workers
 
 SOON = 10.0
@@ -455,3 +456,57 @@ def test_a_loop_that_waits_for_several_flights_is_known_to_wait_for_each() -> No
     threads.append(in_thread(lambda: asyncio.run(main())))
     assert ended(*threads)
     assert len(got) == 1
+
+
+def test_a_handler_inside_a_change_is_refused_where_it_could_wait_for_the_change_itself() -> None:
+    caches = CacheManager()
+    first, second = caches.service("a"), caches.service("b")
+    in_setter = threading.Event()
+    caught: list[Any] = []
+    threads: list[threading.Thread] = []
+
+    def switch_off() -> None:
+        with before_line(Cache.apply_switches, "self._all_on = all_on", in_setter.set):
+            caches.enabled = False
+
+    def handler() -> None:
+        # Another thread holds the manager's lock, and waits for the lock that this thread holds.
+        threads.append(in_thread(switch_off))
+        assert in_setter.wait(SOON)
+        for change in (caches.clear_all, caches.close, lambda: caches.service("c"), caches.stats):
+            try:
+                change()
+            except ReentrantError as error:
+                caught.append(error)
+
+    def change() -> None:
+        with before_line(CacheCore.store_value, "state = self.state", handler):
+            second.set("k", 1)
+
+    assert ended(in_thread(change))
+    assert ended(*threads)
+    assert len(caught) == 4
+    assert first.get("k") is None
+
+
+def test_clear_all_waits_for_a_cache_while_it_holds_no_other() -> None:
+    def make_threads() -> list[Callable[[], object]]:
+        caches = CacheManager()
+        first, second = caches.service("a"), caches.service("b")
+
+        class Key:
+            """A key whose comparison, which happens amid a change of one cache, changes another one."""
+
+            def __hash__(self) -> int:
+                return 1
+
+            def __eq__(self, other: object) -> bool:
+                first.set("k", 1)
+                return True
+
+        memoized = second.memoize()(lambda key: key)
+        memoized(Key())
+        return [lambda: memoized.refresh(Key()), caches.clear_all]
+
+    explore(make_threads, modules=[clearing], mode="systematic")
+    explore(make_threads, modules=[clearing, sys.modules["cenote.core"]], seeds=range(30))
