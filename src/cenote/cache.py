@@ -9,7 +9,8 @@ from typing import Any, Literal, TypeVar, cast
 
 from cenote.audit import AuditEvent, AuditTrail
 from cenote.bypass import bypassed, switch
-from cenote.clearing import ClearOrder, Tally, clear_cache, clear_scope, run_clear, switch_off
+from cenote.clearing import ClearOrder, Tally, clear_cache, clear_scope, run_clear
+from cenote.clearing import switch as switch_cache
 from cenote.core import GIL, CacheCore, Slot
 from cenote.entry import FOREVER, GONE
 from cenote.errors import ConfigurationError, InvalidKeyError
@@ -81,21 +82,23 @@ class Cache:
 
     @enabled.setter
     def enabled(self, on: bool) -> None:
-        self._enabled = bool(on)
-        self.apply_switches(all_on=self._all_on)
+        self._switch(own=bool(on))
 
     _all_on = True
 
     def apply_switches(self, *, all_on: bool) -> None:
         """Switch on or off as this cache's own switch and the manager's say together."""
-        self._all_on = all_on
-        on = self._enabled and all_on
-        if on == self._core.running:
+        self._switch(all_on=all_on)
+
+    def _switch(self, *, own: bool | None = None, all_on: bool | None = None) -> None:
+        def wanted() -> bool:
+            self._enabled = self._enabled if own is None else own
+            self._all_on = self._all_on if all_on is None else all_on
+            return self._enabled and self._all_on
+
+        on = switch_cache(self._core, wanted)
+        if on is None:
             return
-        if on:
-            self._core.running = True
-        else:
-            switch_off(self._core)
         message = f"Switched {'on' if on else 'off'} the {self.title}"
         self._audit.record(AuditEvent(action="switch", service=self.name, level=self._core.log.level, message=message))
 

@@ -37,7 +37,7 @@ __all__ = [
     "hold_all",
     "release_all",
     "run_clear",
-    "switch_off",
+    "switch",
 ]
 
 MOST_ITEMS: Final = 10_000
@@ -102,8 +102,13 @@ def clear_cache(core: CacheCore, *, soft: bool, dry_run: bool, tally: Tally) -> 
     _finish(core, old, soft=soft, tally=tally)
 
 
-def clear_all(cores: Sequence[CacheCore], *, soft: bool, dry_run: bool, tally: Tally) -> None:
-    """Clear every cache with one store: no reader finds one cleared and another old."""
+def clear_all(
+    cores: Sequence[CacheCore], *, soft: bool, dry_run: bool, tally: Tally, closing: bool = False
+) -> None:
+    """Clear every cache with one store: no reader finds one cleared and another old.
+
+    With ``closing`` the caches are closed in the same step, so that nothing is stored in between.
+    """
     if dry_run:
         for core in cores:
             _count_live(core, tally)
@@ -117,6 +122,10 @@ def clear_all(cores: Sequence[CacheCore], *, soft: bool, dry_run: bool, tally: T
         sequence = cores[0].log.append(Record(kind=RecordKind.CLEAR_ALL, soft=soft))
         swapped = [(core, _replacement(core, soft=soft, sequence=sequence)) for core in cores]
         cores[0].root.replace({core.index: new for core, (old, new) in swapped})
+        if closing:
+            for core in cores:
+                core.running = False
+                core.closed = True
         tally.entries = sum(len(old.store) for _, (old, _) in swapped)
     finally:
         release_all(cores)
@@ -169,12 +178,27 @@ def clear_scope(core: CacheCore, scope: Scope, *, soft: bool, dry_run: bool, tal
         core.discard(taken)
 
 
-def switch_off(core: CacheCore) -> None:
-    """Empty a cache and have it neither serve nor store until it is switched on again."""
-    with core.changing("switching off"):
-        core.running = False
-        old = _swap(core, soft=False, record=True)
-    _finish(core, old, soft=False, tally=Tally(most=0))
+def switch(core: CacheCore, wanted: Callable[[], bool]) -> bool | None:
+    """Switch a cache on or off; one that is off is empty and neither serves nor stores.
+
+    Args:
+        core: The cache.
+        wanted: Whether it is to be on; asked under the write lock, so that of two switches the later one wins.
+
+    Returns:
+        Whether it is on now; None when it was so before.
+    """
+    old = None
+    with core.changing("switching"):
+        on = wanted()
+        if on == core.running:
+            return None
+        core.running = on
+        if not on:
+            old = _swap(core, soft=False, record=True)
+    if old is not None:
+        _finish(core, old, soft=False, tally=Tally(most=0))
+    return on
 
 
 def run_clear(

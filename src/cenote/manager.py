@@ -208,11 +208,8 @@ class CacheManager:
         with self._changing("close"):
             if self._closed:
                 return
+            clear_all(self._cores, soft=False, dry_run=False, tally=Tally(most=0), closing=True)
             self._closed = True
-            clear_all(self._cores, soft=False, dry_run=False, tally=Tally(most=0))
-            for core in self._cores:
-                core.running = False
-                core.closed = True
         with _live_lock:
             _live.discard(self)
 

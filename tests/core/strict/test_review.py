@@ -19,7 +19,7 @@ from cenote.core import CacheCore
 from cenote.errors import LoadTimeoutError, ReentrantError
 from cenote.keeper import Keeper
 from cenote.signature import Shape
-from cenote.testing import FakeClock, explore
+from cenote.testing import FakeClock, Scenario, explore
 from cenote.workers import Workers
 
 SOON = 10.0
@@ -466,7 +466,7 @@ def test_a_handler_inside_a_change_is_refused_where_it_could_wait_for_the_change
     threads: list[threading.Thread] = []
 
     def switch_off() -> None:
-        with before_line(Cache.apply_switches, "self._all_on = all_on", in_setter.set):
+        with before_line(Cache.apply_switches, "self._", in_setter.set):
             caches.enabled = False
 
     def handler() -> None:
@@ -510,3 +510,48 @@ def test_clear_all_waits_for_a_cache_while_it_holds_no_other() -> None:
 
     explore(make_threads, modules=[clearing], mode="systematic")
     explore(make_threads, modules=[clearing, sys.modules["cenote.core"]], seeds=range(30))
+
+
+def test_the_switch_that_was_set_last_is_the_one_in_force() -> None:
+    def make_threads() -> Scenario:
+        cache = CacheManager().service("s")
+        cache.enabled = False
+
+        def after() -> None:
+            cache.set("k", 1)
+            assert cache.enabled is (cache.get("k") == 1)
+
+        return Scenario([lambda: setattr(cache, "enabled", True), lambda: setattr(cache, "enabled", False)], after)
+
+    explore(make_threads, modules=[sys.modules["cenote.cache"], clearing], mode="systematic")
+
+
+def test_nothing_is_stored_while_a_manager_closes_nor_afterwards() -> None:
+    caches = CacheManager()
+    cache = caches.service("s")
+    memoized = _memoized(cache, "f", "f")
+
+    def call() -> None:
+        assert ended(in_thread(lambda: memoized("x")))
+
+    with before_line(clearing._finish, "if soft", call):
+        caches.close()
+    assert not cache._core.state.flights
+    assert len(cache._core.state.store) == 0
+
+
+def test_a_close_that_was_refused_can_be_repeated() -> None:
+    caches = CacheManager()
+    cache = caches.service("s")
+    caught: list[BaseException] = []
+
+    def handler() -> None:
+        with pytest.raises(ReentrantError) as refused:
+            caches.close()
+        caught.append(refused.value)
+
+    with before_line(CacheCore.store_value, "state = self.state", handler):
+        cache.set("k", 1)
+    assert caught
+    caches.close()
+    assert len(cache._core.state.store) == 0
