@@ -376,8 +376,7 @@ class Cache:
 
     def _clear_slot(self, slot: Slot) -> None:
         """Forget every call of one function."""
-        assert slot.keys is not None  # noqa: S101  # only functions are cleared so
-        self._clear_scope(Scope(prefix=slot.keys.opening), ClearOrder(max_items=0))
+        self._clear_scope(Scope(table=slot), ClearOrder(max_items=0))
 
     # Looking
 

@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 
 from cenote import locks
 from cenote.audit import AuditEvent, AuditTrail
-from cenote.core import CacheCore
+from cenote.core import CacheCore, Slot
 from cenote.decide import Verdict
 from cenote.entry import SOFTLY_CLEARED, Entry
 from cenote.errors import ConfigurationError, ReentrantError
@@ -61,10 +61,10 @@ class Tally:
     entries: int = 0
     items: list[str] = field(default_factory=list)
 
-    def list_items(self, core: CacheCore, entries: Iterable[Entry]) -> None:
+    def list_items(self, names: Sequence[Slot], entries: Iterable[Entry]) -> None:
         """Add identifiers of entries, as far as there is room."""
         for entry in islice(entries, self.most - len(self.items)):
-            self.items.append(core.slots[entry.slot].identifier(entry.key))
+            self.items.append(names[entry.slot].identifier(entry.key))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,9 +97,10 @@ def clear_cache(core: CacheCore, *, soft: bool, dry_run: bool, tally: Tally) -> 
         _count_live(core, tally)
         return
     with core.changing("clear"):
+        names = _names(core)
         old = _swap(core, soft=soft, record=True)
         tally.entries = len(old.store)
-    _finish(core, old, soft=soft, tally=tally)
+    _finish(core, old, names, soft=soft, tally=tally)
 
 
 def clear_all(
@@ -120,17 +121,17 @@ def clear_all(
     hold_all(cores)
     try:
         sequence = cores[0].log.append(Record(kind=RecordKind.CLEAR_ALL, soft=soft))
-        swapped = [(core, _replacement(core, soft=soft, sequence=sequence)) for core in cores]
-        cores[0].root.replace({core.index: new for core, (old, new) in swapped})
+        swapped = [(core, _names(core), _replacement(core, soft=soft, sequence=sequence)) for core in cores]
+        cores[0].root.replace({core.index: new for core, _, (_, new) in swapped})
         if closing:
             for core in cores:
                 core.running = False
                 core.closed = True
-        tally.entries = sum(len(old.store) for _, (old, _) in swapped)
+        tally.entries = sum(len(old.store) for _, _, (old, _) in swapped)
     finally:
         release_all(cores)
-    for core, (old, _) in swapped:
-        _finish(core, old, soft=soft, tally=tally)
+    for core, names, (old, _) in swapped:
+        _finish(core, old, names, soft=soft, tally=tally)
 
 
 def clear_scope(core: CacheCore, scope: Scope, *, soft: bool, dry_run: bool, tally: Tally) -> None:
@@ -153,8 +154,15 @@ def clear_scope(core: CacheCore, scope: Scope, *, soft: bool, dry_run: bool, tal
                 scope.soften(state, core.slots)
             else:
                 scope.detach(state, core.slots)
-        candidates = _candidates(core, state, scope)
-    covered = [entry for entry, sure in candidates if sure or scope.covers(core.slots[entry.slot], entry.key)]
+        names = _names(core)
+        tagged = state.store.tagged(scope.tags)
+        tables = _candidates(core, state, scope)
+    covered = tagged
+    seen = set(tagged)
+    for entries, sure in tables:
+        covered += [
+            entry for entry in entries if entry not in seen and (sure or scope.covers(names[entry.slot], entry.key))
+        ]
     taken: list[Entry] = []
     for start in range(0, len(covered), CHUNK):
         with core.lock:
@@ -173,7 +181,7 @@ def clear_scope(core: CacheCore, scope: Scope, *, soft: bool, dry_run: bool, tal
                 else:
                     state.store.remove(entry)
     tally.entries += len(taken)
-    tally.list_items(core, taken)
+    tally.list_items(names, taken)
     if not dry_run and not soft:
         core.discard(taken)
 
@@ -197,7 +205,7 @@ def switch(core: CacheCore, wanted: Callable[[], bool]) -> bool | None:
         if not on:
             old = _swap(core, soft=False, record=True)
     if old is not None:
-        _finish(core, old, soft=False, tally=Tally(most=0))
+        _finish(core, old, [], soft=False, tally=Tally(most=0))
     return on
 
 
@@ -297,6 +305,11 @@ def release_all(cores: Sequence[CacheCore]) -> None:
         core.lock.release()
 
 
+def _names(core: CacheCore) -> list[Slot]:
+    """Return how tables name their entries now, whoever gets a name or a table later; call under the write lock."""
+    return [Slot(slot.index, slot.keys) for slot in core.slots]
+
+
 def _count_live(core: CacheCore, tally: Tally) -> None:
     core.check_open()
     core.sweep()
@@ -304,7 +317,8 @@ def _count_live(core: CacheCore, tally: Tally) -> None:
         store = core.state.store
         tally.entries += len(store)
         sample = list(islice(_entries_of(store.tables), tally.most - len(tally.items)))
-    tally.list_items(core, sample)
+        names = _names(core)
+    tally.list_items(names, sample)
 
 
 def _entries_of(tables: list[Any]) -> Iterable[Entry]:
@@ -330,27 +344,27 @@ def _swap(core: CacheCore, *, soft: bool, record: bool) -> State:
     return old
 
 
-def _finish(core: CacheCore, old: State, *, soft: bool, tally: Tally) -> None:
+def _finish(core: CacheCore, old: State, names: list[Slot], *, soft: bool, tally: Tally) -> None:
     """List identifiers of what a whole clear took, and hand the rest to the keeper."""
     if soft:
         with core.lock:
             sample = list(islice(_entries_of(old.tables), tally.most - len(tally.items)))
-        tally.list_items(core, sample)
+        tally.list_items(names, sample)
         return
     # Nobody publishes into a State that is not in force, so its tables stand still.
-    tally.list_items(core, _entries_of(old.tables))
+    tally.list_items(names, _entries_of(old.tables))
     if len(old.store):
         keeper.bury(old.store.dismantle(), len(old.store))
 
 
-def _candidates(core: CacheCore, state: State, scope: Scope) -> list[tuple[Entry, bool]]:
-    """Return the entries that a scope covers for sure (True) or may cover; call under the write lock."""
-    found = [(entry, True) for entry in state.store.tagged(scope.tags)]
-    tagged = {entry for entry, _ in found}
+def _candidates(core: CacheCore, state: State, scope: Scope) -> list[tuple[list[Entry], bool]]:
+    """Return the tables that a scope covers as a whole (True) or may cover in part; call under the write lock.
+
+    A copy of a table is one step of the interpreter; all that is done entry by entry is left for later.
+    """
+    found = []
     for slot in core.slots:
         whole = scope.may_cover(slot)
         if whole is not False:
-            found += [
-                (entry, bool(whole)) for entry in state.store.entries(slot.index) if not tagged or entry not in tagged
-            ]
+            found.append((list(state.tables[slot.index].values()), bool(whole)))
     return found

@@ -63,6 +63,11 @@ class Slot:
         return key if self.keys is None else self.keys.identifier(key)
 
     @property
+    def opening(self) -> str:
+        """What its identifiers begin with, parenthesis included; empty for the keys of callers."""
+        return "" if self.keys is None else self.keys.opening
+
+    @property
     def all_hits(self) -> int:
         """All hits of this table."""
         return int(self.hits + self.hot_hits())

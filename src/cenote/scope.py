@@ -20,14 +20,21 @@ class Scope:
         tags: The tags.
         prefix: What identifiers begin with; None for no prefix.
         exact: The identifier; None for any.
+        table: The table of a function, whatever the function is called by now; None for any.
     """
 
     def __init__(
-        self, *, tags: frozenset[str] = frozenset(), prefix: str | None = None, exact: str | None = None
+        self,
+        *,
+        tags: frozenset[str] = frozenset(),
+        prefix: str | None = None,
+        exact: str | None = None,
+        table: Slot | None = None,
     ) -> None:
         self.tags = tags
         self.prefix = prefix
         self.exact = exact
+        self.table = table
 
     def records(self, cache: str | None, *, soft: bool) -> list[Record]:
         """What to write into the log of invalidations."""
@@ -38,15 +45,20 @@ class Scope:
             found.append(Record(kind=RecordKind.KEY, cache=cache, covered=(self.exact,), soft=soft))
         if self.prefix is not None:
             found.append(Record(kind=RecordKind.PREFIX, cache=cache, covered=(self.prefix,), soft=soft))
+        if self.table is not None:
+            found.append(Record(kind=RecordKind.PREFIX, cache=cache, covered=(self.table.opening,), soft=soft))
         return found
 
     def __str__(self) -> str:
         parts = [f"prefix {self.prefix!r}"] if self.prefix is not None else []
+        parts += [f"function {self.table.opening[:-1]}"] if self.table is not None else []
         parts += [f"tags {', '.join(sorted(self.tags))}"] if self.tags else []
         return " and ".join(parts) or "nothing"
 
     def may_cover(self, slot: Slot) -> bool | None:
         """Whether a table is covered as a whole (True), not at all (False), or entry by entry (None); tags aside."""
+        if self.table is not None:
+            return slot is self.table
         if self.exact is not None:
             return None if slot.keys is not None and slot.keys.owns(self.exact) else False
         if self.prefix is None:

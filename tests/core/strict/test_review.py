@@ -555,3 +555,59 @@ def test_a_close_that_was_refused_can_be_repeated() -> None:
     assert caught
     caches.close()
     assert len(cache._core.state.store) == 0
+
+
+def _made(cache: Any, source: str) -> Any:
+    def function(x: str) -> str:
+        return f"{source} {x}"
+
+    function.__qualname__ = "f"
+    return cache.memoize()(function)
+
+
+def test_cache_clear_holds_for_its_function_while_another_takes_its_name() -> None:
+    cache = CacheManager().service("s")
+    answers = ["old", "new"]
+
+    def first(x: str) -> str:
+        return answers.pop(0) + x
+
+    first.__qualname__ = "f"
+    memoized = cache.memoize()(first)
+    assert memoized("x") == "oldx"
+    with before_line(Cache._clear_scope, "return run_clear", lambda: _made(cache, "other")):
+        memoized.cache_clear()
+    assert memoized("x") == "newx"
+
+
+def test_a_prefix_holds_for_a_function_while_another_takes_its_name() -> None:
+    cache = CacheManager().service("s")
+    answers = ["old", "new"]
+
+    def first(x: str) -> str:
+        return answers.pop(0) + x
+
+    first.__qualname__ = "f"
+    memoized = cache.memoize()(first)
+    assert memoized("x") == "oldx"
+    with before_line(clearing.clear_scope, "covered = tagged", lambda: _made(cache, "other")):
+        assert cache.clear(prefix="f('x").entries_cleared == 1
+    assert memoized("x") == "newx"
+
+
+@pytest.mark.parametrize("prefix", [None, "dead('"])
+def test_a_clear_lists_what_it_took_from_a_table_that_another_function_got_meanwhile(prefix: str | None) -> None:
+    cache = CacheManager().service("s")
+    dead = [_memoized(cache, "dead", "dead")]
+    dead[0]("x")
+
+    def replace() -> None:
+        dead.clear()
+        gc.collect()
+        cache.memoize(name="alive")(lambda *args, **named: (args, named))
+
+    function, text = (clearing.clear_cache, "_finish(") if prefix is None else (clearing.clear_scope, "covered = tagged")
+    with before_line(function, text, replace):
+        result = cache.clear(prefix=prefix)
+    assert result.cleared_items in (("dead('x')",), ())
+    assert result.entries_cleared == len(result.cleared_items)
