@@ -128,9 +128,11 @@ class CacheCore:
         """Make an empty store with a table for every slot."""
         return MemoryStore(self.options, len(self.slots), self.lock)
 
-    def add_slot(self, keys: CallKeys) -> Slot:
-        """Give a memoized function its table."""
+    def add_slot(self, keys: CallKeys, func: Any) -> Slot | None:
+        """Give a memoized function its table; None when another thread took the name meanwhile."""
         with self.changing("memoize"):
+            if keys.opening in self.openings:
+                return None
             if self.released:
                 slot = Slot(self._reclaim(self.released.popleft()), keys)
                 self.slots[slot.index] = slot
@@ -138,6 +140,7 @@ class CacheCore:
                 slot = Slot(self.state.store.add_table(), keys)
                 self.slots.append(slot)
             self.openings[keys.opening] = slot
+            self.functions[keys.name] = weakref.ref(func)
             self._forget_texts(keys)
             return slot
 
@@ -180,8 +183,10 @@ class CacheCore:
     def rename_slot(self, name: str, new: str) -> None:
         """Give a memoized function another name, because one that replaces it takes its own."""
         with self.changing("memoize"):
-            slot = self.openings.pop(f"{name}(")
-            assert slot.keys is not None  # noqa: S101  # only functions have openings
+            slot = self.openings.get(f"{name}(")
+            if slot is None or slot.keys is None or new in self.functions:
+                return  # another thread was faster; whoever asked chooses again
+            del self.openings[slot.keys.opening]
             slot.keys = slot.keys.renamed(new)
             self.openings[slot.keys.opening] = slot
             self.functions[new] = self.functions.pop(name)

@@ -136,8 +136,10 @@ def memoize(
         )
     if not hasattr(func, "__qualname__"):
         functools.update_wrapper(func := functools.partial(func), func.func, updated=())
-    shape = Shape(func, _take_name(core, func, name), ignore=ignore, key=key)
-    slot = core.add_slot(shape.keys)
+    slot = None
+    while slot is None:
+        shape = Shape(func, _take_name(core, func, name), ignore=ignore, key=key)
+        slot = core.add_slot(shape.keys, func)
     is_async = inspect.iscoroutinefunction(func)
     load_one = aload if is_async else load
     common = Terms.of(ttl, NO_TAGS if callable(tags) else tags, cache_if)
@@ -164,7 +166,6 @@ def memoize(
     wrapper.cache_info = lambda: CacheInfo(
         slot.all_hits, int(slot.misses), core.options.max_entries, core.count_slot(slot)
     )
-    core.functions[shape.keys.name] = weakref.ref(func)
     # A function made inside another dies with its last caller; its table is then given to the next one.
     weakref.finalize(wrapper, core.released.append, slot).atexit = False
     return wrapper
@@ -187,7 +188,8 @@ def _take_name(core: CacheCore, func: Callable[..., Any], name: str | None) -> s
     chosen = name or name_of(func)
     if chosen not in core.functions:
         return chosen
-    other = core.functions[chosen]()
+    reference = core.functions.get(chosen)
+    other = None if reference is None else reference()
     local = "<locals>" in func.__qualname__
     if (
         not local

@@ -611,3 +611,29 @@ def test_a_clear_lists_what_it_took_from_a_table_that_another_function_got_meanw
         result = cache.clear(prefix=prefix)
     assert result.cleared_items in (("dead('x')",), ())
     assert result.entries_cleared == len(result.cleared_items)
+
+
+def test_functions_made_at_the_same_time_get_different_names() -> None:
+    cache = CacheManager().service("s")
+    made: list[Any] = []
+    threads: list[threading.Thread] = []
+
+    def make_another() -> None:
+        threads.append(in_thread(lambda: made.append(_memoized_local(cache))))
+        threads[0].join(0.2)
+
+    with before_line(Shape.__init__, "self._name", make_another):
+        made.append(_memoized_local(cache))
+    assert ended(*threads)
+    assert len({function.key("x") for function in made}) == 2
+    for function in made:
+        function("x")
+        assert cache.delete(function.key("x"))
+
+
+def _memoized_local(cache: Any) -> Any:
+    @cache.memoize()
+    def function(x: str) -> str:
+        return x
+
+    return function
