@@ -392,7 +392,7 @@ def _lead_behind(core: CacheCore, slot: Slot, flight: Flight, call: Callable[[],
     try:
         _lead(core, slot, flight, call, terms)
     except BaseException as error:  # noqa: BLE001  # the flight carries it to whoever waits
-        logger.debug("a background load of %s failed: %r", slot.identifier(flight.key), error)
+        logger.debug("a background load in table %d failed: %r", slot.index, error)
 
 
 def start_behind(core: CacheCore, slot: Slot, flight: Flight, call: Callable[[], Any], terms: Terms) -> None:

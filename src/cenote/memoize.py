@@ -136,10 +136,7 @@ def memoize(
         )
     if not hasattr(func, "__qualname__"):
         functools.update_wrapper(func := functools.partial(func), func.func, updated=())
-    slot = None
-    while slot is None:
-        shape = Shape(func, _take_name(core, func, name), ignore=ignore, key=key)
-        slot = core.add_slot(shape.keys, func)
+    shape, slot = _take_slot(core, func, name, ignore, key)
     is_async = inspect.iscoroutinefunction(func)
     load_one = aload if is_async else load
     common = Terms.of(ttl, NO_TAGS if callable(tags) else tags, cache_if)
@@ -175,6 +172,16 @@ async def _areload(core: CacheCore, slot: Slot, key: Any, call: Callable[[], Any
     with core.changing("refresh"):
         core.state.detach_key(slot.index, key)
     return await aload(core, slot, key, call, terms, anew=True)
+
+
+def _take_slot(
+    core: CacheCore, func: Callable[..., Any], name: str | None, ignore: Iterable[str], key: Callable[..., Any] | None
+) -> tuple[Shape, Slot]:
+    while True:
+        shape = Shape(func, _take_name(core, func, name), ignore=ignore, key=key)
+        slot = core.add_slot(shape.keys, func)
+        if slot is not None:
+            return shape, slot
 
 
 def _take_name(core: CacheCore, func: Callable[..., Any], name: str | None) -> str:

@@ -7,6 +7,7 @@ graph is walked; the check and the new edge are one step under one lock.
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
@@ -22,6 +23,17 @@ CURRENT: ContextVar[Flight | None] = ContextVar("cenote_flight", default=None)
 _lock = threading.RLock()
 _blocked_loops: dict[asyncio.AbstractEventLoop, list[Flight]] = {}
 """Event loops whose thread waits, synchronously, for flights: a load of many keys waits for one after another."""
+
+
+def _after_fork() -> None:
+    """Replace the lock in a forked child, where its holder may not exist, and forget loops that do not run there."""
+    global _lock  # noqa: PLW0603  # looked up by name wherever it is taken
+    _lock = threading.RLock()
+    _blocked_loops.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class Wait:

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import inspect
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -13,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from cenote import CacheManager, clearing, loading
+import cenote
+from cenote import CacheManager, clearing, loading, waits
 from cenote.cache import Cache
 from cenote.core import CacheCore
 from cenote.errors import LoadTimeoutError, ReentrantError
@@ -637,3 +639,118 @@ def _memoized_local(cache: Any) -> Any:
         return x
 
     return function
+
+
+def test_a_key_without_a_repr_does_not_keep_background_loads_from_running() -> None:
+    class Nameless:
+        def __repr__(self) -> str:
+            raise RuntimeError("no name")
+
+    workers = Workers()
+    failed = threading.Event()
+
+    def job() -> None:
+        failed.set()
+        repr(Nameless())
+
+    workers.submit(job)
+    assert failed.wait(SOON)
+    ran = [threading.Event() for _ in range(3)]
+    for event in ran:
+        workers.submit(event.set)
+    assert all(event.wait(SOON) for event in ran)
+
+
+def test_a_background_load_that_fails_needs_no_name() -> None:
+    class Nameless:
+        def __repr__(self) -> str:
+            raise RuntimeError("no name")
+
+    clock = FakeClock()
+    cache = CacheManager(clock=clock).service("s", ttl=100, stale_while_revalidate=50)
+    answers: list[Any] = [1, ValueError("down"), 3]
+    over = threading.Event()
+
+    @cache.memoize()
+    def function(key: Any) -> Any:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            over.set()
+            raise answer
+        return answer
+
+    key = Nameless()
+    assert function(key) == 1
+    clock.advance(120)
+    assert function(key) == 1
+    assert over.wait(SOON)
+
+
+def test_a_sweep_that_fails_does_not_end_the_keeper() -> None:
+    keeper = Keeper()
+    swept = threading.Event()
+
+    class Broken:
+        expiring = 1
+        times = 0
+
+        def sweep(self, enough: object = None) -> int:
+            self.times += 1
+            if self.times == 1:
+                raise RuntimeError("a key that cannot be hashed any more")
+            swept.set()
+            self.expiring = 0
+            return 0
+
+    broken = Broken()
+    keeper.watch(broken)
+    keeper.notice()
+    assert swept.wait(SOON)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_child_frees_what_it_cleared() -> None:
+    caches = CacheManager()
+    cache = caches.service("s")
+    cache.set("k", 1)
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            for number in range(3):
+                cache.set(f"k{number}", number)
+            cache.clear()
+            cache.set("k", 2)
+            status = int("cenote-keeper" not in {thread.name for thread in threading.enumerate()})
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_fork_amid_another_threads_bookkeeping_leaves_the_child_usable() -> None:
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with waits._lock, sys.modules["cenote.bypass"]._lock:
+            held.set()
+            assert done.wait(SOON)
+
+    holder = in_thread(hold)
+    assert held.wait(SOON)
+    cache = CacheManager().service("s")
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            signal.alarm(5)
+            with cenote.bypass():
+                pass
+            cache.get_or_load("outer", lambda: cache.get_or_load("inner", lambda: 1))
+            status = 0
+        finally:
+            os._exit(status)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    done.set()
+    assert ended(holder)
+    assert code == 0
