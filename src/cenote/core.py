@@ -304,7 +304,9 @@ class CacheCore:
             if entry is not None:
                 entry.birth = self.log.head
                 evicted = self._put(state, entry)
-            elif older is not None and state.store.remove(older):
+            elif older is not None:
+                self.counts.expirations += self._is_over(older)
+                state.store.remove(older)
                 evicted.append(older)
         self.discard(evicted)
         if keeper.backlog:
@@ -332,7 +334,9 @@ class CacheCore:
                 if self.is_current(state):
                     if entry is None:
                         older = state.store.find(flight.key, slot.index)
-                        if older is not None and state.store.remove(older):
+                        if older is not None:
+                            self.counts.expirations += self._is_over(older)
+                            state.store.remove(older)
                             dropped.append(older)
                     elif not flight.missed & entry.tags:
                         entry.birth = flight.birth  # a soft clear may have changed it since the entry was made
@@ -433,6 +437,7 @@ class CacheCore:
             live = self.judge(state, entry) is not Verdict.DEAD
             state.store.remove(entry)
             self.counts.invalidations += live
+            self.counts.expirations += not live
         self.discard([entry])
         return live
 
@@ -457,12 +462,19 @@ class CacheCore:
         """Whether a State, or a softened form of it, is in force."""
         return self.state.store is state.store and self.running
 
+    def _is_over(self, entry: Entry) -> bool:
+        """Whether an entry has ended, though no sweep has taken it out yet."""
+        return self.judge(self.state, entry) is Verdict.DEAD
+
     def install(self, state: State) -> None:
         """Put a State in force: the one store that makes everything older unreachable."""
         self.root.replace({self.index: state})
 
     def _put(self, state: State, entry: Entry) -> list[Entry]:
         idle = not state.store.expiring
+        if not idle:
+            older = state.store.find(entry.key, entry.slot)
+            self.counts.expirations += older is not None and self._is_over(older)
         evicted = state.store.put(entry)
         self.counts.evictions += len(evicted)
         if idle and state.store.expiring:

@@ -22,6 +22,7 @@ from cenote.errors import LoadTimeoutError, ReentrantError
 from cenote.keeper import Keeper
 from cenote.signature import Shape
 from cenote.testing import FakeClock, Scenario, explore
+from cenote.terms import Terms
 from cenote.workers import Workers
 
 SOON = 10.0
@@ -708,7 +709,6 @@ def test_a_sweep_that_fails_does_not_end_the_keeper() -> None:
     assert swept.wait(SOON)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_forked_child_frees_what_it_cleared() -> None:
     caches = CacheManager()
     cache = caches.service("s")
@@ -727,7 +727,6 @@ def test_a_forked_child_frees_what_it_cleared() -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_fork_amid_another_threads_bookkeeping_leaves_the_child_usable() -> None:
     held, done = threading.Event(), threading.Event()
 
@@ -754,3 +753,28 @@ def test_a_fork_amid_another_threads_bookkeeping_leaves_the_child_usable() -> No
     done.set()
     assert ended(holder)
     assert code == 0
+
+
+@contextmanager
+def unswept(cache: Any) -> Iterator[None]:
+    """Keep the background sweep away, which may come at any time."""
+    sweep = cache._core.sweep
+    cache._core.sweep = lambda *_: 0
+    try:
+        yield
+    finally:
+        cache._core.sweep = sweep
+
+
+def test_an_entry_that_had_ended_counts_as_expired_whoever_takes_it_out() -> None:
+    clock = FakeClock()
+    cache = CacheManager(clock=clock).service("s", ttl=10)
+    for key in ("deleted", "replaced", "dropped"):
+        cache.set(key, 1)
+    with unswept(cache):
+        clock.advance(11)
+        assert not cache.delete("deleted")
+        cache.set("replaced", 2)
+        cache.set("dropped", 2, ttl=0)
+    stats = cache.stats()
+    assert (stats.expirations, stats.invalidations, stats.current_size) == (3, 0, 1)
