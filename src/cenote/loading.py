@@ -519,15 +519,24 @@ async def wait_in_loop(
     core: CacheCore, flight: Flight, waiter: asyncio.Future[None], loop: asyncio.AbstractEventLoop
 ) -> bool:
     """Wait, in a task, until a flight has ended; False when its event loop was lost."""
+    limit = core.options.load_timeout
     elsewhere = flight.loop is not None and flight.loop is not loop
     try:
-        if not elsewhere:
+        # A task of this loop ends by its own limit; a thread that nobody leads may not end at all.
+        if flight.loop is loop or (not elsewhere and limit is None):
             await waiter
             return True
-        while not (await asyncio.wait({waiter}, timeout=LOOK_AGAIN_SECONDS))[0]:
+        while True:
+            left = None if limit is None else max(0.0, flight.born + limit - core.now())
+            pause = LOOK_AGAIN_SECONDS if left is None else min(LOOK_AGAIN_SECONDS, left)
+            if (await asyncio.wait({waiter}, timeout=pause))[0]:
+                return True
+            if limit is not None and core.now() >= flight.born + limit:
+                slot = core.slots[flight.slot]
+                core.fail(slot, flight, LoadTimeoutError(slot.identifier(flight.key), limit))
+                return True
             if flight.lost() and flight.outcome is None:
                 return False
-        return True
     finally:
         leave(core, flight)
 

@@ -778,3 +778,24 @@ def test_an_entry_that_had_ended_counts_as_expired_whoever_takes_it_out() -> Non
         cache.set("dropped", 2, ttl=0)
     stats = cache.stats()
     assert (stats.expirations, stats.invalidations, stats.current_size) == (3, 0, 1)
+
+
+def test_a_task_waits_no_longer_than_the_load_timeout_for_a_background_load_in_a_thread() -> None:
+    cache = CacheManager().service("s", load_timeout=0.05)
+    gate = Gate("late")
+    with cache._core.lock:
+        started = loading.Started(cache._core)
+        flight = loading._register(
+            cache._core, cache._direct, cache._core.state, "k", frozenset(), None, started, parent=None
+        )
+    loading.start_behind(cache._core, cache._direct, flight, gate, Terms())
+    assert gate.began.wait(SOON)
+
+    async def main() -> None:
+        with pytest.raises(LoadTimeoutError):
+            async with asyncio.timeout(SOON):
+                await cache.aget_or_load("k", lambda: 2)
+        assert await cache.aget_or_load("k", lambda: 3) == 3
+
+    asyncio.run(main())
+    gate.go.set()
