@@ -404,6 +404,9 @@ class CacheCore:
             if older is not None and older.born > fill.born:
                 return False
             fill.void = True
+            flight = state.flights.get((fill.slot, fill.key))
+            if flight is not None and flight.born < fill.born:
+                flight.detach()  # as a set would: what began earlier does not overwrite it
             slot = self.slots[fill.slot]
             self.counts.loads += 1
             slot.loads += 1

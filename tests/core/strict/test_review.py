@@ -799,3 +799,31 @@ def test_a_task_waits_no_longer_than_the_load_timeout_for_a_background_load_in_a
 
     asyncio.run(main())
     gate.go.set()
+
+
+def test_a_load_that_began_before_a_fill_does_not_overwrite_it() -> None:
+    clock = FakeClock()
+    cache = CacheManager(clock=clock).service("s")
+    gate = Gate("older")
+    reader = in_thread(lambda: cache.get_or_load("k", gate))
+    assert gate.began.wait(SOON)
+    clock.advance(1)
+    token = cache.fill("k")
+    assert token.set("newer")
+    gate.go.set()
+    assert ended(reader)
+    assert cache.get("k") == "newer"
+
+
+def test_a_load_that_began_after_a_fill_overwrites_it() -> None:
+    clock = FakeClock()
+    cache = CacheManager(clock=clock).service("s")
+    token = cache.fill("k")
+    clock.advance(1)
+    gate = Gate("newer")
+    reader = in_thread(lambda: cache.get_or_load("k", gate))
+    assert gate.began.wait(SOON)
+    assert token.set("older")
+    gate.go.set()
+    assert ended(reader)
+    assert cache.get("k") == "newer"
