@@ -827,3 +827,26 @@ def test_a_load_that_began_after_a_fill_overwrites_it() -> None:
     gate.go.set()
     assert ended(reader)
     assert cache.get("k") == "newer"
+
+
+class _Price(float):
+    """A number of another type, written alike."""
+
+
+class _One:
+    def __repr__(self) -> str:
+        return "1"
+
+
+@pytest.mark.parametrize("argument", [_Price(1.0), _One(), 1 + 2j, True, None, (1, _Price(2.0)), "x", b"x", 1.5])
+def test_an_identifier_is_read_back_as_the_argument_it_was_written_for(argument: Any) -> None:
+    cache = CacheManager().service("s")
+    answers = ["old", "new"]
+
+    @cache.memoize(name="f")
+    def function(x: Any) -> str:
+        return answers.pop(0)
+
+    assert function(argument) == "old"
+    assert cache.delete(cache.keys()[0])
+    assert function(argument) == "new"
