@@ -130,37 +130,43 @@ class CacheCore:
 
     def add_slot(self, keys: CallKeys, func: Any) -> Slot | None:
         """Give a memoized function its table; None when another thread took the name meanwhile."""
+        dropped: list[Entry] = []
         with self.changing("memoize"):
             if keys.opening in self.openings:
                 return None
             if self.released:
-                slot = Slot(self._reclaim(self.released.popleft()), keys)
+                dead = self.released.popleft()
+                dropped += self._reclaim(dead)
+                slot = Slot(dead.index, keys)
                 self.slots[slot.index] = slot
             else:
                 slot = Slot(self.state.store.add_table(), keys)
                 self.slots.append(slot)
             self.openings[keys.opening] = slot
             self.functions[keys.name] = weakref.ref(func)
-            self._forget_texts(keys)
-            return slot
+            dropped += self._forget_texts(keys)
+        self.discard(dropped)
+        return slot
 
-    def _forget_texts(self, keys: CallKeys) -> None:
+    def _forget_texts(self, keys: CallKeys) -> list[Entry]:
         """Drop what callers stored under the identifiers of a function that was not made yet: they mean it from now on."""
         state = self.state
-        for entry in state.store.entries(0):
-            if keys.owns(entry.key):
-                state.store.remove(entry)
+        texts = [entry for entry in state.store.entries(0) if keys.owns(entry.key)]
+        for entry in texts:
+            state.store.remove(entry)
         for place in list(state.flights):
             if place[0] == 0 and keys.owns(str(place[1])):
                 state.flights.pop(place, None)
         for fill in state.fills:
             if fill.slot == 0 and keys.owns(str(fill.key)):
                 fill.void = True
+        return texts
 
-    def _reclaim(self, slot: Slot) -> int:
-        """Empty the table of a function that is gone, keep its figures, and return the table's number."""
+    def _reclaim(self, slot: Slot) -> list[Entry]:
+        """Empty the table of a function that is gone, keep its figures, and return what was in it."""
         state = self.state
-        for entry in state.store.entries(slot.index):
+        entries = list(state.store.entries(slot.index))
+        for entry in entries:
             state.store.remove(entry)
         for place in list(state.flights):
             if place[0] == slot.index:
@@ -178,7 +184,7 @@ class CacheCore:
         direct.misses += slot.misses
         direct.loads += slot.loads
         direct.load_seconds += slot.load_seconds
-        return slot.index
+        return entries
 
     def rename_slot(self, name: str, new: str) -> None:
         """Give a memoized function another name, because one that replaces it takes its own."""

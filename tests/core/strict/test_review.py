@@ -850,3 +850,20 @@ def test_an_identifier_is_read_back_as_the_argument_it_was_written_for(argument:
     assert function(argument) == "old"
     assert cache.delete(cache.keys()[0])
     assert function(argument) == "new"
+
+
+def test_values_of_a_dead_function_are_freed_outside_of_the_write_lock() -> None:
+    cache = CacheManager().service("s")
+    inside: list[bool] = []
+
+    class Value:
+        def __del__(self) -> None:
+            inside.append(cache._core.lock._is_owned())
+
+    dead = cache.memoize(name="dead")(lambda: Value())
+    dead()
+    del dead
+    gc.collect()
+    _memoized(cache, "alive", "alive")
+    gc.collect()
+    assert inside == [False]
