@@ -103,9 +103,7 @@ def clear_cache(core: CacheCore, *, soft: bool, dry_run: bool, tally: Tally) -> 
     _finish(core, old, names, soft=soft, tally=tally)
 
 
-def clear_all(
-    cores: Sequence[CacheCore], *, soft: bool, dry_run: bool, tally: Tally, closing: bool = False
-) -> None:
+def clear_all(cores: Sequence[CacheCore], *, soft: bool, dry_run: bool, tally: Tally, closing: bool = False) -> None:
     """Clear every cache with one store: no reader finds one cleared and another old.
 
     With ``closing`` the caches are closed in the same step, so that nothing is stored in between.

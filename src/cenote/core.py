@@ -149,9 +149,9 @@ class CacheCore:
         return slot
 
     def _forget_texts(self, keys: CallKeys) -> list[Entry]:
-        """Drop what callers stored under the identifiers of a function that was not made yet: they mean it from now on."""
+        """Take out what callers stored under identifiers that from now on mean the calls of a function."""
         state = self.state
-        texts = [entry for entry in state.store.entries(0) if keys.owns(entry.key)]
+        texts = [entry for entry in state.store.entries(0) if keys.owns(str(entry.key))]
         for entry in texts:
             state.store.remove(entry)
         for place in list(state.flights):

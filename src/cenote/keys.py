@@ -106,7 +106,7 @@ def text_of(value: Any) -> str:
     if isinstance(value, type):
         return f"{value.__module__}.{value.__qualname__}"
     text = repr(value)
-    if kind not in PLAIN and kind not in (bool, float) and _reads_as_literal(text):
+    if kind not in PLAIN and kind not in (bool, float, complex) and _reads_as_literal(text):
         return f"{kind.__qualname__}({text})"
     return text
 

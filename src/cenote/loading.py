@@ -12,7 +12,7 @@ import logging
 import sys
 from collections.abc import Awaitable, Callable, Hashable
 from enum import Enum, auto
-from typing import Any
+from typing import Any, Self
 
 from cenote import locks
 from cenote.bypass import bypassed, switch
@@ -53,7 +53,7 @@ LOOK_AGAIN_SECONDS = 1.0
 
 
 class Started(list[Flight]):
-    """The flights that a caller registered and that nobody but it will end: should it be interrupted, they are abandoned."""
+    """The flights that only their caller will end: should it be interrupted, they are abandoned."""
 
     __slots__ = ("_core",)
 
@@ -61,7 +61,7 @@ class Started(list[Flight]):
         super().__init__()
         self._core = core
 
-    def __enter__(self) -> Started:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, reason: BaseException | None, traceback: object) -> None:
@@ -269,8 +269,8 @@ def _flight_ahead(
 def _under_way(state: State, slot: Slot, key: Hashable) -> Flight | None:
     """Return the flight of a key that others may join; call under the write lock.
 
-    A flight that does not know its tags yet, and missed an invalidation that may cover it, answers those it has; whoever
-    comes later must not get its value. One whose event loop is lost may never end.
+    A flight that does not know its tags yet, and missed an invalidation that may cover it, answers those it has;
+    whoever comes later must not get its value. One whose event loop is lost may never end.
     """
     flight = state.flights.get((slot.index, key))
     if flight is not None and (flight.missed or flight.lost()):

@@ -21,8 +21,8 @@ from cenote.core import CacheCore
 from cenote.errors import LoadTimeoutError, ReentrantError
 from cenote.keeper import Keeper
 from cenote.signature import Shape
-from cenote.testing import FakeClock, Scenario, explore
 from cenote.terms import Terms
+from cenote.testing import FakeClock, Scenario, explore
 from cenote.workers import Workers
 
 SOON = 10.0
@@ -202,8 +202,6 @@ def test_a_load_from_before_a_selective_soft_clear_is_stored_as_stale(scope: dic
     assert cache.explain("k2").state == "stale"
 
 
-
-
 def _memoized(cache: Any, name: str, answer: str) -> Any:
     def function(x: str) -> str:
         return f"{answer} {x}"
@@ -274,7 +272,9 @@ def test_an_identifier_that_was_stored_before_its_function_was_made_can_be_delet
 def test_a_set_that_was_resolved_before_its_function_was_made_is_not_left_out_of_reach() -> None:
     cache = CacheManager().service("s")
     late: list[Any] = []
-    with before_line(CacheCore.store_value, "with self.changing", lambda: late.append(_memoized(cache, "late", "late"))):
+    with before_line(
+        CacheCore.store_value, "with self.changing", lambda: late.append(_memoized(cache, "late", "late"))
+    ):
         cache.set("late('x')", "old")
     cache.delete("late('x')")
     assert cache.get("late('x')") is None
@@ -317,7 +317,11 @@ def test_an_interrupt_before_the_loader_runs_leaves_no_flight_behind(function: A
 def test_an_interrupt_before_a_batch_runs_leaves_no_flight_behind() -> None:
     from cenote import many
 
-    for function, text in ((many._load_batch, "limit ="), (many._split, "batch.led[key] ="), (many._run_batch, "token")):
+    for function, text in (
+        (many._load_batch, "limit ="),
+        (many._split, "batch.led[key] ="),
+        (many._run_batch, "token"),
+    ):
         cache = CacheManager().service("s")
         with before_line(function, text, interrupt), pytest.raises(KeyboardInterrupt):
             cache.get_or_load_many(["a", "b"], lambda keys: dict.fromkeys(keys, 1))
@@ -346,7 +350,8 @@ def test_an_asynchronous_leader_learns_that_a_joiner_ended_its_load_before_it_be
 
 
 @pytest.mark.parametrize(
-    ("function", "text"), [(CacheCore.settle, ".wake()"), (CacheCore.fail, ".wake()"), (CacheCore.settle, "self.discard(dropped)")]
+    ("function", "text"),
+    [(CacheCore.settle, ".wake()"), (CacheCore.fail, ".wake()"), (CacheCore.settle, "self.discard(dropped)")],
 )
 def test_an_interrupt_after_the_load_loses_no_wake(function: Any, text: str) -> None:
     cache = CacheManager().service("s")
@@ -609,7 +614,9 @@ def test_a_clear_lists_what_it_took_from_a_table_that_another_function_got_meanw
         gc.collect()
         cache.memoize(name="alive")(lambda *args, **named: (args, named))
 
-    function, text = (clearing.clear_cache, "_finish(") if prefix is None else (clearing.clear_scope, "covered = tagged")
+    function, text = (
+        (clearing.clear_cache, "_finish(") if prefix is None else (clearing.clear_scope, "covered = tagged")
+    )
     with before_line(function, text, replace):
         result = cache.clear(prefix=prefix)
     assert result.cleared_items in (("dead('x')",), ())
