@@ -107,9 +107,18 @@ def text_of(value: Any) -> str:
     if isinstance(value, type):
         return f"{value.__module__}.{value.__qualname__}"
     text = repr(value)
-    if kind not in PLAIN and isinstance(value, (int, str, bytes)) and kind is not bool:
+    if kind not in PLAIN and kind not in (bool, float, complex) and _reads_as_literal(text):
         return f"{kind.__qualname__}({text})"
     return text
+
+
+def _reads_as_literal(text: str) -> bool:
+    """Whether a text could be taken for a plain argument, and so its identifier for that of another call."""
+    try:
+        read_call(f"{text})")
+    except ValueError:
+        return False
+    return True
 
 
 class CallKeys:

@@ -162,7 +162,15 @@ class Treatment:
         )
 
     def failure(
-        self, slot: int, key: Hashable, error: Exception, *, now: float, birth: int, born: float
+        self,
+        slot: int,
+        key: Hashable,
+        error: Exception,
+        *,
+        now: float,
+        birth: int,
+        born: float,
+        tags: frozenset[str],
     ) -> Entry | None:
         """Make the entry of a failure that is to be remembered; None when it is not."""
         options = self._options
@@ -177,6 +185,7 @@ class Treatment:
             fresh_until=0.0,
             hard_until=end,
             slot=slot,
+            tags=tags,
             expires=end,
             used=now,
             error=error,
