@@ -114,6 +114,24 @@ def _chooser(modules: Iterable[Where]) -> Callable[[str], bool]:
     return chosen
 
 
+def _ask_for_opcodes() -> None:
+    """Make CPython 3.12 report bytecodes: ``settrace`` looks whether a traced frame ever asked."""
+
+    def ask(frame: FrameType, _: str, __: object) -> None:
+        frame.f_trace_opcodes = True
+
+    def nothing() -> None:
+        pass
+
+    def traced() -> None:
+        sys.settrace(ask)
+        nothing()
+
+    thread = threading.Thread(target=traced)
+    thread.start()
+    thread.join()
+
+
 class Scheduler:
     """Runs callables as threads in an order that a seed decides; use it as a context manager, once.
 
@@ -168,6 +186,8 @@ class Scheduler:
         locks.make_lock = lambda: CooperativeLock(turns)
         locks.make_waiter = lambda: CooperativeWaiter(turns)  # type: ignore[assignment,return-value]  # alike
         self._gc = gc.isenabled()
+        if self._opcodes:
+            _ask_for_opcodes()
         gc.disable()  # finalizers at the mercy of the collector would change the schedule
         return self
 
@@ -198,10 +218,12 @@ class Scheduler:
             for task in turns.tasks
         ]
         turns.known.update(threads)
+        self._tracing = threading.Barrier(len(threads) + 1)
         for thread, task in zip(threads, turns.tasks, strict=True):
             thread.start()
             task.ident = thread.ident or 0
             turns.by_ident[task.ident] = task
+        self._tracing.wait()
         with turns.mutex:
             turns.dispatch()
         self._watch()
@@ -235,19 +257,20 @@ class Scheduler:
 
     def _work(self, task: Task) -> None:
         turns = self._turns
+        # Before the first turn, and never undone: the events of one thread must not change while another
+        # stands in its tracer. A thread's tracer ends with it.
+        sys.settrace(self._tracer(task))
+        self._tracing.wait()
         try:
             turns.wait_for_turn(task)
-            if self._opcodes:
-                # CPython 3.12 asks for this before settrace.
-                sys._getframe().f_trace_opcodes = True  # noqa: SLF001
-            sys.settrace(self._tracer(task))
+            task.traced = True
             task.function()
         except Aborted:
             pass
         except BaseException as error:  # noqa: BLE001  # run() raises it again
             self._errors.append(error)
         finally:
-            sys.settrace(None)
+            task.traced = False
             turns.end(task)
 
     def _tracer(self, task: Task) -> Callable[[FrameType, str, Any], Any]:
@@ -255,12 +278,12 @@ class Scheduler:
         wanted = "opcode" if opcodes else "line"
 
         def on_line(frame: FrameType, event: str, _: object) -> Any:
-            if event == wanted:
+            if event == wanted and task.traced:
                 point(task, frame.f_lineno)
             return on_line
 
         def on_call(frame: FrameType, _: str, __: object) -> Any:
-            if not chosen(frame.f_code.co_filename):
+            if not (task.traced and chosen(frame.f_code.co_filename)):
                 return None
             if opcodes:
                 frame.f_trace = on_line  # CPython 3.13 ignores the next line without it

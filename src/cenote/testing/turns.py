@@ -39,9 +39,21 @@ class Task:
         blocked_on: What it waits for.
         deadline: When it stops waiting, in seconds of the schedule's own time; None waits without limit.
         timed_out: Whether its last wait ended by its deadline.
+        traced: Whether it is inside its function, where the lines are points.
     """
 
-    __slots__ = ("blocked_on", "deadline", "function", "go", "ident", "name", "number", "status", "timed_out")
+    __slots__ = (
+        "blocked_on",
+        "deadline",
+        "function",
+        "go",
+        "ident",
+        "name",
+        "number",
+        "status",
+        "timed_out",
+        "traced",
+    )
 
     def __init__(self, number: int, function: Callable[[], object]) -> None:
         self.number = number
@@ -54,6 +66,7 @@ class Task:
         self.blocked_on: object = None
         self.deadline: float | None = None
         self.timed_out = False
+        self.traced = False
 
 
 class Turns:
