@@ -52,7 +52,9 @@ def section(name: str, heading: str) -> str:
 
 def routes() -> dict[str, dict]:
     paths = create_app(CacheManager(), Settings()).openapi()["paths"]
-    return {f"{method.upper()} {path}": paths[path][method] for path in paths for method in METHODS if method in paths[path]}
+    return {
+        f"{method.upper()} {path}": paths[path][method] for path in paths for method in METHODS if method in paths[path]
+    }
 
 
 def commands() -> dict[str, click.Command]:
@@ -116,7 +118,11 @@ def test_every_setting_has_a_row_with_its_default() -> None:
     assert sorted(rows(page("settings"))) == sorted(names | {"CENOTE_SERVER"})
     for field in dataclasses.fields(Settings):
         if field.default not in (None, ()):
-            assert re.search(rf"^\| `CENOTE_{field.name.upper()}` +\| `{re.escape(str(field.default))}`", page("settings"), re.M)
+            assert re.search(
+                rf"^\| `CENOTE_{field.name.upper()}` +\| `{re.escape(str(field.default))}`",
+                page("settings"),
+                re.MULTILINE,
+            )
 
 
 def test_every_option_has_a_heading_and_its_default() -> None:
@@ -173,9 +179,15 @@ def test_every_page_is_reached_from_the_index() -> None:
 
 
 def test_links_between_pages_lead_somewhere() -> None:
-    broken = []
-    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:
-        for target in re.findall(r"\]\(([^)#\s]+)", path.read_text()):
-            if "://" not in target and not (path.parent / target).exists():
-                broken.append(f"{path.name}: {target}")
+    broken = [
+        f"{path.name}: {target}"
+        for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
+        for target in re.findall(r"\]\(([^)#\s]+)", path.read_text())
+        if "://" not in target and not (path.parent / target).exists()
+    ]
     assert broken == []
+
+
+def test_contributing_names_every_target_of_the_makefile_and_no_other() -> None:
+    targets = set(re.findall(r"^([a-z]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)) - {"help"}
+    assert set(re.findall(r"make ([a-z]+)", (ROOT / "CONTRIBUTING.md").read_text())) == targets
