@@ -61,8 +61,9 @@ def test_snake_case_is_accepted_in_requests(http, etherforce):
     assert (answer["entriesCleared"], len(answer["clearedItems"]), len(etherforce)) == (3, 1, 3)
 
 
-def test_both_spellings_of_one_field_are_refused(http, etherforce):
-    answer = http.post(CLEAR, json={"service_name": "a", "serviceName": "etherforce"})
+@pytest.mark.parametrize("names", [("service_name", "serviceName"), ("serviceName", "service_name")])
+def test_both_spellings_of_one_field_are_refused(http, etherforce, names):
+    answer = http.post(CLEAR, json={names[0]: "a", names[1]: "etherforce"})
     assert answer.status_code == 422
     assert len(etherforce) == 3
 

@@ -144,3 +144,12 @@ def test_the_cases_of_the_clear_are_documented(schema):
 def test_a_validation_error_has_the_five_fields(schema):
     fields = schema["components"]["schemas"]["ValidationError"]["properties"]
     assert fields.keys() == {"loc", "msg", "type", "input", "ctx"}
+
+
+def test_answers_of_the_clear_fit_their_model_without_coercion(http):
+    from cenote.control.schemas import CacheClearResponse
+
+    for body in ({}, {"serviceName": "nobody"}):
+        answer = http.post("/api/system/cache/clear", json=body).json()
+        parsed = CacheClearResponse.model_validate(answer, strict=True, extra="forbid")
+        assert parsed.model_dump(by_alias=True) == answer

@@ -55,7 +55,7 @@ def test_the_router_clears_and_leaves_the_apps_own_routes_alone(caches):
         answer = client.post(CLEAR, json={"serviceName": "etherforce"})
         assert (answer.status_code, answer.json()["entriesCleared"]) == (200, 1)
         assert client.get("/hello", headers={"host": "anything.example"}).json() == {"hello": "world"}
-        assert "x-frame-options" not in client.get("/hello").headers
+        assert "x-content-type-options" not in client.get("/hello").headers
 
 
 @pytest.mark.parametrize("prefix", ["", "/ops"])

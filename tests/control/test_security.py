@@ -319,7 +319,13 @@ class TestHeaders:
         answer = http.request(method, path)
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["cache-control"] == "no-store"
-        assert answer.headers["x-frame-options"] == "DENY"
+
+    def test_a_page_cannot_be_framed_and_tells_no_other_site_where_it_was(self):
+        from cenote.control.security import _secured
+
+        sent = dict(_secured([(b"Content-Type", b"text/html; charset=utf-8")], None))
+        assert sent[b"x-frame-options"] == b"DENY"
+        assert sent[b"referrer-policy"] == b"no-referrer"
 
     def test_a_wrong_method_is_a_405_that_names_the_right_one(self, http):
         answer = http.get(CLEAR)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cenote import CacheManager
     from cenote.audit import AuditEvent
 
-__all__ = ["EventStreamResponse", "EventStreams", "concerns", "event_model", "events_after", "last_id"]
+__all__ = ["Bell", "EventStreamResponse", "EventStreams", "concerns", "event_model", "events_after", "last_id"]
 
 _ALL = 1_000_000
 _SEND_SECONDS = 30.0

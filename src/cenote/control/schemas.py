@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 from pydantic.alias_generators import to_camel
 
 __all__ = [
@@ -75,16 +75,6 @@ class _Request(BaseModel):
     model_config = ConfigDict(
         alias_generator=to_camel, populate_by_name=True, extra="forbid", strict=True, allow_inf_nan=False
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _one_spelling(cls, data: Any) -> Any:
-        # Two spellings of one field could name two caches.
-        if isinstance(data, dict):
-            for name in cls.model_fields:
-                if "_" in name and name in data and to_camel(name) in data:
-                    raise ValueError(f"{to_camel(name)} and {name} are the same field; send one of them")
-        return data
 
 
 class _Response(BaseModel):

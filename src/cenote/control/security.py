@@ -23,11 +23,8 @@ PUBLIC_PATHS = frozenset({"/healthz", "/readyz", "/openapi.json"})
 """What probes and tools may read without a token and under any Host: nothing there is secret or changes."""
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-_SECURITY_HEADERS = [
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"x-frame-options", b"DENY"),
-]
+_NO_SNIFF = (b"x-content-type-options", b"nosniff")
+_PAGE_HEADERS = [(b"referrer-policy", b"no-referrer"), (b"x-frame-options", b"DENY")]
 _NO_STORE = (b"cache-control", b"no-store")
 _PREFLIGHT = [
     (b"access-control-allow-methods", b"GET, POST, PUT, DELETE"),
@@ -209,9 +206,12 @@ def _is_preflight(scope: Scope, headers: dict[bytes, bytes]) -> bool:
 
 
 def _secured(given: list[tuple[bytes, bytes]], origin: bytes | None) -> list[tuple[bytes, bytes]]:
-    headers = [*given, *_SECURITY_HEADERS]
-    if not any(name.lower() == b"cache-control" for name, _ in given):
+    headers = [*given, _NO_SNIFF]
+    names = {name.lower(): value for name, value in given}
+    if b"cache-control" not in names:
         headers.append(_NO_STORE)
+    if names.get(b"content-type", b"").startswith(b"text/html"):
+        headers += _PAGE_HEADERS
     if origin is not None:
         headers += [(b"access-control-allow-origin", origin), (b"vary", b"Origin")]
     return headers

@@ -1,1 +1,5 @@
 """Cenote inside other frameworks."""
+
+from __future__ import annotations
+
+__all__: list[str] = []

@@ -11,7 +11,7 @@ try:
     from prometheus_client import CollectorRegistry, generate_latest
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
     from prometheus_client.registry import Collector
-except ImportError as error:  # pragma: no cover - seen by a test in a process of its own
+except ImportError as error:
     raise MissingExtraError("The Prometheus exporter", "server") from error
 
 if TYPE_CHECKING:

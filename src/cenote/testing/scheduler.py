@@ -70,7 +70,7 @@ class Exploration:
     Attributes:
         schedules: How many seeds ran.
         distinct: How many different orders they gave.
-        points: At how many points in all a switch was possible.
+        points: At how many lines in all a switch was possible; locks and checkpoints are not counted.
     """
 
     schedules: int
@@ -83,7 +83,7 @@ def checkpoint() -> None:
     turns = _active
     task = turns.task() if turns else None
     if turns and task:
-        turns.point(task, sys._getframe(1).f_lineno)  # noqa: SLF001  # the caller's line names the point
+        turns.point(task)
 
 
 def _chooser(modules: Iterable[Where]) -> Callable[[str], bool]:
@@ -175,7 +175,7 @@ class Scheduler:
 
     @property
     def trace(self) -> list[tuple[int, int]]:
-        """The schedule so far: at each point the thread's number and the line, or 0 inside a lock."""
+        """The schedule so far: at each point the thread's number and the line, or 0 where none is."""
         return self._turns.trace
 
     def __enter__(self) -> Self:
@@ -214,8 +214,7 @@ class Scheduler:
         if not turns.tasks:
             return
         threads = [
-            threading.Thread(target=self._work, args=(task,), name=task.name, daemon=True)
-            for task in turns.tasks
+            threading.Thread(target=self._work, args=(task,), name=task.name, daemon=True) for task in turns.tasks
         ]
         turns.known.update(threads)
         self._tracing = threading.Barrier(len(threads) + 1)
@@ -242,9 +241,7 @@ class Scheduler:
         while not turns.finished.wait(tick):
             task = turns.current
             frames = sys._current_frames()  # noqa: SLF001  # the only way to see whether a thread moves
-            places = tuple(
-                (frame and (id(frame), frame.f_lasti)) for frame in map(frames.get, list(turns.by_ident))
-            )
+            places = tuple((frame and (id(frame), frame.f_lasti)) for frame in map(frames.get, list(turns.by_ident)))
             now = (turns.steps, task, places)
             still = still + 1 if now == seen else 0
             seen = now
@@ -303,9 +300,7 @@ def _run(make_threads: Callable[[], Scenario | Iterable[Callable[[], object]]], 
                 scenario.after()
     except BaseException as error:
         turns = " ".join(f"{number}@{line}" for number, line in scheduler.trace[-12:])
-        error.add_note(
-            f"in the schedule of seed {scheduler.seed}: replay(make_threads, {scheduler.seed}, ...)"
-        )
+        error.add_note(f"in the schedule of seed {scheduler.seed}: replay(make_threads, {scheduler.seed}, ...)")
         error.add_note(f"the last of its {len(scheduler.trace)} points (thread@line): {turns}")
         raise
 
@@ -370,7 +365,7 @@ def replay(
         options: The same as when it failed.
 
     Returns:
-        The schedule: the thread's number and the line at each point.
+        The schedule: the thread's number and the line at each point, 0 inside a lock and at a checkpoint.
     """
     scheduler = Scheduler(seed, modules=modules, **options)
     _run(make_threads, scheduler)

@@ -202,11 +202,7 @@ class Turns:
             if task.status == DONE:
                 continue
             stack = traceback.extract_stack(frames[task.ident]) if task.ident in frames else []
-            own = [
-                frame
-                for frame in stack
-                if frame.filename not in _OWN_FILES and "threading" not in frame.filename
-            ]
+            own = [frame for frame in stack if frame.filename not in _OWN_FILES and "threading" not in frame.filename]
             lines = "".join(traceback.format_list(own)).rstrip()
             parts.append(f"thread {task.name} ({task.status}, waits for {task.blocked_on!r}):\n{lines}")
         return "\n".join(parts)
@@ -268,9 +264,7 @@ class CooperativeLock:
         limit = None if timeout < 0 else timeout
         if task is None:
             with turns.mutex:
-                if not turns.changed.wait_for(
-                    lambda: self._owner in {None, me}, timeout=limit if blocking else 0
-                ):
+                if not turns.changed.wait_for(lambda: self._owner in {None, me}, timeout=limit if blocking else 0):
                     return False
                 return self._take(me)
         if self._owner != me:

@@ -1,4 +1,4 @@
-"""``cenote status``: is the server well, and how full are its caches?"""
+"""``cenote status`` says whether the server is well and how full its caches are."""
 
 from __future__ import annotations
 

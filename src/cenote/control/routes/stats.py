@@ -19,7 +19,7 @@ from cenote.control.schemas import (
 if TYPE_CHECKING:
     from cenote.stats import CacheStats
 
-__all__ = ["add_stats_routes"]
+__all__ = ["add_stats_routes", "wire_statistics"]
 
 _FIGURES = (
     "hits",
