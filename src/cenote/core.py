@@ -383,7 +383,10 @@ class CacheCore:
                 return False
             live = self.judge(state, entry) is not Verdict.DEAD
             state.store.remove(entry)
-            self.counts.invalidations += live
+            if live:
+                self.counts.invalidations += 1
+            else:
+                self.counts.expirations += 1
         self.discard([entry])
         return live
 
