@@ -385,7 +385,11 @@ class Cache:
 
     def __contains__(self, key: object) -> bool:
         """Whether there is a live entry of a key; counts as no read."""
-        return isinstance(key, str) and key != "" and self.explain(key).found
+        try:
+            check_key(key)
+        except InvalidKeyError:
+            return False
+        return self.explain(cast("str", key)).found
 
     def keys(self, prefix: str | None = None, tag: str | None = None, limit: int | None = None) -> list[str]:
         """Return identifiers in order.
