@@ -112,7 +112,9 @@ def _encode(text: str) -> str:
 
 def _decode(cursor: str) -> str:
     try:
+        if not isinstance(cursor, str):
+            raise TypeError(cursor)  # noqa: TRY301  # refused in one place
         padded = cursor + "=" * (-len(cursor) % 4)
         return base64.b64decode(padded, altchars=b"-_", validate=True).decode("utf-8", "surrogatepass")
-    except (binascii.Error, ValueError):
+    except (binascii.Error, ValueError, TypeError):
         raise ConfigurationError("cursor is not one that a listing returned") from None
