@@ -141,8 +141,8 @@ def clear_scope(core: CacheCore, scope: Scope, *, soft: bool, dry_run: bool, tal
         if not dry_run:
             for record in scope.records(core.name, soft=soft):
                 sequence = core.log.append(record)
-            if not soft:
-                scope.detach(state, core.slots)
+            # A soft clear too: what a load from before it brings would be stored as fresh.
+            scope.detach(state, core.slots)
         candidates = _candidates(core, state, scope)
     covered = [entry for entry, sure in candidates if sure or scope.covers(core.slots[entry.slot], entry.key)]
     taken: list[Entry] = []
