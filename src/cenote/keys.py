@@ -105,7 +105,10 @@ def text_of(value: Any) -> str:
         return f"frozenset({{{', '.join(sorted([text_of(item) for item in value]))}}})" if value else "frozenset()"
     if isinstance(value, type):
         return f"{value.__module__}.{value.__qualname__}"
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001  # a whole number of thousands of digits, or a repr that fails
+        text = hex(value) if kind is int else f"<{kind.__qualname__} without text {hash(value):#x}>"
     if kind not in PLAIN and isinstance(value, (int, str, bytes)) and kind is not bool:
         return f"{kind.__qualname__}({text})"
     return text
