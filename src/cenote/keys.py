@@ -26,8 +26,11 @@ LONGEST_TEXT: Final = 512
 
 LONGEST_PARSED: Final = 4 * LONGEST_TEXT
 
-PLAIN: Final = frozenset({int, str, bytes, type(None)})
-"""Types whose exact instances never equal an instance of another type, so they stand for themselves in a key."""
+PLAIN: Final = frozenset({int, str, bytes})
+"""Types whose exact instances never equal an instance of another type, so they stand for themselves in a key.
+
+None is left out: a key that is None means that an identifier does not tell it.
+"""
 
 
 def check_name(name: object) -> str:
