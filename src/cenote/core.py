@@ -132,8 +132,24 @@ class CacheCore:
             else:
                 slot = Slot(self.state.store.add_table(), keys)
                 self.slots.append(slot)
-            self.openings[keys.opening] = slot
-            return slot
+            taken = self._claim(slot, keys)
+        self.discard(taken)
+        return slot
+
+    def _claim(self, slot: Slot, keys: CallKeys) -> list[Entry]:
+        """Lead identifiers to a function's table; what callers stored under such texts could not be reached again."""
+        self.openings[keys.opening] = slot
+        state = self.state
+        taken = [entry for entry in state.store.entries(0) if keys.owns(str(entry.key))]
+        for entry in taken:
+            state.store.remove(entry)
+        self.counts.invalidations += len(taken)
+        for place in [place for place in state.flights if place[0] == 0 and keys.owns(str(place[1]))]:
+            del state.flights[place]
+        for fill in state.fills:
+            if fill.slot == 0 and keys.owns(str(fill.key)):
+                fill.void = True
+        return taken
 
     def _reclaim(self, slot: Slot) -> int:
         """Empty the table of a function that is gone, keep its figures, and return the table's number."""
@@ -159,8 +175,9 @@ class CacheCore:
             slot = self.openings.pop(f"{name}(")
             assert slot.keys is not None  # noqa: S101  # only functions have openings
             slot.keys = slot.keys.renamed(new)
-            self.openings[slot.keys.opening] = slot
+            taken = self._claim(slot, slot.keys)
             self.functions[new] = self.functions.pop(name)
+        self.discard(taken)
 
     def slot_of(self, identifier: str) -> Slot:
         """Return the table that an identifier belongs to: a memoized function's, or else that of callers' keys."""
