@@ -135,7 +135,7 @@ def memoize(
             f"{func.__qualname__} is a generator, which can be read only once; memoize a function that returns a list"
         )
     if not hasattr(func, "__qualname__"):
-        functools.update_wrapper(func := functools.partial(func), func.func, updated=())
+        func = _named(func)
     shape = Shape(func, _take_name(core, func, name), ignore=ignore, key=key)
     slot = core.add_slot(shape.keys)
     is_async = inspect.iscoroutinefunction(func)
@@ -168,6 +168,18 @@ def memoize(
     # A function made inside another dies with its last caller; its table is then given to the next one.
     weakref.finalize(wrapper, core.released.append, slot).atexit = False
     return wrapper
+
+
+def _named(func: Callable[..., Any]) -> functools.partial[Any]:
+    """Give a partial function, or an object that can be called, the name of what it calls."""
+    called: Any = func
+    while isinstance(called, functools.partial):
+        called = called.func
+    known = called if hasattr(called, "__qualname__") else type(called)
+    named = functools.partial(func)
+    for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
+        setattr(named, attribute, getattr(known, attribute, None))
+    return named
 
 
 async def _areload(core: CacheCore, slot: Slot, key: Any, call: Callable[[], Any], terms: Terms) -> Any:
