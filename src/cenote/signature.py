@@ -75,9 +75,12 @@ class Shape:
             key: Makes the key from the arguments instead.
 
         Raises:
-            ConfigurationError: ``ignore`` names a parameter that there is not.
+            ConfigurationError: ``ignore`` names a parameter that there is not, or the signature is not known.
         """
-        self.signature = inspect.signature(func)
+        try:
+            self.signature = inspect.signature(func)
+        except ValueError as error:
+            raise ConfigurationError(f"{name} cannot be memoized: its signature is not known ({error})") from None
         self._func = func
         self._name = name
         self._keyfunc = key
