@@ -292,6 +292,8 @@ class Cache:
         """
         if key is not None and not callable(key):
             raise ConfigurationError(f"key must be a function of the arguments, not {key!r}")
+        if cache_if is not None and not callable(cache_if):
+            raise ConfigurationError(f"cache_if must be a function of the value, not {cache_if!r}")
         if not callable(ttl):
             Terms.of(ttl, ())
 
