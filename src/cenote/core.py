@@ -11,13 +11,14 @@ import sys
 import weakref
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
+from types import CoroutineType
 from typing import Any, Final
 
 from cenote import locks
 from cenote.clock import Clock
 from cenote.decide import Verdict, decide
 from cenote.entry import GONE, Entry, ParticularEntry
-from cenote.errors import ClosedError, ReentrantError
+from cenote.errors import ClosedError, ConfigurationError, ReentrantError
 from cenote.flight import Fill, Flight, Outcome
 from cenote.invalidation.log import InvalidationLog
 from cenote.keeper import keeper
@@ -446,6 +447,12 @@ class CacheCore:
         self, slot: int, key: Hashable, value: Any, terms: Terms, *, birth: int, born: float, cost: float
     ) -> tuple[Entry | None, Any]:
         """Make the entry of a value, and the value as it is kept."""
+        if type(value) is CoroutineType:
+            value.close()
+            raise ConfigurationError(
+                f"a coroutine can be awaited only once, so {value.__qualname__} cannot be kept: memoize the async "
+                "function itself, or load with aget_or_load"
+            )
         ttl, tags = terms.settle(value)
         take_in = self.treatment.take_in
         kept = value if take_in is None else take_in(value)
