@@ -275,7 +275,8 @@ def approach(
         if entry is not None and not anew:
             verdict = core.judge(state, entry)
             if verdict in (Verdict.FRESH, Verdict.AHEAD, Verdict.HELD):
-                core.count_hit(slot, state, entry)
+                if first:  # a caller that waited in vain was counted as a miss
+                    core.count_hit(slot, state, entry)
                 if entry.error is not None:
                     raise entry.error.with_traceback(None)
                 core.counts.stale_served += verdict is Verdict.HELD
@@ -283,7 +284,8 @@ def approach(
             if verdict is Verdict.STALE:
                 behind = flight is None and core.options.stale_while_revalidate > 0
                 if behind or flight is not None:
-                    core.count_hit(slot, state, entry)
+                    if first:
+                        core.count_hit(slot, state, entry)
                     core.counts.stale_served += 1
                 if behind:
                     flight = _register(core, slot, state, key, terms.known_tags(), loop, parent=None)
