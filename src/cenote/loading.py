@@ -111,7 +111,7 @@ def load(
             flight = what
             with core.lock:
                 flight.wakers.append(waiter.wake)
-            workers.submit(lambda: _lead_behind(core, slot, flight, call, terms))  # noqa: B023  # run before the next turn
+            start_behind(core, slot, flight, call, terms)
             wait_for(core, slot, flight, waiter)
             return outcome_of(core, flight, led=True)
         flight, wait = what
@@ -353,9 +353,12 @@ def _lead_behind(core: CacheCore, slot: Slot, flight: Flight, call: Callable[[],
 
 
 def start_behind(core: CacheCore, slot: Slot, flight: Flight, call: Callable[[], Any], terms: Terms) -> None:
-    """Run a load in a worker thread."""
+    """Run a load in a worker thread; where none can be started, whoever waits for the load learns why."""
     try:
         workers.submit(lambda: _lead_behind(core, slot, flight, call, terms))
+    except RuntimeError as reason:
+        core.abandon(flight, reason)
+        logger.warning("no thread for a load of %s: %s", slot.identifier(flight.key), reason)
     except BaseException as reason:
         core.abandon(flight, reason)
         raise

@@ -226,7 +226,11 @@ def _load_batch(
         finally:
             done.wake()
 
-    workers.submit(job)
+    try:
+        workers.submit(job)
+    except BaseException as reason:
+        _abandon(core, batch, reason)
+        raise
     if done.wait(limit):
         return box[0]()
     return _fail(core, places, batch, LoadTimeoutError(", ".join(batch.wanted[:3]), limit))
