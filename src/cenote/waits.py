@@ -20,8 +20,8 @@ CURRENT: ContextVar[Flight | None] = ContextVar("cenote_flight", default=None)
 """The flight whose loader the calling thread or task is running."""
 
 _lock = threading.RLock()
-_blocked_loops: dict[asyncio.AbstractEventLoop, Flight] = {}
-"""Event loops whose thread waits, synchronously, for a flight."""
+_blocked_loops: dict[asyncio.AbstractEventLoop, list[Flight]] = {}
+"""Event loops whose thread waits, synchronously, for flights."""
 
 
 class Wait:
@@ -40,7 +40,11 @@ class Wait:
             remove_child(self._waiter, self._flight)
         if self._loop is not None:
             with _lock:
-                _blocked_loops.pop(self._loop, None)
+                waited_for = _blocked_loops.get(self._loop, [])
+                if self._flight in waited_for:
+                    waited_for.remove(self._flight)
+                if not waited_for:
+                    _blocked_loops.pop(self._loop, None)
 
 
 def add_child(parent: Flight, child: Flight) -> None:
@@ -89,7 +93,7 @@ def begin_wait(flight: Flight, *, blocking: bool) -> Wait | None:
         if waiter is not None:
             waiter.rests_on.append(flight)
         if loop is not None:
-            _blocked_loops[loop] = flight
+            _blocked_loops.setdefault(loop, []).append(flight)
         return Wait(flight, waiter, loop)
 
 
@@ -114,5 +118,5 @@ def _closes_circle(flight: Flight, ancestors: list[Flight], loop: asyncio.Abstra
             return True
         ahead.extend(step.rests_on)
         if step.loop is not None and step.loop in _blocked_loops:
-            ahead.append(_blocked_loops[step.loop])
+            ahead.extend(_blocked_loops[step.loop])
     return False
