@@ -30,7 +30,7 @@ from cenote.loading import (
     waker_of,
 )
 from cenote.terms import Terms
-from cenote.waits import CURRENT, Wait
+from cenote.waits import CURRENT, Wait, add_child, remove_child
 from cenote.workers import workers
 
 __all__ = ["aload_many", "load_many"]
@@ -171,7 +171,13 @@ def _enter(batch: _Batch) -> None:
     """Have the loader run inside of every flight that it serves, so that a recursion on any of them is seen."""
     current = CURRENT.get()
     for flight in batch.led.values():
-        flight.parent, current = current, flight
+        if flight.parent is not current:
+            if flight.parent is not None:
+                remove_child(flight.parent, flight)
+            flight.parent = current
+            if current is not None:
+                add_child(current, flight)
+        current = flight
     CURRENT.set(current)
 
 
