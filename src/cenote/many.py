@@ -47,12 +47,14 @@ class _Batch:
         led: The flights that this caller loads, by key.
         alone: Keys to load without coalescing.
         joined: Flights of others, with what to wait on.
+        waited: The keys of those that were waited for.
     """
 
     values: dict[str, Any] = field(default_factory=dict)
     led: dict[str, Flight] = field(default_factory=dict)
     alone: list[str] = field(default_factory=list)
     joined: dict[str, tuple[Flight, Wait, Any]] = field(default_factory=dict)
+    waited: set[str] = field(default_factory=set)
 
     @property
     def wanted(self) -> list[str]:
@@ -84,14 +86,14 @@ def load_many(
                 result |= _load_batch(core, places, batch, loader, terms)
             remaining = {}
             for key, (flight, _, waiter) in batch.joined.items():
+                batch.waited.add(key)
                 ended = wait_for(core, places[key][0], flight, waiter)
                 if not ended or (flight.outcome is not None and flight.outcome.abandoned is not None):
                     remaining[key] = places[key]
                 else:
                     result[key] = outcome_of(core, flight)
         finally:
-            for _, wait, _ in batch.joined.values():
-                wait.over()
+            _leave_joined(core, batch)
     return {key: result[key] for key in places if key in result}
 
 
@@ -123,14 +125,14 @@ async def aload_many(
                 result |= await _aload_batch(core, places, batch, loader, terms)
             remaining = {}
             for key, (flight, _, waiter) in batch.joined.items():
+                batch.waited.add(key)
                 ended = await wait_in_loop(core, flight, waiter, loop)
                 if not ended or (flight.outcome is not None and flight.outcome.abandoned is not None):
                     remaining[key] = places[key]
                 else:
                     result[key] = outcome_of(core, flight)
         finally:
-            for _, wait, _ in batch.joined.values():
-                wait.over()
+            _leave_joined(core, batch)
     return {key: result[key] for key in places if key in result}
 
 
@@ -145,6 +147,26 @@ def _split(
 ) -> _Batch:
     """Serve what can be served, and find out who loads the rest."""
     batch = _Batch()
+    try:
+        _sort_into(batch, core, places, terms, behind, loop, first=first)
+    except BaseException as reason:
+        # A remembered failure or a recursion of one key: what was begun for the others must not stay.
+        _abandon(core, batch, reason)
+        _leave_joined(core, batch)
+        raise
+    return batch
+
+
+def _sort_into(
+    batch: _Batch,
+    core: CacheCore,
+    places: Places,
+    terms: Terms,
+    behind: Callable[[str, Slot, Flight], None],
+    loop: asyncio.AbstractEventLoop | None,
+    *,
+    first: bool,
+) -> None:
     for key, (slot, place) in places.items():
         served, value = serve(core, slot, place, lambda flight, key=key, slot=slot: behind(key, slot, flight), loop)  # type: ignore[misc]  # default arguments bind the loop's variables
         if served:
@@ -164,7 +186,14 @@ def _split(
             batch.joined[key] = (*what, waiter)
         else:
             batch.alone.append(key)
-    return batch
+
+
+def _leave_joined(core: CacheCore, batch: _Batch) -> None:
+    """Take out the edges of all waits, and lose interest in the flights that were not waited for."""
+    for key, (flight, wait, _) in batch.joined.items():
+        wait.over()
+        if key not in batch.waited:
+            leave(core, flight)
 
 
 def _enter(batch: _Batch) -> None:
