@@ -496,9 +496,12 @@ def leave(core: CacheCore, flight: Flight) -> None:
     """Lose interest in a flight; a load in a task that nobody waits for any more is cancelled."""
     with core.lock:
         flight.interested -= 1
-        cancel = flight.interested <= 0 and flight.outcome is None and flight.task is not None
+        crew = flight.mates or (flight,)
+        idle = all(each.interested <= 0 or each.outcome is not None for each in crew)
+        cancel = idle and flight.outcome is None and flight.task is not None
         if cancel:
-            flight.detach()
+            for each in crew:
+                each.detach()
     if cancel and flight.task is not None and flight.loop is not None:
         if running_loop() is flight.loop:
             flight.task.cancel()

@@ -307,6 +307,9 @@ async def _aload_batch(
     task = asyncio.ensure_future(_arun_batch(core, places, batch, loader, terms))
     core.tasks.add(task)
     task.add_done_callback(core.tasks.discard)
+    crew = tuple(batch.led.values())
+    for flight in crew:
+        flight.task, flight.mates = task, crew
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
@@ -314,7 +317,7 @@ async def _aload_batch(
             _abandon(core, batch, asyncio.CancelledError())
         for flight in batch.led.values():
             leave(core, flight)
-        if not any(flight.interested > 0 for flight in batch.led.values()):
+        if not crew:
             task.cancel()
         raise
 
