@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
+
+import cenote
 
 from cenote import Cache, CacheManager
 from cenote.testing import FakeClock
@@ -126,3 +131,32 @@ def gates() -> Iterator[Callable[[], Gate]]:
     yield one
     for each in made:
         each.open()
+
+
+@pytest.fixture
+def at_every_line() -> Callable[[Callable[[], object], Callable[[], Any]], list[Any]]:
+    """Runs a function, and something else before every line of the library that it reaches.
+
+    This is what a signal handler may do, and what another thread may see, at the worst of moments.
+    """
+    library = str(Path(cenote.__file__).parent)
+
+    def run(function: Callable[[], object], between: Callable[[], Any]) -> list[Any]:
+        seen: list[Any] = []
+
+        def trace(frame: FrameType, event: str, _: object) -> Any:
+            if not frame.f_code.co_filename.startswith(library):
+                return None
+            if event == "line":
+                seen.append(between())
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            function()
+        finally:
+            sys.settrace(before)
+        return seen
+
+    return run
