@@ -81,6 +81,7 @@ class Cache:
 
     @enabled.setter
     def enabled(self, on: bool) -> None:
+        self._core.check_open()
         self._enabled = bool(on)
         self.apply_switches(all_on=self._all_on)
 
@@ -382,6 +383,7 @@ class Cache:
 
     def __len__(self) -> int:
         """How many live entries there are."""
+        self._core.check_open()
         self._core.sweep()
         return len(self._core.state.store)
 
@@ -435,6 +437,7 @@ class Cache:
 
     def stats(self) -> CacheStats:
         """Return the statistics since the cache was made."""
+        self._core.check_open()
         return self._core.stats()
 
     # The same for asynchronous code. What only touches memory does not wait, so it is not sent to a thread.
