@@ -209,9 +209,10 @@ class CacheManager:
             if self._closed:
                 return
             self._closed = True
+            for core in self._cores:
+                core.running = False  # before the clear, so that nothing is stored after it
             clear_all(self._cores, soft=False, dry_run=False, tally=Tally(most=0))
             for core in self._cores:
-                core.running = False
                 core.closed = True
         with _live_lock:
             _live.discard(self)
