@@ -8,6 +8,7 @@ references.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
 import time
@@ -18,6 +19,8 @@ from queue import Empty, SimpleQueue
 from typing import Any, Final, Protocol
 
 __all__ = ["Keeper", "Sweepable", "keeper"]
+
+logger = logging.getLogger("cenote")
 
 WORK_SECONDS: Final = 0.001
 NAP_SECONDS: Final = 0.0005
@@ -106,7 +109,11 @@ class Keeper:
                 time.sleep(NAP_SECONDS)
             for core in self._cores():
                 if core.expiring:
-                    self._sweep(core)
+                    try:
+                        self._sweep(core)
+                    except Exception:
+                        # An argument whose hash or comparison fails must not end the sweep of all caches.
+                        logger.exception("entries that have ended could not be taken out")
                 del core
 
     def _cores(self) -> list[Sweepable]:
