@@ -187,6 +187,15 @@ def test_a_keeper_frees_what_it_is_given_and_knows_what_is_left(until):
     until(lambda: seen() is None and keeper.backlog == 0)
 
 
+def test_a_keeper_frees_many_small_things_between_two_naps(monkeypatch):
+    keeper = Keeper()
+    monkeypatch.setattr("cenote.keeper.WORK_SECONDS", 1e6)
+    for _ in range(100):
+        keeper.bury([{1: 1}], 1)
+    keeper._free(None)
+    assert keeper.backlog == 0
+
+
 def test_whoever_stores_frees_some_when_more_waits_than_may(monkeypatch):
     monkeypatch.setattr("cenote.keeper.ASSIST_ABOVE", 10)
     keeper = Keeper()
