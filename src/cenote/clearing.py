@@ -110,6 +110,7 @@ def clear_all(cores: Sequence[CacheCore], *, soft: bool, dry_run: bool, tally: T
         for core in cores:
             _count_live(core, tally)
         return
+    _refuse_amid_swap(cores[0])
     with ExitStack() as stack:
         for core in cores:
             if locks.owned(core.lock):
@@ -171,6 +172,7 @@ def clear_scope(core: CacheCore, scope: Scope, *, soft: bool, dry_run: bool, tal
 def switch_off(core: CacheCore) -> None:
     """Empty a cache and have it neither serve nor store until it is switched on again."""
     with core.changing("switching off"):
+        _refuse_amid_swap(core)
         core.running = False
         old = _swap(core, soft=False, record=True)
     _finish(core, old, soft=False, tally=Tally(most=0))
@@ -263,8 +265,15 @@ def _replacement(core: CacheCore, *, soft: bool, sequence: int) -> tuple[State, 
     return state, state.softened(sequence) if soft else State(core.new_store())
 
 
+def _refuse_amid_swap(core: CacheCore) -> None:
+    """Raise ReentrantError amid another cache's swap in this thread, which would put the old State back in force."""
+    if locks.owned(core.root.lock):
+        raise ReentrantError("clear")
+
+
 def _swap(core: CacheCore, *, soft: bool, record: bool) -> State:
     """Put a new State in force and return the old one; call under the write lock."""
+    _refuse_amid_swap(core)
     sequence = core.log.append(Record(kind=RecordKind.CLEAR, cache=core.name, soft=soft)) if record else core.log.head
     old, new = _replacement(core, soft=soft, sequence=sequence)
     core.install(new)
