@@ -435,8 +435,11 @@ class CacheCore:
 
     def _put(self, state: State, entry: Entry) -> list[Entry]:
         idle = not state.store.expiring
+        older = state.store.find(entry.key, entry.slot)
         evicted = state.store.put(entry)
         self.counts.evictions += len(evicted)
+        if older is not None and state.store.find(entry.key, entry.slot) is not older:
+            evicted.append(older)  # its value is freed with the others', outside the lock
         if idle and state.store.expiring:
             keeper.notice()
         return evicted
