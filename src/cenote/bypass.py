@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,12 @@ class _Switch:
 switch = _Switch()
 
 
+def _after_fork_in_child() -> None:
+    """Replace the lock: a thread of the parent may hold it."""
+    global _lock  # noqa: PLW0603  # the lock's holder does not exist in the child
+    _lock = threading.Lock()
+
+
 def bypassed() -> bool:
     """Whether the calling thread or task is inside a bypass."""
     return _bypassed.get()
@@ -53,3 +60,7 @@ def bypass() -> Iterator[None]:
         with _lock:
             switch.open -= 1
         _bypassed.reset(token)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

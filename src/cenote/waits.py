@@ -7,6 +7,7 @@ graph is walked; the check and the new edge are one step under one lock.
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
@@ -22,6 +23,17 @@ CURRENT: ContextVar[Flight | None] = ContextVar("cenote_flight", default=None)
 _lock = threading.RLock()
 _blocked_loops: dict[asyncio.AbstractEventLoop, list[Flight]] = {}
 """Event loops whose thread waits, synchronously, for flights."""
+
+
+def _after_fork_in_child() -> None:
+    """Forget the waits of the parent's threads, and the lock that one of them may hold."""
+    global _lock  # noqa: PLW0603  # the lock's holder does not exist in the child
+    _lock = threading.RLock()
+    _blocked_loops.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 class Wait:
