@@ -126,14 +126,15 @@ class CacheCore:
 
     def add_slot(self, keys: CallKeys) -> Slot:
         """Give a memoized function its table."""
+        taken: list[Entry] = []
         with self.changing("memoize"):
             if self.released:
-                slot = Slot(self._reclaim(self.released.popleft()), keys)
+                slot = Slot(self._reclaim(self.released.popleft(), taken), keys)
                 self.slots[slot.index] = slot
             else:
                 slot = Slot(self.state.store.add_table(), keys)
                 self.slots.append(slot)
-            taken = self._claim(slot, keys)
+            taken += self._claim(slot, keys)
         self.discard(taken)
         return slot
 
@@ -152,11 +153,14 @@ class CacheCore:
                 fill.void = True
         return taken
 
-    def _reclaim(self, slot: Slot) -> int:
+    def _reclaim(self, slot: Slot, taken: list[Entry]) -> int:
         """Empty the table of a function that is gone, keep its figures, and return the table's number."""
         store = self.state.store
         for entry in store.entries(slot.index):
             store.remove(entry)
+            taken.append(entry)
+        for fill in self.state.fills:
+            fill.void = fill.void or fill.slot == slot.index
         for place in [place for place in self.state.flights if place[0] == slot.index]:
             del self.state.flights[place]
         assert slot.keys is not None  # noqa: S101  # only functions are released

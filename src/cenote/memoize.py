@@ -160,13 +160,14 @@ def memoize(
     wrapper.invalidate = lambda *args, **kwargs: core.remove_key(slot.index, shape.bind(args, kwargs))
     wrapper.refresh = refresh
     wrapper.key = lambda *args, **kwargs: slot.identifier(shape.bind(args, kwargs))
-    wrapper.cache_clear = lambda: clear_slot(slot)
-    wrapper.cache_info = lambda: CacheInfo(
+    wrapper.cache_clear = lambda shape=shape: clear_slot(slot)
+    wrapper.cache_info = lambda shape=shape: CacheInfo(
         slot.all_hits, int(slot.misses), core.options.max_entries, core.count_slot(slot)
     )
     core.functions[shape.keys.name] = weakref.ref(func)
     # A function made inside another dies with its last caller; its table is then given to the next one.
-    weakref.finalize(wrapper, core.released.append, slot).atexit = False
+    # The wrapper and all that reaches into the table, such as a kept ``f.refresh``, hold the shape.
+    weakref.finalize(shape, core.released.append, slot).atexit = False
     return wrapper
 
 
