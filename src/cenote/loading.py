@@ -22,7 +22,7 @@ from cenote.entry import GONE, Entry
 from cenote.errors import LoadTimeoutError, RecursiveLoadError
 from cenote.flight import Flight
 from cenote.state import State
-from cenote.terms import Terms
+from cenote.terms import Terms, again
 from cenote.waits import CURRENT, begin_wait, inside, running_loop
 from cenote.workers import workers
 
@@ -224,7 +224,7 @@ def serve(
         return False, None
     core.count_hit(slot, state, entry)
     if entry.error is not None:
-        raise entry.error.with_traceback(None)
+        raise again(entry.error)
     if verdict is Verdict.HELD:
         core.count_stale()
     return True, core.hand_out(value)
@@ -278,7 +278,7 @@ def approach(
                 if first:  # a caller that waited in vain was counted as a miss
                     core.count_hit(slot, state, entry)
                 if entry.error is not None:
-                    raise entry.error.with_traceback(None)
+                    raise again(entry.error)
                 core.counts.stale_served += verdict is Verdict.HELD
                 return Step.SERVE, entry.value
             if verdict is Verdict.STALE:
