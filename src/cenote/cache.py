@@ -295,6 +295,8 @@ class Cache:
         """
         if key is not None and not callable(key):
             raise ConfigurationError(f"key must be a function of the arguments, not {key!r}")
+        if cache_if is not None and not callable(cache_if):
+            raise ConfigurationError(f"cache_if must be a function of the value, not {cache_if!r}")
         if not callable(ttl):
             Terms.of(ttl, ())
 
@@ -382,12 +384,17 @@ class Cache:
 
     def __len__(self) -> int:
         """How many live entries there are."""
+        self._core.check_open()
         self._core.sweep()
         return len(self._core.state.store)
 
     def __contains__(self, key: object) -> bool:
         """Whether there is a live entry of a key; counts as no read."""
-        return isinstance(key, str) and key != "" and self.explain(key).found
+        try:
+            check_key(key)
+        except InvalidKeyError:
+            return False
+        return self.explain(cast("str", key)).found
 
     def keys(self, prefix: str | None = None, tag: str | None = None, limit: int | None = None) -> list[str]:
         """Return identifiers in order.
@@ -431,6 +438,7 @@ class Cache:
 
     def stats(self) -> CacheStats:
         """Return the statistics since the cache was made."""
+        self._core.check_open()
         return self._core.stats()
 
     # The same for asynchronous code. What only touches memory does not wait, so it is not sent to a thread.

@@ -112,6 +112,7 @@ def clear_all(cores: Sequence[CacheCore], *, soft: bool, dry_run: bool, tally: T
         for core in cores:
             _count_live(core, tally)
         return
+    _refuse_amid_swap(cores[0])
     for core in cores:
         if locks.owned(core.lock):
             raise ReentrantError("clear_all")
@@ -199,6 +200,8 @@ def switch(core: CacheCore, wanted: Callable[[], bool]) -> bool | None:
         on = wanted()
         if on == core.running:
             return None
+        if not on:
+            _refuse_amid_swap(core)
         core.running = on
         if not on:
             old = _swap(core, soft=False, record=True)
@@ -334,8 +337,15 @@ def _replacement(core: CacheCore, *, soft: bool, sequence: int) -> tuple[State, 
     return state, state.softened(sequence) if soft else State(core.new_store())
 
 
+def _refuse_amid_swap(core: CacheCore) -> None:
+    """Raise ReentrantError amid another cache's swap in this thread, which would put the old State back in force."""
+    if locks.owned(core.root.lock):
+        raise ReentrantError("clear")
+
+
 def _swap(core: CacheCore, *, soft: bool, record: bool) -> State:
     """Put a new State in force and return the old one; call under the write lock."""
+    _refuse_amid_swap(core)
     sequence = core.log.append(Record(kind=RecordKind.CLEAR, cache=core.name, soft=soft)) if record else core.log.head
     old, new = _replacement(core, soft=soft, sequence=sequence)
     core.install(new)

@@ -11,13 +11,14 @@ import sys
 import weakref
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
+from types import CoroutineType
 from typing import Any, Final
 
 from cenote import locks
 from cenote.clock import Clock
 from cenote.decide import Verdict, decide
 from cenote.entry import GONE, Entry, ParticularEntry
-from cenote.errors import ClosedError, ReentrantError
+from cenote.errors import ClosedError, ConfigurationError, ReentrantError
 from cenote.flight import Fill, Flight, Outcome
 from cenote.invalidation.log import InvalidationLog
 from cenote.keeper import keeper
@@ -154,6 +155,7 @@ class CacheCore:
         texts = [entry for entry in state.store.entries(0) if keys.owns(str(entry.key))]
         for entry in texts:
             state.store.remove(entry)
+        self.counts.invalidations += len(texts)
         for place in list(state.flights):
             if place[0] == 0 and keys.owns(str(place[1])):
                 state.flights.pop(place, None)
@@ -195,7 +197,9 @@ class CacheCore:
             del self.openings[slot.keys.opening]
             slot.keys = slot.keys.renamed(new)
             self.openings[slot.keys.opening] = slot
+            taken = self._forget_texts(slot.keys)
             self.functions[new] = self.functions.pop(name)
+        self.discard(taken)
 
     def slot_of(self, identifier: str) -> Slot:
         """Return the table that an identifier belongs to: a memoized function's, or else that of callers' keys."""
@@ -481,11 +485,12 @@ class CacheCore:
 
     def _put(self, state: State, entry: Entry) -> list[Entry]:
         idle = not state.store.expiring
-        if not idle:
-            older = state.store.find(entry.key, entry.slot)
-            self.counts.expirations += older is not None and self._is_over(older)
+        older = state.store.find(entry.key, entry.slot)
+        self.counts.expirations += older is not None and not idle and self._is_over(older)
         evicted = state.store.put(entry)
         self.counts.evictions += len(evicted)
+        if older is not None and state.store.find(entry.key, entry.slot) is not older:
+            evicted.append(older)  # its value is freed with the others', outside the lock
         if idle and state.store.expiring:
             keeper.notice()
         return evicted
@@ -496,6 +501,12 @@ class CacheCore:
         self, slot: int, key: Hashable, value: Any, terms: Terms, *, birth: int, born: float, cost: float
     ) -> tuple[Entry | None, Any]:
         """Make the entry of a value, and the value as it is kept."""
+        if type(value) is CoroutineType:
+            value.close()
+            raise ConfigurationError(
+                f"a coroutine can be awaited only once, so {value.__qualname__} cannot be kept: memoize the async "
+                "function itself, or load with aget_or_load"
+            )
         ttl, tags = terms.settle(value)
         take_in = self.treatment.take_in
         kept = value if take_in is None else take_in(value)

@@ -55,6 +55,7 @@ class Flight:
         parent: The flight whose loader started this one.
         loop: The event loop that runs it; None when a thread does.
         task: The task that runs it, on ``loop``.
+        mates: The flights that the same task runs, itself included; empty when it runs no other.
         rests_on: Flights that its loader started or waits for.
         interested: How many callers want its outcome.
         wakers: What to call when it has ended.
@@ -67,6 +68,7 @@ class Flight:
         "interested",
         "key",
         "loop",
+        "mates",
         "missed",
         "outcome",
         "parent",
@@ -99,7 +101,8 @@ class Flight:
         self.missed: frozenset[str] = frozenset()
         self.parent = parent
         self.loop = loop
-        self.task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[Any] | None = None
+        self.mates: tuple[Flight, ...] = ()
         self.rests_on: list[Flight] = []
         self.interested = 1
         self.wakers: list[Callable[[], None]] = []

@@ -143,17 +143,21 @@ class Keeper:
 
     def _free(self, most: int | None) -> None:
         """Free for one work time, or so many items; the thread and its assistants take from the same deque."""
-        try:
-            parts, weight = item = self._garbage.popleft()
-        except IndexError:
-            return
         end = time.perf_counter() + WORK_SECONDS
-        done = _take_apart(parts, end, most)
-        if done:
-            self.backlog -= weight[0]
+        done = True
+        while done:
+            try:
+                parts, weight = item = self._garbage.popleft()
+            except IndexError:
+                return
+            done = _take_apart(parts, end, most)
+            if done:
+                self.backlog -= weight[0]
+            else:
+                self._garbage.append(item)
             item = parts = weight = None
-        else:
-            self._garbage.append(item)
+            if most is not None or time.perf_counter() >= end:
+                return
 
 
 def _take_apart(parts: deque[Any], end: float, most: int | None) -> bool:

@@ -22,7 +22,7 @@ from cenote.entry import GONE, Entry
 from cenote.errors import LoadTimeoutError, RecursiveLoadError
 from cenote.flight import Flight
 from cenote.state import State
-from cenote.terms import Terms
+from cenote.terms import Terms, again
 from cenote.waits import CURRENT, begin_wait, inside, running_loop
 from cenote.workers import workers
 
@@ -249,7 +249,7 @@ def serve(
         return False, None
     core.count_hit(slot, state, entry)
     if entry.error is not None:
-        raise entry.error.with_traceback(None)
+        raise again(entry.error)
     if verdict is Verdict.HELD:
         core.count_stale()
     return True, core.hand_out(value)
@@ -320,15 +320,17 @@ def approach(
         if entry is not None and not anew:
             verdict = core.judge(state, entry)
             if verdict in (Verdict.FRESH, Verdict.AHEAD, Verdict.HELD):
-                core.count_hit(slot, state, entry)
+                if first:  # a caller that waited in vain was counted as a miss
+                    core.count_hit(slot, state, entry)
                 if entry.error is not None:
-                    raise entry.error.with_traceback(None)
+                    raise again(entry.error)
                 core.counts.stale_served += verdict is Verdict.HELD
                 return Step.SERVE, entry.value
             if verdict is Verdict.STALE:
                 behind = flight is None and core.options.stale_while_revalidate > 0
                 if behind or flight is not None:
-                    core.count_hit(slot, state, entry)
+                    if first:
+                        core.count_hit(slot, state, entry)
                     core.counts.stale_served += 1
                 if behind:
                     flight = _register(core, slot, state, key, terms.known_tags(), loop, started, parent=None)
@@ -396,9 +398,12 @@ def _lead_behind(core: CacheCore, slot: Slot, flight: Flight, call: Callable[[],
 
 
 def start_behind(core: CacheCore, slot: Slot, flight: Flight, call: Callable[[], Any], terms: Terms) -> None:
-    """Run a load in a worker thread."""
+    """Run a load in a worker thread; where none can be started, whoever waits for the load learns why."""
     try:
         workers.submit(lambda: _lead_behind(core, slot, flight, call, terms))
+    except RuntimeError as reason:
+        core.abandon(flight, reason)
+        logger.warning("no thread for a load of %s: %s", slot.identifier(flight.key), reason)
     except BaseException as reason:
         core.abandon(flight, reason)
         raise
@@ -545,9 +550,12 @@ def leave(core: CacheCore, flight: Flight) -> None:
     """Lose interest in a flight; a load in a task that nobody waits for any more is cancelled."""
     with core.lock:
         flight.interested -= 1
-        cancel = flight.interested <= 0 and flight.outcome is None and flight.task is not None
+        crew = flight.mates or (flight,)
+        idle = all(each.interested <= 0 or each.outcome is not None for each in crew)
+        cancel = idle and flight.outcome is None and flight.task is not None
         if cancel:
-            flight.detach()
+            for each in crew:
+                each.detach()
     if cancel and flight.task is not None and flight.loop is not None:
         if running_loop() is flight.loop:
             flight.task.cancel()

@@ -56,6 +56,7 @@ class _Batch:
     led: dict[str, Flight] = field(default_factory=dict)
     alone: list[str] = field(default_factory=list)
     joined: dict[str, tuple[Flight, Wait, Any]] = field(default_factory=dict)
+    waited: set[str] = field(default_factory=set)
 
     @property
     def wanted(self) -> list[str]:
@@ -315,6 +316,9 @@ async def _aload_batch(
 
     task.add_done_callback(ended)
     batch.started.clear()
+    crew = tuple(batch.led.values())
+    for flight in crew:
+        flight.task, flight.mates = task, crew
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
@@ -322,7 +326,7 @@ async def _aload_batch(
             _abandon(core, batch, asyncio.CancelledError())
         for flight in batch.led.values():
             leave(core, flight)
-        if not any(flight.interested > 0 for flight in batch.led.values()):
+        if not crew:
             task.cancel()
         raise
 

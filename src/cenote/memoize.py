@@ -135,7 +135,7 @@ def memoize(
             f"{func.__qualname__} is a generator, which can be read only once; memoize a function that returns a list"
         )
     if not hasattr(func, "__qualname__"):
-        functools.update_wrapper(func := functools.partial(func), func.func, updated=())
+        func = _named(func)
     shape, slot = _take_slot(core, func, name, ignore, key)
     is_async = inspect.iscoroutinefunction(func)
     load_one = aload if is_async else load
@@ -159,13 +159,26 @@ def memoize(
     wrapper.invalidate = lambda *args, **kwargs: core.remove_key(slot, shape.bind(args, kwargs))
     wrapper.refresh = refresh
     wrapper.key = lambda *args, **kwargs: slot.identifier(shape.bind(args, kwargs))
-    wrapper.cache_clear = lambda: clear_slot(slot)
-    wrapper.cache_info = lambda: CacheInfo(
+    wrapper.cache_clear = lambda shape=shape: clear_slot(slot)
+    wrapper.cache_info = lambda shape=shape: CacheInfo(
         slot.all_hits, int(slot.misses), core.options.max_entries, core.count_slot(slot)
     )
     # A function made inside another dies with its last caller; its table is then given to the next one.
-    weakref.finalize(wrapper, core.released.append, slot).atexit = False
+    # The wrapper and all that reaches into the table, such as a kept ``f.refresh``, hold the shape.
+    weakref.finalize(shape, core.released.append, slot).atexit = False
     return wrapper
+
+
+def _named(func: Callable[..., Any]) -> functools.partial[Any]:
+    """Give a partial function, or an object that can be called, the name of what it calls."""
+    called: Any = func
+    while isinstance(called, functools.partial):
+        called = called.func
+    known = called if hasattr(called, "__qualname__") else type(called)
+    named = functools.partial(func)
+    for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
+        setattr(named, attribute, getattr(known, attribute, None))
+    return named
 
 
 async def _areload(core: CacheCore, slot: Slot, key: Any, call: Callable[[], Any], terms: Terms) -> Any:

@@ -63,9 +63,9 @@ class Scope:
             return None if slot.keys is not None and slot.keys.owns(self.exact) else False
         if self.prefix is None:
             return False
-        if slot.keys is None or self.prefix.startswith(slot.keys.opening):
-            return None
-        return slot.keys.opening.startswith(self.prefix)
+        if slot.keys is not None and slot.keys.opening.startswith(self.prefix):
+            return True
+        return None if slot.keys is None or self.prefix.startswith(slot.keys.opening) else False
 
     def covers(self, slot: Slot, key: Any) -> bool:
         """Whether a key of a table is covered; tags aside."""
