@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast, overload
 
 from cenote.audit import AuditEvent, AuditTrail
 from cenote.bypass import bypassed, switch
@@ -454,6 +454,14 @@ class Cache:
     async def adelete(self, key: str) -> bool:
         """Do what ``delete`` does."""
         return self.delete(key)
+
+    @overload
+    async def aget_or_load(
+        self, key: str, loader: Callable[[], Awaitable[T]], *, ttl: Any = UNSET, tags: Any = ()
+    ) -> T: ...
+
+    @overload
+    async def aget_or_load(self, key: str, loader: Callable[[], T], *, ttl: Any = UNSET, tags: Any = ()) -> T: ...
 
     async def aget_or_load(
         self, key: str, loader: Callable[[], Awaitable[T] | T], *, ttl: Any = UNSET, tags: Any = ()

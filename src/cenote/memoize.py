@@ -159,8 +159,8 @@ def memoize(
     wrapper.invalidate = lambda *args, **kwargs: core.remove_key(slot, shape.bind(args, kwargs))
     wrapper.refresh = refresh
     wrapper.key = lambda *args, **kwargs: slot.identifier(shape.bind(args, kwargs))
-    wrapper.cache_clear = lambda shape=shape: clear_slot(slot)
-    wrapper.cache_info = lambda shape=shape: CacheInfo(
+    wrapper.cache_clear = lambda shape=shape: clear_slot(slot)  # noqa: ARG005  # held, see below
+    wrapper.cache_info = lambda shape=shape: CacheInfo(  # noqa: ARG005  # held, see below
         slot.all_hits, int(slot.misses), core.options.max_entries, core.count_slot(slot)
     )
     # A function made inside another dies with its last caller; its table is then given to the next one.

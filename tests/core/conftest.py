@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 import cenote
-
 from cenote import Cache, CacheManager
 from cenote.testing import FakeClock
 

@@ -15,7 +15,13 @@ def test_a_clear_is_written_down_with_who_and_why(cache, caches, clock):
     cache.set("k", 1)
     result = cache.clear(reason="new edition", actor="lore")
     (event,) = caches.audit.events()
-    assert (event.id, event.action, event.service, event.mode, event.status) == (1, "clear", "etherforce", "hard", "success")
+    assert (event.id, event.action, event.service, event.mode, event.status) == (
+        1,
+        "clear",
+        "etherforce",
+        "hard",
+        "success",
+    )
     assert (event.entries, event.level, event.reason, event.actor) == (1, "process", "new edition", "lore")
     assert (event.clear_id, event.message) == (result.clear_id, result.message)
     assert event.timestamp == "1970-01-01T00:16:40.000Z"

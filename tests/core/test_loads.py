@@ -33,7 +33,7 @@ def test_threads_that_want_different_keys_do_not_wait_for_each_other(cache, gate
 
 
 def test_calls_of_a_memoized_function_share_one_load(cache, gate, spawn, until):
-    f = cache.memoize(name="f")(lambda value: gate.hold(value))
+    f = cache.memoize(name="f")(gate.hold)
     callers = [spawn(f, "a") for _ in range(3)]
     until(lambda: cache.stats().coalesced == 2)
     gate.open()
@@ -214,7 +214,7 @@ def test_two_caches_whose_loaders_want_each_other_do_not_wait_forever(make, spaw
 
 def test_a_load_that_takes_too_long_is_given_up(make, gate):
     cache = make(load_timeout=0.02)
-    with pytest.raises(LoadTimeoutError, match="'k' took longer than load_timeout=0.02 seconds") as raised:
+    with pytest.raises(LoadTimeoutError, match=r"'k' took longer than load_timeout=0\.02 seconds") as raised:
         cache.get_or_load("k", gate.hold)
     assert (raised.value.key, raised.value.seconds) == ("k", 0.02)
     assert isinstance(raised.value, TimeoutError)

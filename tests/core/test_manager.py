@@ -59,7 +59,8 @@ def test_finding_never_makes_a_cache(caches):
 
 
 @pytest.mark.parametrize(
-    "url", ["", "memory", "memory:", "memory://x", "memory:///dir", "memory://?a=1", "redis://h", "ftp://", 5, None, "["]
+    "url",
+    ["", "memory", "memory:", "memory://x", "memory:///dir", "memory://?a=1", "redis://h", "ftp://", 5, None, "["],
 )
 def test_a_url_that_names_no_backend_is_refused(url):
     with pytest.raises(ConfigurationError, match=r"url|memory://"):

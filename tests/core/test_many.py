@@ -102,11 +102,11 @@ def test_two_callers_share_what_both_want(cache, gate, spawn, until):
     def slow(keys):
         asked.append(keys)
         gate.hold()
-        return {key: "slow" for key in keys}
+        return dict.fromkeys(keys, "slow")
 
     def quick(keys):
         asked.append(keys)
-        return {key: "quick" for key in keys}
+        return dict.fromkeys(keys, "quick")
 
     first = spawn(cache.get_or_load_many, ["a", "b"], slow)
     gate.begun()
@@ -205,10 +205,17 @@ def test_a_remembered_failure_of_one_key_leaves_no_flight_of_another(make, async
     cache = make(negative_ttl=60)
     with pytest.raises(LookupError):
         cache.get_or_load("bad", lambda: {}["bad"])
-    call = cache.aget_or_load_many if asynchronous else cache.get_or_load_many
+
+    def load(keys):
+        return dict.fromkeys(keys, 1)
+
+    def call():
+        if asynchronous:
+            return asyncio.run(cache.aget_or_load_many(["good", "bad"], load))
+        return cache.get_or_load_many(["good", "bad"], load)
+
     with pytest.raises(LookupError):
-        result = call(["good", "bad"], lambda keys: dict.fromkeys(keys, 1))
-        asyncio.run(result)
+        call()
     assert not flights(cache)
 
 

@@ -612,8 +612,6 @@ def test_a_cache_if_that_is_no_function_is_refused(cache, cache_if):
         cache.memoize(cache_if=cache_if)(lambda value: value)
 
 
-
-
 def test_a_memoized_function_can_be_pickled_by_its_name(cache, monkeypatch):
     import sys
 
@@ -638,9 +636,12 @@ def test_a_loader_that_returns_a_coroutine_is_told_so(cache):
     async def load():
         return 1
 
+    def plain():
+        return load()
+
     for call in (
         lambda: cache.get_or_load("k", load),
-        lambda: cache.memoize()(lambda: load())(),
+        cache.memoize()(plain),
         lambda: cache.set("k", load()),
     ):
         with pytest.raises(ConfigurationError, match="coroutine"):
@@ -660,7 +661,7 @@ def test_many_calls_of_one_name_are_told_apart_by_their_parameters_names(cache):
 
 def test_a_parameter_may_have_any_name(cache):
     @cache.memoize()
-    def f(wrapper, type, args, kwargs, key, value, self, make, int, str):
+    def f(wrapper, type, args, kwargs, key, value, self, make, int, str):  # noqa: A002, PLR0917  # awkward on purpose
         return [wrapper, type, args, kwargs, key, value, self, make, int, str]
 
     assert f(*range(10)) == list(range(10)) == f(*range(10))

@@ -157,7 +157,7 @@ def test_no_more_bytes_are_held_than_asked_for(make, eviction):
     cache = make(max_bytes=100, weigher=len, eviction=eviction)
     for number in range(50):
         cache.set(f"k{number}", "x" * (number % 30))
-        held = sum(max(1, len(cache.get(key))) for key in cache.keys())
+        held = sum(max(1, len(value)) for value in cache.get_many(cache.keys()).values())
         assert held == cache.stats().bytes <= 100
 
 
@@ -277,7 +277,7 @@ def test_a_background_reload_that_fails_is_not_tried_again_for_a_while(make, clo
 def test_a_hit_late_in_its_ttl_reloads_ahead(make, clock, until):
     cache = make(ttl=100, refresh_ahead=0.8)
     f = Loader()
-    memoized = cache.memoize(name="f")(lambda: f())
+    memoized = cache.memoize(name="f")(f)
     assert memoized() == 1
     clock.advance(79)
     assert memoized() == 1

@@ -79,7 +79,7 @@ def test_figures_are_exact_when_eight_threads_hammer_a_cache(make, spawn, evicti
 
     def hammer(seed):
         chance = random.Random(seed)
-        reads = stores = 0
+        reads = 0
         start.wait()
         for _ in range(1500):
             key = f"k{chance.randrange(300)}"
