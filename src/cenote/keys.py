@@ -34,6 +34,9 @@ None is left out: a key that is None means that an identifier does not tell it.
 """
 
 
+_WRITTEN_AS_LITERALS: Final = PLAIN | {bool, float, type(None)}
+
+
 def check_name(name: object) -> str:
     """Return a service's name, or raise ConfigurationError with the rule."""
     if not isinstance(name, str) or _NAME.fullmatch(name) is None:
@@ -113,7 +116,7 @@ def text_of(value: Any) -> str:
         text = repr(value)
     except Exception:  # noqa: BLE001  # a whole number of thousands of digits, or a repr that fails
         text = hex(value) if kind is int else f"<{kind.__qualname__} without text {hash(value):#x}>"
-    if kind not in PLAIN and kind not in (bool, float, complex) and _reads_as_literal(text):
+    if kind not in _WRITTEN_AS_LITERALS and _reads_as_literal(text):
         return f"{kind.__qualname__}({text})"
     return text
 
