@@ -1,0 +1,2 @@
+from benchmarks.report import Section
+def endpoint(plan): return Section("http","HTTP",missing=["soon"])
