@@ -1,6 +1,6 @@
 """The benchmarks, all of them or some: prints the tables and writes benchmarks/RESULTS.md.
 
-    python -m benchmarks [--quick] [--only NAME ...] [--traces FOLDER] [--port N]
+python -m benchmarks [--quick] [--only NAME ...] [--traces FOLDER] [--port N]
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ def main() -> int:
     """Run what was asked for; the exit code is 1 when a section came to nothing."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Cenote against other caching libraries.")
     parser.add_argument("--only", action="append", choices=list(SECTIONS), metavar="NAME", help=", ".join(SECTIONS))
-    parser.add_argument("--quick", action="store_true", help="fewer rounds and smaller caches; RESULTS.md stays as it is")
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer rounds and smaller caches; RESULTS.md stays as it is"
+    )
     parser.add_argument("--traces", help="folder of *.trace.xz files (or the environment variable CENOTE_TRACES)")
     parser.add_argument("--port", type=int, default=0, help="TCP port of the HTTP section; any free one when not given")
     options = parser.parse_args()

@@ -1,6 +1,6 @@
 """Children: measurements that need a process of their own; the answer is one line of JSON.
 
-    python -m benchmarks.child MODULE FUNCTION JSON-ARGUMENTS
+python -m benchmarks.child MODULE FUNCTION JSON-ARGUMENTS
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class Probe:
         before = clock()
         while self._running:
             now = clock()
-            if now - before > longest:
+            if now - before > longest:  # noqa: PLR1730  # a call would take longer than what is measured
                 longest = now - before
             before = now
         self.longest = longest
@@ -173,11 +173,13 @@ def clearing(plan: Plan) -> Section:
         "clear",
         f"Clearing {entries:,} entries",
         notes=[
-            "Each round is a process of its own. A probe thread reads the clock without pause and notes its longest gap: "
-            "beside the clear until everything is freed, then as long beside an idle thread. Beside a busy thread the "
-            "clear's own time includes the wait for the GIL, up to the switch interval; 'alone' is without one. The "
-            "collector is off but for one full collection before the clear, timed in the last column: that pause meets "
-            "every thread, whoever triggers it."
+            (
+                "Each round is a process of its own. A probe thread reads the clock without pause and notes its "
+                "longest gap: beside the clear until everything is freed, then as long beside an idle thread. Beside "
+                "a busy thread the clear's own time includes the wait for the GIL, up to the switch interval; 'alone' "
+                "is without one. The collector is off but for one full collection before the clear, timed in the last "
+                "column: that pause meets every thread, whoever triggers it."
+            )
         ],
         missing=missing,
     )
@@ -190,7 +192,9 @@ def clearing(plan: Plan) -> Section:
             median = statistics.median(times) * 1000
             section.targets.append(Target(f"clear() of {entries:,} entries returns", 1.0, median, " ms"))
     section.tables.append(rows)
-    rows = [["beside a probe thread, ms", "rounds", "clear", "all freed", "stall", "span", "idle", "excess", "collection"]]
+    rows = [
+        ["beside a probe thread, ms", "rounds", "clear", "all freed", "stall", "span", "idle", "excess", "collection"]
+    ]
     for kind in ("ints", "dicts"):
         room = entries if kind == "ints" else _room(entries, DICT_BYTES)
         for adapter in stores:

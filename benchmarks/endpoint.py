@@ -187,7 +187,7 @@ def endpoint(plan: Plan) -> Section:
         import uvicorn
         from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-        import cenote.control
+        import cenote.control  # noqa: F401  # only the server uses it
     except ImportError as error:
         section.missing.append(f"the HTTP clear needs {error.name}, which is not installed; `make bench` installs it")
         return section
@@ -207,11 +207,14 @@ def endpoint(plan: Plan) -> Section:
         rows.append([name, f"{middle:,.0f}", f"{low:,.0f} .. {high:,.0f}", f"{middle / base:.2f}"])
     section.tables.append(rows)
     section.notes = [
-        f"One uvicorn {uvicorn.__version__} process ({AutoHTTPProtocol.__name__}, one worker) serves all three over "
-        f"loopback, in turn; both FastAPI apps take and give the same models, `async def`. The client is this module's own "
-        f"asyncio protocol with {CONNECTIONS} connections kept alive; that fixed bytes are answered faster shows that it "
-        f"is not the brake{'' if usable_cores() > 1 else ', though here it shares the only core with the server'}. Each "
-        "clear appends to the log, swaps the State, and writes the audit trail."
+        (
+            f"One uvicorn {uvicorn.__version__} process ({AutoHTTPProtocol.__name__}, one worker) serves all three "
+            "over loopback, in turn; both FastAPI apps take and give the same models, `async def`. The client is this "
+            f"module's own asyncio protocol with {CONNECTIONS} connections kept alive; that fixed bytes are answered "
+            "faster shows that it is not the "
+            f"brake{'' if usable_cores() > 1 else ', though here it shares the only core with the server'}. Each clear "
+            "appends to the log, swaps the State, and writes the audit trail."
+        )
     ]
     ours = statistics.median(rates["cenote, clear of an empty cache"])
     section.targets.append(

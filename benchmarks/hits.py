@@ -41,7 +41,9 @@ def _contestants(adapters: list[Adapter], which: str) -> list[Contestant]:
     return rows
 
 
-def _ahead(samples: dict[str, Sample], what: str, ours: str = "cenote", skip: tuple[str, ...] = ("bare call",)) -> list[str]:
+def _ahead(
+    samples: dict[str, Sample], what: str, ours: str = "cenote", skip: tuple[str, ...] = ("bare call",)
+) -> list[str]:
     mine = samples[ours].median
     return [
         f"{what}: {name} takes {sample.median / mine:.2f} of our time"
@@ -57,9 +59,11 @@ def memoize(plan: Plan) -> Section:
         "memoize",
         "A hit of a memoized function",
         notes=[
-            f"f(int) is f(7); g(str, int, kw=) is g('chapter', 7, kw=3). {SIZE:,} entries at most, a TTL of {TTL:g} s. "
-            "cachebox and cachetools keep 1, 1.0 and True under one key here, as their decorators do when nothing is said; "
-            "cenote tells them apart."
+            (
+                f"f(int) is f(7); g(str, int, kw=) is g('chapter', 7, kw=3). {SIZE:,} entries at most, a TTL of "
+                f"{TTL:g} s. cachebox and cachetools keep 1, 1.0 and True under one key here, as their decorators do "
+                "when nothing is said; cenote tells them apart."
+            )
         ],
         missing=missing,
     )
@@ -103,7 +107,9 @@ def keys(plan: Plan) -> Section:
     return Section(
         "keys",
         "get and set by key",
-        notes=["1,000 entries in each; `get` of a key that is there, `get` of one that is not, `set` of one that is there."],
+        notes=[
+            "1,000 entries in each; `get` of a key that is there, `get` of one that is not, `set` of one that is there."
+        ],
         tables=[
             time_table(gets, "cachetools", "get, hit"),
             time_table(absent, "cachetools", "get, miss"),
@@ -135,9 +141,11 @@ def misses(plan: Plan) -> Section:
         "misses",
         "A miss: load and store, evicting where there is a limit",
         notes=[
-            f"Each call has a new argument; caches of {SIZE:,} entries, full after the first rounds. dogpile.cache and "
-            "aiocache have no limit in memory. A miss here registers a flight that others can join and that a clear "
-            "detaches; lru_cache and the two without locks do not."
+            (
+                f"Each call has a new argument; caches of {SIZE:,} entries, full after the first rounds. dogpile.cache "
+                "and aiocache have no limit in memory. A miss here registers a flight that others can join and that a "
+                "clear detaches; lru_cache and the two without locks do not."
+            )
         ],
         tables=[time_table(sync, "cachebox", "f(new int)"), time_table(coro, "cachebox", "await af(new int)")],
         losses=[*_ahead(sync, "miss of f"), *_ahead(coro, "miss of af", skip=("bare await",))],

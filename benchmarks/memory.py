@@ -30,7 +30,7 @@ def _resident() -> int:
     return int(fields[1]) * resource.getpagesize()
 
 
-def measure(name: str, how: str, entries: int, ttl: float | None, traced: bool) -> float | None:
+def measure(name: str, how: str, entries: int, ttl: float | None, counter: str) -> float | None:
     """Return the bytes an entry costs beyond its key and value objects, which exist before.
 
     Args:
@@ -38,7 +38,7 @@ def measure(name: str, how: str, entries: int, ttl: float | None, traced: bool) 
         how: "set", with text keys; or "memo", with one integer as argument.
         entries: How many to store.
         ttl: Seconds, or None.
-        traced: Whether to count allocated blocks rather than resident memory.
+        counter: "blocks" counts what is allocated, "resident" how the process grows.
     """
     adapter = named(name)
     if adapter is None:
@@ -60,7 +60,7 @@ def measure(name: str, how: str, entries: int, ttl: float | None, traced: bool) 
         put = adapter.memo(lambda x: x, entries, ttl)
         put(1)
         calls = zip(numbers, strict=True)
-    if traced:
+    if counter == "blocks":
         tracemalloc.start()
         before = tracemalloc.get_traced_memory()[0]
         for call in islice(calls, entries):
@@ -79,9 +79,12 @@ def memory(plan: Plan) -> Section:
         "memory",
         "Memory of an entry",
         notes=[
-            "Bytes beyond the key and value objects, which exist before they are stored. 'set' stores text keys with "
-            "integers; 'memo' calls a memoized f(int) with as many different arguments. Blocks: allocated bytes as "
-            "tracemalloc counts them; resident: growth of the process, without it. Queues and expiry lists included."
+            (
+                "Bytes beyond the key and value objects, which exist before they are stored. 'set' stores text keys "
+                "with integers; 'memo' calls a memoized f(int) with as many different arguments. Blocks: allocated "
+                "bytes as tracemalloc counts them; resident: growth of the process, without it. Queues and expiry "
+                "lists included."
+            )
         ],
         missing=missing,
     )
@@ -96,8 +99,8 @@ def memory(plan: Plan) -> Section:
             ttls = (TTL, None) if adapter.name == "cenote" else (None if "no TTL" in adapter.name else TTL,)
             jobs += [(adapter.name, how, entries, ttl) for ttl in ttls]
     rows = [["", "entries", "TTL", "blocks", "resident"]]
-    asked = [(job, traced) for job in jobs for traced in (True, False)]
-    found: dict[tuple[object, bool], float | None] = {}
+    asked = [(job, counter) for job in jobs for counter in ("blocks", "resident")]
+    found: dict[tuple[object, str], float | None] = {}
     width = min(usable_cores(), 2)
     for place in range(0, len(asked), width):
         batch = [(key, start(__name__, "measure", *key[0], key[1])) for key in asked[place : place + width]]
@@ -108,7 +111,7 @@ def memory(plan: Plan) -> Section:
                 section.missing.append(f"{key[0][0]}, {key[0][1]}: {error}")
     for job in jobs:
         name, how, entries, ttl = job
-        blocks, resident = found.get((job, True)), found.get((job, False))
+        blocks, resident = found.get((job, "blocks")), found.get((job, "resident"))
         if blocks is None or resident is None:
             continue
         rows.append([f"{name}, {how}", f"{entries:,}", "yes" if ttl else "no", f"{blocks:.0f}", f"{resident:.0f}"])
@@ -117,8 +120,8 @@ def memory(plan: Plan) -> Section:
                 Target(f"bytes of an entry ({how}, TTL, {entries:,}), blocks", 300, blocks, " B"),
                 Target(f"bytes of an entry ({how}, TTL, {entries:,}), resident", 300, resident, " B"),
             ]
-        elif name != "cenote" and (ours := found.get((("cenote", how, plan.entries, TTL), False))):
-            if resident < ours:
-                section.losses.append(f"{name}, {how}: {resident:.0f} bytes resident where ours are {ours:.0f}")
+        ours = found.get((("cenote", how, plan.entries, TTL), "resident"))
+        if name != "cenote" and ours is not None and resident < ours:
+            section.losses.append(f"{name}, {how}: {resident:.0f} bytes resident where ours are {ours:.0f}")
     section.tables.append(rows)
     return section

@@ -29,8 +29,10 @@ def ratios(plan: Plan) -> Section:
     with ProcessPoolExecutor(min(usable_cores(), len(names)), mp_context=get_context("spawn")) as pool:
         rows = [row for rows in pool.map(hit_ratio.replay_trace, names, [requests] * len(names)) for row in rows]
     section.notes = [
-        f"At most {requests:,} requests of each trace. Hits in percent of the requests; * is the best of a row; "
-        f"{hit_ratio.DEFAULT} is the default. {hit_ratio.CREDIT}"
+        (
+            f"At most {requests:,} requests of each trace. Hits in percent of the requests; * is the best of a row; "
+            f"{hit_ratio.DEFAULT} is the default. {hit_ratio.CREDIT}"
+        )
     ]
     section.tables = [hit_ratio.cells(rows)]
     section.losses = hit_ratio.losses(rows)

@@ -90,7 +90,10 @@ def text_table(rows: list[list[str]], *, markdown: bool) -> str:
     """Lay a table out; the first column to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     padded = [
-        [cell.rjust(width) if place else cell.ljust(width) for place, (cell, width) in enumerate(zip(row, widths, strict=True))]
+        [
+            cell.rjust(width) if place else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
         for row in rows
     ]
     if not markdown:
@@ -106,7 +109,9 @@ def section_text(section: Section, *, markdown: bool) -> str:
     parts += [text_table(table, markdown=markdown) for table in section.tables]
     for heading, sentences in (("Where others are ahead:", section.losses), ("Not measured:", section.missing)):
         if sentences:
-            parts.append(heading + "\n\n" * markdown + ("" if markdown else "\n") + "\n".join(f"- {s}" for s in sentences))
+            parts.append(
+                heading + "\n\n" * markdown + ("" if markdown else "\n") + "\n".join(f"- {s}" for s in sentences)
+            )
     return "\n\n".join(parts)
 
 
@@ -140,8 +145,10 @@ def machine(cores: int) -> list[str]:
 
     return [
         f"- Machine: {cpu_model()}, {cores} cores, {platform.system()} {platform.release()} {platform.machine()}",
-        f"- Python: {platform.python_implementation()} {sys.version.split()[0]}, "
-        f"switch interval {sys.getswitchinterval() * 1000:g} ms",
+        (
+            f"- Python: {platform.python_implementation()} {sys.version.split()[0]}, "
+            f"switch interval {sys.getswitchinterval() * 1000:g} ms"
+        ),
         f"- Versions: cenote {cenote.__version__}, {', '.join(found)}",
         f"- Date: {datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
     ]
@@ -151,8 +158,11 @@ def markdown_report(sections: list[Section], head: list[str], *, remark: str) ->
     """Write RESULTS.md."""
     parts = [
         "# Results",
-        "Written by `make bench`. Contestants are called in turn, round by round, in one process and with the garbage "
-        "collector off while timing; figures are medians of the rounds with their quartiles, and ratios to a named floor.",
+        (
+            "Written by `make bench`. Contestants are called in turn, round by round, in one process and with the "
+            "garbage collector off while timing; figures are medians of the rounds with their quartiles, and ratios "
+            "to a named floor."
+        ),
         remark,
         "\n".join(head),
         "## Targets",

@@ -18,13 +18,11 @@ class Store:
         get: Called with a key.
         set: Called with a key and a value.
         clear: Empties it.
-        size: Returns how many entries it has.
     """
 
     get: Callable[[Any], Any]
     set: Callable[[Any, Any], Any]
     clear: Callable[[], Any]
-    size: Callable[[], int]
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ def _bare(func: Any, size: int, ttl: float | None) -> Any:
 
 def _store(size: int, ttl: float | None) -> Store:
     cache = _cache(size, ttl)
-    return Store(cache.get, cache.insert, cache.clear, cache.__len__)
+    return Store(cache.get, cache.insert, cache.clear)
 
 
 ADAPTERS = [

@@ -20,7 +20,7 @@ def _memo(func: Any, size: int, ttl: float | None) -> Any:
 
 def _store(size: int, ttl: float | None) -> Store:
     cache = _cache(size, ttl)
-    return Store(cache.get, cache.__setitem__, cache.clear, cache.__len__)
+    return Store(cache.get, cache.__setitem__, cache.clear)
 
 
 def _locked(size: int, ttl: float | None) -> Store:
@@ -39,7 +39,7 @@ def _locked(size: int, ttl: float | None) -> Store:
         with lock:
             cache.clear()
 
-    return Store(get, put, clear, cache.__len__)
+    return Store(get, put, clear)
 
 
 ADAPTERS = [

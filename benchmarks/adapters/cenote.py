@@ -22,7 +22,7 @@ def _memo(func: Any, size: int, ttl: float | None) -> Any:
 
 def _store(size: int, ttl: float | None) -> Store:
     cache = _cache(size, ttl)
-    return Store(cache.get, cache.set, cache.clear, cache.__len__)
+    return Store(cache.get, cache.set, cache.clear)
 
 
 ADAPTERS = [Adapter("cenote", memo=_memo, amemo=_memo, store=_store)]

@@ -30,7 +30,7 @@ def _store(size: int, ttl: float | None) -> Store:
     def put(key: Any, value: Any) -> None:
         cache.set(key, value, expire=ttl)
 
-    return Store(cache.get, put, cache.clear, cache.__len__)
+    return Store(cache.get, put, cache.clear)
 
 
 ADAPTERS = [Adapter("diskcache (on disk)", memo=_memo, store=_store, fast=False)]

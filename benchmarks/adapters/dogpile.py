@@ -21,9 +21,8 @@ def _memo(func: Any, size: int, ttl: float | None) -> Any:
 
 def _store(size: int, ttl: float | None) -> Store:
     region = _region(ttl)
-    table = region.actual_backend._cache
     # invalidate() keeps every entry in memory: it only notes the time.
-    return Store(region.get, region.set, region.invalidate, table.__len__)
+    return Store(region.get, region.set, region.invalidate)
 
 
 ADAPTERS = [Adapter("dogpile.cache", memo=_memo, store=_store, fast=False)]
