@@ -99,7 +99,8 @@ def memory(plan: Plan) -> Section:
             ttls = (TTL, None) if adapter.name == "cenote" else (None if "no TTL" in adapter.name else TTL,)
             jobs += [(adapter.name, how, entries, ttl) for ttl in ttls]
     rows = [["", "entries", "TTL", "blocks", "resident"]]
-    asked = [(job, counter) for job in jobs for counter in ("blocks", "resident")]
+    asked = [(job, "blocks") for job in jobs if job[0] == "cenote" and job[3] is not None]
+    asked += [(job, "resident") for job in jobs]
     found: dict[tuple[object, str], float | None] = {}
     width = min(usable_cores(), 2)
     for place in range(0, len(asked), width):
@@ -112,9 +113,10 @@ def memory(plan: Plan) -> Section:
     for job in jobs:
         name, how, entries, ttl = job
         blocks, resident = found.get((job, "blocks")), found.get((job, "resident"))
-        if blocks is None or resident is None:
+        if resident is None:
             continue
-        rows.append([f"{name}, {how}", f"{entries:,}", "yes" if ttl else "no", f"{blocks:.0f}", f"{resident:.0f}"])
+        counted = "-" if blocks is None else f"{blocks:.0f}"
+        rows.append([f"{name}, {how}", f"{entries:,}", "yes" if ttl else "no", counted, f"{resident:.0f}"])
         if name == "cenote" and ttl:
             section.targets += [
                 Target(f"bytes of an entry ({how}, TTL, {entries:,}), blocks", 300, blocks, " B"),

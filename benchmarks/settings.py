@@ -46,4 +46,4 @@ class Plan:
 
     @property
     def clears(self) -> int:
-        return 3 if self.quick else 5
+        return 2 if self.quick else 3
