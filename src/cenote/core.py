@@ -295,7 +295,7 @@ class CacheCore:
                         older = state.store.find(flight.key, slot.index)
                         if older is not None and state.store.remove(older):
                             dropped.append(older)
-                    elif not flight.missed & entry.tags:
+                    else:
                         dropped = self._put(state, entry)
             outcome = Outcome(kept)
             wakers = flight.end(outcome)

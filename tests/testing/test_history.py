@@ -119,9 +119,7 @@ def test_a_value_born_before_the_clear_and_read_after_it_is_a_violation() -> Non
     (violation,) = check(history)
     assert violation.read.key == "k"
     assert (violation.birth, violation.invalidation.start, violation.by) == (1, 2, 1)
-    with pytest.raises(
-        AssertionError, match=r"1 of 1 reads:\n  read of 'k' in cache 'a' .* born at 1, 1 before clear"
-    ):
+    with pytest.raises(AssertionError, match=r"1 of 1 reads:\n  read of 'k' in cache 'a' .* born at 1, 1 before clear"):
         assert_strict(history)
 
 

@@ -358,8 +358,12 @@ def test_a_thread_blocked_outside_lets_the_others_go_on() -> None:
 
 def test_threads_that_wait_for_each_other_outside_are_given_up_with_their_stacks() -> None:
     real = threading.Event()
+
+    def wait() -> None:
+        real.wait()
+
     with pytest.raises(DeadlockError, match=r"(?s)no progress for 0\.2 seconds.*real\.wait") as caught:
-        replay(lambda: [lambda: real.wait()], 0, modules=[HERE], watchdog=0.02, patience=0.2)
+        replay(lambda: [wait], 0, modules=[HERE], watchdog=0.02, patience=0.2)
     real.set()
     assert "outside" in str(caught.value)
 
@@ -453,10 +457,15 @@ def test_modules_that_never_run_are_refused_rather_than_praised() -> None:
         explore(counting("bump"), modules=[threading], seeds=range(2))
 
 
+def test_checkpoints_alone_do_not_count_as_exploration() -> None:
+    with pytest.raises(ValueError, match="nothing was explored"):
+        explore(lambda: [checkpoint, checkpoint], modules=[threading.__name__], seeds=range(3))
+
+
 def test_code_compiled_from_a_string_is_chosen_by_its_name_or_by_a_predicate() -> None:
     namespace: dict[str, Any] = {}
     source = "def work():\n    x = 1\n    return x\n"
-    exec(compile(source, "<generated work>", "exec"), namespace)  # noqa: S102  # as memoize does
+    exec(compile(source, "<generated work>", "exec"), namespace)  # as memoize does
     for where in ("<generated work>", lambda name: name.startswith("<generated")):
         trace = replay(lambda: [namespace["work"]], 0, modules=[where])
         assert [line for _, line in trace] == [2, 3]

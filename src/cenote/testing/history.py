@@ -174,9 +174,7 @@ class History:
 
         return stamped
 
-    def read(
-        self, start: float, value: object, *, cache: Hashable, key: Hashable, tags: Iterable[str] = ()
-    ) -> None:
+    def read(self, start: float, value: object, *, cache: Hashable, key: Hashable, tags: Iterable[str] = ()) -> None:
         """Record a read that has just returned.
 
         Args:
@@ -196,18 +194,14 @@ class History:
             msg = f"the read of {key!r} served {type(value).__name__}, not Stamped: its birth is unknown"
             raise TypeError(msg)
 
-    def observe(
-        self, read: Callable[[], Any], *, cache: Hashable, key: Hashable, tags: Iterable[str] = ()
-    ) -> Any:
+    def observe(self, read: Callable[[], Any], *, cache: Hashable, key: Hashable, tags: Iterable[str] = ()) -> Any:
         """Call ``read`` and record what it served; returns that. The arguments are those of ``read``."""
         start = self.now()
         value = read()
         self.read(start, value, cache=cache, key=key, tags=tags)
         return value
 
-    def set(
-        self, write: Callable[[Stamped], object], value: Any, *, cache: Hashable, key: Hashable
-    ) -> Stamped:
+    def set(self, write: Callable[[Stamped], object], value: Any, *, cache: Hashable, key: Hashable) -> Stamped:
         """Call ``write`` with a stamped value and record it as a set, which outdates older births of its key.
 
         Args:

@@ -70,7 +70,7 @@ class Exploration:
     Attributes:
         schedules: How many seeds ran.
         distinct: How many different orders they gave.
-        points: At how many points in all a switch was possible.
+        points: At how many lines in all a switch was possible; locks and checkpoints are not counted.
     """
 
     schedules: int
@@ -83,7 +83,7 @@ def checkpoint() -> None:
     turns = _active
     task = turns.task() if turns else None
     if turns and task:
-        turns.point(task, sys._getframe(1).f_lineno)  # noqa: SLF001  # the caller's line names the point
+        turns.point(task)
 
 
 def _chooser(modules: Iterable[Where]) -> Callable[[str], bool]:
@@ -112,6 +112,24 @@ def _chooser(modules: Iterable[Where]) -> Callable[[str], bool]:
         return known[name]
 
     return chosen
+
+
+def _ask_for_opcodes() -> None:
+    """Make CPython 3.12 report bytecodes: ``settrace`` looks whether a traced frame ever asked."""
+
+    def ask(frame: FrameType, _: str, __: object) -> None:
+        frame.f_trace_opcodes = True
+
+    def nothing() -> None:
+        pass
+
+    def traced() -> None:
+        sys.settrace(ask)
+        nothing()
+
+    thread = threading.Thread(target=traced)
+    thread.start()
+    thread.join()
 
 
 class Scheduler:
@@ -157,7 +175,7 @@ class Scheduler:
 
     @property
     def trace(self) -> list[tuple[int, int]]:
-        """The schedule so far: at each point the thread's number and the line, or 0 inside a lock."""
+        """The schedule so far: at each point the thread's number and the line, or 0 where none is."""
         return self._turns.trace
 
     def __enter__(self) -> Self:
@@ -168,6 +186,8 @@ class Scheduler:
         locks.make_lock = lambda: CooperativeLock(turns)
         locks.make_waiter = lambda: CooperativeWaiter(turns)  # type: ignore[assignment,return-value]  # alike
         self._gc = gc.isenabled()
+        if self._opcodes:
+            _ask_for_opcodes()
         gc.disable()  # finalizers at the mercy of the collector would change the schedule
         return self
 
@@ -194,14 +214,15 @@ class Scheduler:
         if not turns.tasks:
             return
         threads = [
-            threading.Thread(target=self._work, args=(task,), name=task.name, daemon=True)
-            for task in turns.tasks
+            threading.Thread(target=self._work, args=(task,), name=task.name, daemon=True) for task in turns.tasks
         ]
         turns.known.update(threads)
+        self._tracing = threading.Barrier(len(threads) + 1)
         for thread, task in zip(threads, turns.tasks, strict=True):
             thread.start()
             task.ident = thread.ident or 0
             turns.by_ident[task.ident] = task
+        self._tracing.wait()
         with turns.mutex:
             turns.dispatch()
         self._watch()
@@ -220,9 +241,7 @@ class Scheduler:
         while not turns.finished.wait(tick):
             task = turns.current
             frames = sys._current_frames()  # noqa: SLF001  # the only way to see whether a thread moves
-            places = tuple(
-                (frame and (id(frame), frame.f_lasti)) for frame in map(frames.get, list(turns.by_ident))
-            )
+            places = tuple((frame and (id(frame), frame.f_lasti)) for frame in map(frames.get, list(turns.by_ident)))
             now = (turns.steps, task, places)
             still = still + 1 if now == seen else 0
             seen = now
@@ -235,19 +254,20 @@ class Scheduler:
 
     def _work(self, task: Task) -> None:
         turns = self._turns
+        # Before the first turn, and never undone: the events of one thread must not change while another
+        # stands in its tracer. A thread's tracer ends with it.
+        sys.settrace(self._tracer(task))
+        self._tracing.wait()
         try:
             turns.wait_for_turn(task)
-            if self._opcodes:
-                # CPython 3.12 asks for this before settrace.
-                sys._getframe().f_trace_opcodes = True  # noqa: SLF001
-            sys.settrace(self._tracer(task))
+            task.traced = True
             task.function()
         except Aborted:
             pass
         except BaseException as error:  # noqa: BLE001  # run() raises it again
             self._errors.append(error)
         finally:
-            sys.settrace(None)
+            task.traced = False
             turns.end(task)
 
     def _tracer(self, task: Task) -> Callable[[FrameType, str, Any], Any]:
@@ -255,12 +275,12 @@ class Scheduler:
         wanted = "opcode" if opcodes else "line"
 
         def on_line(frame: FrameType, event: str, _: object) -> Any:
-            if event == wanted:
+            if event == wanted and task.traced:
                 point(task, frame.f_lineno)
             return on_line
 
         def on_call(frame: FrameType, _: str, __: object) -> Any:
-            if not chosen(frame.f_code.co_filename):
+            if not (task.traced and chosen(frame.f_code.co_filename)):
                 return None
             if opcodes:
                 frame.f_trace = on_line  # CPython 3.13 ignores the next line without it
@@ -280,9 +300,7 @@ def _run(make_threads: Callable[[], Scenario | Iterable[Callable[[], object]]], 
                 scenario.after()
     except BaseException as error:
         turns = " ".join(f"{number}@{line}" for number, line in scheduler.trace[-12:])
-        error.add_note(
-            f"in the schedule of seed {scheduler.seed}: replay(make_threads, {scheduler.seed}, ...)"
-        )
+        error.add_note(f"in the schedule of seed {scheduler.seed}: replay(make_threads, {scheduler.seed}, ...)")
         error.add_note(f"the last of its {len(scheduler.trace)} points (thread@line): {turns}")
         raise
 
@@ -347,7 +365,7 @@ def replay(
         options: The same as when it failed.
 
     Returns:
-        The schedule: the thread's number and the line at each point.
+        The schedule: the thread's number and the line at each point, 0 inside a lock and at a checkpoint.
     """
     scheduler = Scheduler(seed, modules=modules, **options)
     _run(make_threads, scheduler)

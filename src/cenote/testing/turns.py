@@ -39,9 +39,21 @@ class Task:
         blocked_on: What it waits for.
         deadline: When it stops waiting, in seconds of the schedule's own time; None waits without limit.
         timed_out: Whether its last wait ended by its deadline.
+        traced: Whether it is inside its function, where the lines are points.
     """
 
-    __slots__ = ("blocked_on", "deadline", "function", "go", "ident", "name", "number", "status", "timed_out")
+    __slots__ = (
+        "blocked_on",
+        "deadline",
+        "function",
+        "go",
+        "ident",
+        "name",
+        "number",
+        "status",
+        "timed_out",
+        "traced",
+    )
 
     def __init__(self, number: int, function: Callable[[], object]) -> None:
         self.number = number
@@ -54,6 +66,7 @@ class Task:
         self.blocked_on: object = None
         self.deadline: float | None = None
         self.timed_out = False
+        self.traced = False
 
 
 class Turns:
@@ -189,11 +202,7 @@ class Turns:
             if task.status == DONE:
                 continue
             stack = traceback.extract_stack(frames[task.ident]) if task.ident in frames else []
-            own = [
-                frame
-                for frame in stack
-                if frame.filename not in _OWN_FILES and "threading" not in frame.filename
-            ]
+            own = [frame for frame in stack if frame.filename not in _OWN_FILES and "threading" not in frame.filename]
             lines = "".join(traceback.format_list(own)).rstrip()
             parts.append(f"thread {task.name} ({task.status}, waits for {task.blocked_on!r}):\n{lines}")
         return "\n".join(parts)
@@ -255,9 +264,7 @@ class CooperativeLock:
         limit = None if timeout < 0 else timeout
         if task is None:
             with turns.mutex:
-                if not turns.changed.wait_for(
-                    lambda: self._owner in {None, me}, timeout=limit if blocking else 0
-                ):
+                if not turns.changed.wait_for(lambda: self._owner in {None, me}, timeout=limit if blocking else 0):
                     return False
                 return self._take(me)
         if self._owner != me:

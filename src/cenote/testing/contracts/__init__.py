@@ -1,0 +1,6 @@
+"""Contract suites: what every implementation of a port must pass; they need pytest and hypothesis."""
+
+from cenote.testing.contracts.log import LogContract
+from cenote.testing.contracts.store import StoreContract
+
+__all__ = ["LogContract", "StoreContract"]
