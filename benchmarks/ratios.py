@@ -24,7 +24,7 @@ def ratios(plan: Plan) -> Section:
     except hit_ratio.TracesMissingError as error:
         section.missing.append(str(error))
         return section
-    requests = 30_000 if plan.quick else 200_000
+    requests = 30_000 if plan.quick else 500_000
     # The replays count, they do not time: they may run side by side.
     with ProcessPoolExecutor(min(usable_cores(), len(names)), mp_context=get_context("spawn")) as pool:
         rows = [row for rows in pool.map(hit_ratio.replay_trace, names, [requests] * len(names)) for row in rows]
