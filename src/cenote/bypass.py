@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,16 @@ class _Switch:
 
 
 switch = _Switch()
+
+
+def _after_fork() -> None:
+    """Replace the lock in a forked child, where its holder may not exist."""
+    global _lock  # noqa: PLW0603  # looked up by name wherever it is taken
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def bypassed() -> bool:

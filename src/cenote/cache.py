@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast, overload
 
 from cenote.audit import AuditEvent, AuditTrail
 from cenote.bypass import bypassed, switch
-from cenote.clearing import ClearOrder, Tally, clear_cache, clear_scope, run_clear, switch_off
+from cenote.clearing import ClearOrder, Tally, clear_cache, clear_scope, run_clear
+from cenote.clearing import switch as switch_cache
 from cenote.core import GIL, CacheCore, Slot
 from cenote.entry import FOREVER, GONE
 from cenote.errors import ConfigurationError, InvalidKeyError
@@ -81,21 +82,23 @@ class Cache:
 
     @enabled.setter
     def enabled(self, on: bool) -> None:
-        self._enabled = bool(on)
-        self.apply_switches(all_on=self._all_on)
+        self._switch(own=bool(on))
 
     _all_on = True
 
     def apply_switches(self, *, all_on: bool) -> None:
         """Switch on or off as this cache's own switch and the manager's say together."""
-        self._all_on = all_on
-        on = self._enabled and all_on
-        if on == self._core.running:
+        self._switch(all_on=all_on)
+
+    def _switch(self, *, own: bool | None = None, all_on: bool | None = None) -> None:
+        def wanted() -> bool:
+            self._enabled = self._enabled if own is None else own
+            self._all_on = self._all_on if all_on is None else all_on
+            return self._enabled and self._all_on
+
+        on = switch_cache(self._core, wanted)
+        if on is None:
             return
-        if on:
-            self._core.running = True
-        else:
-            switch_off(self._core)
         message = f"Switched {'on' if on else 'off'} the {self.title}"
         self._audit.record(AuditEvent(action="switch", service=self.name, level=self._core.log.level, message=message))
 
@@ -158,7 +161,7 @@ class Cache:
             ConfigurationError: The TTL or a tag cannot be used.
         """
         slot, place = self._place(key)
-        self._core.store_value(slot.index, place, value, Terms.of(ttl, tags))
+        self._core.store_value(slot, place, value, Terms.of(ttl, tags))
 
     def delete(self, key: str) -> bool:
         """Remove a key; loads of it that are under way will not be stored.
@@ -172,10 +175,10 @@ class Cache:
         check_key(key)
         slot = self._core.slot_of(key)
         if slot.keys is None:
-            return self._core.remove_key(slot.index, key)
+            return self._core.remove_key(slot, key)
         place = slot.keys.key_of(key)
         if place is not None:
-            return self._core.remove_key(slot.index, place)
+            return self._core.remove_key(slot, place)
         tally = Tally(most=0)
         clear_scope(self._core, Scope(exact=key), soft=False, dry_run=False, tally=tally)
         return tally.entries > 0
@@ -203,7 +206,7 @@ class Cache:
         in between. Nobody waits for a token.
         """
         slot, place = self._place(key)
-        return self._core.new_fill(slot.index, place)
+        return self._core.new_fill(slot, place)
 
     def _place(self, key: str) -> tuple[Slot, Hashable]:
         self._core.check_open()
@@ -292,6 +295,8 @@ class Cache:
         """
         if key is not None and not callable(key):
             raise ConfigurationError(f"key must be a function of the arguments, not {key!r}")
+        if cache_if is not None and not callable(cache_if):
+            raise ConfigurationError(f"cache_if must be a function of the value, not {cache_if!r}")
         if not callable(ttl):
             Terms.of(ttl, ())
 
@@ -373,19 +378,23 @@ class Cache:
 
     def _clear_slot(self, slot: Slot) -> None:
         """Forget every call of one function."""
-        assert slot.keys is not None  # noqa: S101  # only functions are cleared so
-        self._clear_scope(Scope(prefix=slot.keys.opening), ClearOrder(max_items=0))
+        self._clear_scope(Scope(table=slot), ClearOrder(max_items=0))
 
     # Looking
 
     def __len__(self) -> int:
         """How many live entries there are."""
+        self._core.check_open()
         self._core.sweep()
         return len(self._core.state.store)
 
     def __contains__(self, key: object) -> bool:
         """Whether there is a live entry of a key; counts as no read."""
-        return isinstance(key, str) and key != "" and self.explain(key).found
+        try:
+            check_key(key)
+        except InvalidKeyError:
+            return False
+        return self.explain(cast("str", key)).found
 
     def keys(self, prefix: str | None = None, tag: str | None = None, limit: int | None = None) -> list[str]:
         """Return identifiers in order.
@@ -429,6 +438,7 @@ class Cache:
 
     def stats(self) -> CacheStats:
         """Return the statistics since the cache was made."""
+        self._core.check_open()
         return self._core.stats()
 
     # The same for asynchronous code. What only touches memory does not wait, so it is not sent to a thread.
@@ -444,6 +454,14 @@ class Cache:
     async def adelete(self, key: str) -> bool:
         """Do what ``delete`` does."""
         return self.delete(key)
+
+    @overload
+    async def aget_or_load(
+        self, key: str, loader: Callable[[], Awaitable[T]], *, ttl: Any = UNSET, tags: Any = ()
+    ) -> T: ...
+
+    @overload
+    async def aget_or_load(self, key: str, loader: Callable[[], T], *, ttl: Any = UNSET, tags: Any = ()) -> T: ...
 
     async def aget_or_load(
         self, key: str, loader: Callable[[], Awaitable[T] | T], *, ttl: Any = UNSET, tags: Any = ()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -18,9 +17,9 @@ from typing import Any, Final, Literal
 
 from cenote import locks
 from cenote.audit import AuditEvent, AuditTrail
-from cenote.core import CacheCore
+from cenote.core import CacheCore, Slot
 from cenote.decide import Verdict
-from cenote.entry import Entry
+from cenote.entry import SOFTLY_CLEARED, Entry
 from cenote.errors import ConfigurationError, ReentrantError
 from cenote.invalidation.log import Record, RecordKind
 from cenote.keeper import keeper
@@ -35,8 +34,10 @@ __all__ = [
     "clear_all",
     "clear_cache",
     "clear_scope",
+    "hold_all",
+    "release_all",
     "run_clear",
-    "switch_off",
+    "switch",
 ]
 
 MOST_ITEMS: Final = 10_000
@@ -44,9 +45,6 @@ MOST_ITEMS: Final = 10_000
 
 CHUNK: Final = 256
 """Entries taken out before the write lock is released for a moment."""
-
-SOFTLY_CLEARED: Final = -1
-"""The birth of an entry that a selective soft clear marked: below every soft floor."""
 
 
 @dataclass
@@ -63,10 +61,10 @@ class Tally:
     entries: int = 0
     items: list[str] = field(default_factory=list)
 
-    def list_items(self, core: CacheCore, entries: Iterable[Entry]) -> None:
+    def list_items(self, names: Sequence[Slot], entries: Iterable[Entry]) -> None:
         """Add identifiers of entries, as far as there is room."""
         for entry in islice(entries, self.most - len(self.items)):
-            self.items.append(core.slots[entry.slot].identifier(entry.key))
+            self.items.append(names[entry.slot].identifier(entry.key))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,30 +97,40 @@ def clear_cache(core: CacheCore, *, soft: bool, dry_run: bool, tally: Tally) -> 
         _count_live(core, tally)
         return
     with core.changing("clear"):
+        names = _names(core)
         old = _swap(core, soft=soft, record=True)
         tally.entries = len(old.store)
-    _finish(core, old, soft=soft, tally=tally)
+    _finish(core, old, names, soft=soft, tally=tally)
 
 
-def clear_all(cores: Sequence[CacheCore], *, soft: bool, dry_run: bool, tally: Tally) -> None:
-    """Clear every cache with one store: no reader finds one cleared and another old."""
+def clear_all(cores: Sequence[CacheCore], *, soft: bool, dry_run: bool, tally: Tally, closing: bool = False) -> None:
+    """Clear every cache with one store: no reader finds one cleared and another old.
+
+    With ``closing`` the caches are closed in the same step, so that nothing is stored in between.
+    """
     if dry_run:
         for core in cores:
             _count_live(core, tally)
         return
-    with ExitStack() as stack:
-        for core in cores:
-            if locks.owned(core.lock):
-                raise ReentrantError("clear_all")
-            core.check_open()
-        for core in cores:
-            stack.enter_context(core.lock)
+    _refuse_amid_swap(cores[0])
+    for core in cores:
+        if locks.owned(core.lock):
+            raise ReentrantError("clear_all")
+        core.check_open()
+    hold_all(cores)
+    try:
         sequence = cores[0].log.append(Record(kind=RecordKind.CLEAR_ALL, soft=soft))
-        swapped = [(core, _replacement(core, soft=soft, sequence=sequence)) for core in cores]
-        cores[0].root.replace({core.index: new for core, (old, new) in swapped})
-        tally.entries = sum(len(old.store) for _, (old, _) in swapped)
-    for core, (old, _) in swapped:
-        _finish(core, old, soft=soft, tally=tally)
+        swapped = [(core, _names(core), _replacement(core, soft=soft, sequence=sequence)) for core in cores]
+        cores[0].root.replace({core.index: new for core, _, (_, new) in swapped})
+        if closing:
+            for core in cores:
+                core.running = False
+                core.closed = True
+        tally.entries = sum(len(old.store) for _, _, (old, _) in swapped)
+    finally:
+        release_all(cores)
+    for core, names, (old, _) in swapped:
+        _finish(core, old, names, soft=soft, tally=tally)
 
 
 def clear_scope(core: CacheCore, scope: Scope, *, soft: bool, dry_run: bool, tally: Tally) -> None:
@@ -141,10 +149,19 @@ def clear_scope(core: CacheCore, scope: Scope, *, soft: bool, dry_run: bool, tal
         if not dry_run:
             for record in scope.records(core.name, soft=soft):
                 sequence = core.log.append(record)
-            if not soft:
+            if soft:
+                scope.soften(state, core.slots)
+            else:
                 scope.detach(state, core.slots)
-        candidates = _candidates(core, state, scope)
-    covered = [entry for entry, sure in candidates if sure or scope.covers(core.slots[entry.slot], entry.key)]
+        names = _names(core)
+        tagged = state.store.tagged(scope.tags)
+        tables = _candidates(core, state, scope)
+    covered = tagged
+    seen = set(tagged)
+    for entries, sure in tables:
+        covered += [
+            entry for entry in entries if entry not in seen and (sure or scope.covers(names[entry.slot], entry.key))
+        ]
     taken: list[Entry] = []
     for start in range(0, len(covered), CHUNK):
         with core.lock:
@@ -163,17 +180,34 @@ def clear_scope(core: CacheCore, scope: Scope, *, soft: bool, dry_run: bool, tal
                 else:
                     state.store.remove(entry)
     tally.entries += len(taken)
-    tally.list_items(core, taken)
+    tally.list_items(names, taken)
     if not dry_run and not soft:
         core.discard(taken)
 
 
-def switch_off(core: CacheCore) -> None:
-    """Empty a cache and have it neither serve nor store until it is switched on again."""
-    with core.changing("switching off"):
-        core.running = False
-        old = _swap(core, soft=False, record=True)
-    _finish(core, old, soft=False, tally=Tally(most=0))
+def switch(core: CacheCore, wanted: Callable[[], bool]) -> bool | None:
+    """Switch a cache on or off; one that is off is empty and neither serves nor stores.
+
+    Args:
+        core: The cache.
+        wanted: Whether it is to be on; asked under the write lock, so that of two switches the later one wins.
+
+    Returns:
+        Whether it is on now; None when it was so before.
+    """
+    old = None
+    with core.changing("switching"):
+        on = wanted()
+        if on == core.running:
+            return None
+        if not on:
+            _refuse_amid_swap(core)
+        core.running = on
+        if not on:
+            old = _swap(core, soft=False, record=True)
+    if old is not None:
+        _finish(core, old, [], soft=False, tally=Tally(most=0))
+    return on
 
 
 def run_clear(
@@ -238,6 +272,45 @@ def run_clear(
     )
 
 
+def hold_all(cores: Sequence[CacheCore]) -> None:
+    """Take the write locks of several caches.
+
+    It waits for a lock only while it holds none: a finalizer or a signal handler that interrupted a change of one cache
+    may wait for another one's lock.
+    """
+    contended: CacheCore | None = None
+    while True:
+        held: list[CacheCore] = []
+        try:
+            if contended is not None:
+                contended.lock.acquire()
+                held.append(contended)
+            former, contended = contended, None
+            for core in cores:
+                if core is not former:
+                    if not core.lock.acquire(blocking=False):
+                        contended = core
+                        break
+                    held.append(core)
+        except BaseException:
+            release_all(held)
+            raise
+        if contended is None:
+            return
+        release_all(held)
+
+
+def release_all(cores: Sequence[CacheCore]) -> None:
+    """Give the locks back."""
+    for core in cores:
+        core.lock.release()
+
+
+def _names(core: CacheCore) -> list[Slot]:
+    """Return how tables name their entries now, whoever gets a name or a table later; call under the write lock."""
+    return [Slot(slot.index, slot.keys) for slot in core.slots]
+
+
 def _count_live(core: CacheCore, tally: Tally) -> None:
     core.check_open()
     core.sweep()
@@ -245,7 +318,8 @@ def _count_live(core: CacheCore, tally: Tally) -> None:
         store = core.state.store
         tally.entries += len(store)
         sample = list(islice(_entries_of(store.tables), tally.most - len(tally.items)))
-    tally.list_items(core, sample)
+        names = _names(core)
+    tally.list_items(names, sample)
 
 
 def _entries_of(tables: list[Any]) -> Iterable[Entry]:
@@ -263,35 +337,42 @@ def _replacement(core: CacheCore, *, soft: bool, sequence: int) -> tuple[State, 
     return state, state.softened(sequence) if soft else State(core.new_store())
 
 
+def _refuse_amid_swap(core: CacheCore) -> None:
+    """Raise ReentrantError amid another cache's swap in this thread, which would put the old State back in force."""
+    if locks.owned(core.root.lock):
+        raise ReentrantError("clear")
+
+
 def _swap(core: CacheCore, *, soft: bool, record: bool) -> State:
     """Put a new State in force and return the old one; call under the write lock."""
+    _refuse_amid_swap(core)
     sequence = core.log.append(Record(kind=RecordKind.CLEAR, cache=core.name, soft=soft)) if record else core.log.head
     old, new = _replacement(core, soft=soft, sequence=sequence)
     core.install(new)
     return old
 
 
-def _finish(core: CacheCore, old: State, *, soft: bool, tally: Tally) -> None:
+def _finish(core: CacheCore, old: State, names: list[Slot], *, soft: bool, tally: Tally) -> None:
     """List identifiers of what a whole clear took, and hand the rest to the keeper."""
     if soft:
         with core.lock:
             sample = list(islice(_entries_of(old.tables), tally.most - len(tally.items)))
-        tally.list_items(core, sample)
+        tally.list_items(names, sample)
         return
     # Nobody publishes into a State that is not in force, so its tables stand still.
-    tally.list_items(core, _entries_of(old.tables))
+    tally.list_items(names, _entries_of(old.tables))
     if len(old.store):
         keeper.bury(old.store.dismantle(), len(old.store))
 
 
-def _candidates(core: CacheCore, state: State, scope: Scope) -> list[tuple[Entry, bool]]:
-    """Return the entries that a scope covers for sure (True) or may cover; call under the write lock."""
-    found = [(entry, True) for entry in state.store.tagged(scope.tags)]
-    tagged = {entry for entry, _ in found}
+def _candidates(core: CacheCore, state: State, scope: Scope) -> list[tuple[list[Entry], bool]]:
+    """Return the tables that a scope covers as a whole (True) or may cover in part; call under the write lock.
+
+    A copy of a table is one step of the interpreter; all that is done entry by entry is left for later.
+    """
+    found = []
     for slot in core.slots:
         whole = scope.may_cover(slot)
         if whole is not False:
-            found += [
-                (entry, bool(whole)) for entry in state.store.entries(slot.index) if not tagged or entry not in tagged
-            ]
+            found.append((list(state.tables[slot.index].values()), bool(whole)))
     return found

@@ -11,13 +11,14 @@ import sys
 import weakref
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
+from types import CoroutineType
 from typing import Any, Final
 
 from cenote import locks
 from cenote.clock import Clock
 from cenote.decide import Verdict, decide
 from cenote.entry import GONE, Entry, ParticularEntry
-from cenote.errors import ClosedError, ReentrantError
+from cenote.errors import ClosedError, ConfigurationError, ReentrantError
 from cenote.flight import Fill, Flight, Outcome
 from cenote.invalidation.log import InvalidationLog
 from cenote.keeper import keeper
@@ -26,7 +27,7 @@ from cenote.options import CacheOptions
 from cenote.state import Root, State
 from cenote.stats import CacheStats, Counts
 from cenote.stores.memory import MemoryStore
-from cenote.terms import Terms, Treatment
+from cenote.terms import NO_TAGS, Terms, Treatment
 
 __all__ = ["GIL", "CacheCore", "Slot"]
 
@@ -61,6 +62,11 @@ class Slot:
     def identifier(self, key: Any) -> str:
         """Return the text that names an entry of this table."""
         return key if self.keys is None else self.keys.identifier(key)
+
+    @property
+    def opening(self) -> str:
+        """What its identifiers begin with, parenthesis included; empty for the keys of callers."""
+        return "" if self.keys is None else self.keys.opening
 
     @property
     def all_hits(self) -> int:
@@ -123,25 +129,54 @@ class CacheCore:
         """Make an empty store with a table for every slot."""
         return MemoryStore(self.options, len(self.slots), self.lock)
 
-    def add_slot(self, keys: CallKeys) -> Slot:
-        """Give a memoized function its table."""
+    def add_slot(self, keys: CallKeys, func: Any) -> Slot | None:
+        """Give a memoized function its table; None when another thread took the name meanwhile."""
+        dropped: list[Entry] = []
         with self.changing("memoize"):
+            if keys.opening in self.openings:
+                return None
             if self.released:
-                slot = Slot(self._reclaim(self.released.popleft()), keys)
+                dead = self.released.popleft()
+                dropped += self._reclaim(dead)
+                slot = Slot(dead.index, keys)
                 self.slots[slot.index] = slot
             else:
                 slot = Slot(self.state.store.add_table(), keys)
                 self.slots.append(slot)
             self.openings[keys.opening] = slot
-            return slot
+            self.functions[keys.name] = weakref.ref(func)
+            dropped += self._forget_texts(keys)
+        self.discard(dropped)
+        return slot
 
-    def _reclaim(self, slot: Slot) -> int:
-        """Empty the table of a function that is gone, keep its figures, and return the table's number."""
-        store = self.state.store
-        for entry in store.entries(slot.index):
-            store.remove(entry)
-        for place in [place for place in self.state.flights if place[0] == slot.index]:
-            del self.state.flights[place]
+    def _forget_texts(self, keys: CallKeys) -> list[Entry]:
+        """Take out what callers stored under identifiers that from now on mean the calls of a function."""
+        state = self.state
+        texts = [entry for entry in state.store.entries(0) if keys.owns(str(entry.key))]
+        for entry in texts:
+            state.store.remove(entry)
+        self.counts.invalidations += len(texts)
+        for place in list(state.flights):
+            if place[0] == 0 and keys.owns(str(place[1])):
+                state.flights.pop(place, None)
+        for fill in state.fills:
+            if fill.slot == 0 and keys.owns(str(fill.key)):
+                fill.void = True
+        return texts
+
+    def _reclaim(self, slot: Slot) -> list[Entry]:
+        """Empty the table of a function that is gone, keep its figures, and return what was in it."""
+        state = self.state
+        entries = list(state.store.entries(slot.index))
+        for entry in entries:
+            state.store.remove(entry)
+        for place in list(state.flights):
+            if place[0] == slot.index:
+                state.flights.pop(place, None)
+        for fill in list(state.fills):
+            if fill.slot == slot.index:
+                fill.void = True
+                state.fills.discard(fill)
         assert slot.keys is not None  # noqa: S101  # only functions are released
         if self.openings.get(slot.keys.opening) is slot:
             del self.openings[slot.keys.opening]
@@ -151,16 +186,20 @@ class CacheCore:
         direct.misses += slot.misses
         direct.loads += slot.loads
         direct.load_seconds += slot.load_seconds
-        return slot.index
+        return entries
 
     def rename_slot(self, name: str, new: str) -> None:
         """Give a memoized function another name, because one that replaces it takes its own."""
         with self.changing("memoize"):
-            slot = self.openings.pop(f"{name}(")
-            assert slot.keys is not None  # noqa: S101  # only functions have openings
+            slot = self.openings.get(f"{name}(")
+            if slot is None or slot.keys is None or new in self.functions:
+                return  # another thread was faster; whoever asked chooses again
+            del self.openings[slot.keys.opening]
             slot.keys = slot.keys.renamed(new)
             self.openings[slot.keys.opening] = slot
+            taken = self._forget_texts(slot.keys)
             self.functions[new] = self.functions.pop(name)
+        self.discard(taken)
 
     def slot_of(self, identifier: str) -> Slot:
         """Return the table that an identifier belongs to: a memoized function's, or else that of callers' keys."""
@@ -168,6 +207,16 @@ class CacheCore:
             opening = identifier[: identifier.find("(") + 1]
             return self.openings.get(opening, self.slots[0])
         return self.slots[0]
+
+    def owns(self, slot: Slot, key: Hashable) -> bool:
+        """Whether a place that was resolved without the write lock is still the key's; ask under the lock.
+
+        Meanwhile the function may have died and its table been given to another one, or a function been made that the
+        key's text is an identifier of.
+        """
+        if self.slots[slot.index] is not slot:
+            return False
+        return slot.keys is not None or self.slot_of(str(key)) is slot
 
     def place_of(self, identifier: str) -> tuple[Slot, Hashable | None]:
         """Return the table and key of an identifier; the key is None when the text does not tell it.
@@ -251,21 +300,23 @@ class CacheCore:
 
     # Changes; each takes the write lock by itself
 
-    def store_value(self, slot: int, key: Hashable, value: Any, terms: Terms) -> None:
+    def store_value(self, slot: Slot, key: Hashable, value: Any, terms: Terms) -> None:
         """Store a value that the caller has: an invalidation of every earlier load of the key."""
         born = self.now()
-        entry = self._entry(slot, key, value, terms, birth=0, born=born, cost=0.0)[0]
+        entry = self._entry(slot.index, key, value, terms, birth=0, born=born, cost=0.0)[0]
         evicted: list[Entry] = []
         with self.changing("set"):
-            if not self.running:
+            if not self.running or not self.owns(slot, key):
                 return
             state = self.state
-            state.detach_key(slot, key)
-            older = state.store.find(key, slot)
+            state.detach_key(slot.index, key)
+            older = state.store.find(key, slot.index)
             if entry is not None:
                 entry.birth = self.log.head
                 evicted = self._put(state, entry)
-            elif older is not None and state.store.remove(older):
+            elif older is not None:
+                self.counts.expirations += self._is_over(older)
+                state.store.remove(older)
                 evicted.append(older)
         self.discard(evicted)
         if keeper.backlog:
@@ -293,14 +344,16 @@ class CacheCore:
                 if self.is_current(state):
                     if entry is None:
                         older = state.store.find(flight.key, slot.index)
-                        if older is not None and state.store.remove(older):
+                        if older is not None:
+                            self.counts.expirations += self._is_over(older)
+                            state.store.remove(older)
                             dropped.append(older)
-                    else:
+                    elif not flight.missed & entry.tags:
+                        entry.birth = flight.birth  # a soft clear may have changed it since the entry was made
                         dropped = self._put(state, entry)
             outcome = Outcome(kept)
-            wakers = flight.end(outcome)
-        for wake in wakers:
-            wake()
+            flight.end(outcome)
+        flight.wake()
         self.discard(dropped)
         if keeper.backlog:
             keeper.assist()
@@ -322,16 +375,21 @@ class CacheCore:
                     entry.retry_at = self.now() + self.options.fail_safe_throttle
                     if self.options.fail_safe and verdict in (Verdict.STALE, Verdict.FAILSAFE):
                         outcome = Outcome(entry.value, stale=True)
-                if outcome.error is not None and verdict in (Verdict.DEAD, Verdict.FAILSAFE):
+                if outcome.error is not None and not flight.missed and verdict in (Verdict.DEAD, Verdict.FAILSAFE):
                     failure = self.treatment.failure(
-                        slot.index, flight.key, error, now=self.now(), birth=flight.birth, born=flight.born
+                        slot.index,
+                        flight.key,
+                        error,
+                        now=self.now(),
+                        birth=flight.birth,
+                        born=flight.born,
+                        tags=flight.tags or NO_TAGS,
                     )
                     if failure is not None:
                         dropped = self._put(state, failure)
             flight.detach()
-            wakers = flight.end(outcome)
-        for wake in wakers:
-            wake()
+            flight.end(outcome)
+        flight.wake()
         self.discard(dropped)
         return outcome
 
@@ -339,9 +397,8 @@ class CacheCore:
         """End a flight whose loader was interrupted; those who waited try again by themselves."""
         with self.lock:
             flight.detach()
-            wakers = flight.end(Outcome(abandoned=reason))
-        for wake in wakers:
-            wake()
+            flight.end(Outcome(abandoned=reason))
+        flight.wake()
 
     def fill_value(self, fill: Fill, value: Any, ttl: Any, tags: Any) -> bool:
         """Publish the value of a fill token, unless a covering invalidation or a later birth came first."""
@@ -357,33 +414,43 @@ class CacheCore:
             if older is not None and older.born > fill.born:
                 return False
             fill.void = True
+            flight = state.flights.get((fill.slot, fill.key))
+            if flight is not None and flight.born < fill.born:
+                flight.detach()  # as a set would: what began earlier does not overwrite it
             slot = self.slots[fill.slot]
             self.counts.loads += 1
             slot.loads += 1
             slot.load_seconds += cost
+            entry.birth = fill.birth
             dropped = self._put(state, entry)
         self.discard(dropped)
         return True
 
-    def new_fill(self, slot: int, key: Hashable) -> Fill:
+    def new_fill(self, slot: Slot, key: Hashable) -> Fill:
         """Take a birth for a value that the caller is about to compute."""
         with self.changing("fill"):
             state = self.state
-            fill = Fill(state, slot, key, birth=self.log.head, born=self.now(), publish=self.fill_value)
-            state.fills.add(fill)
+            fill = Fill(state, slot.index, key, birth=self.log.head, born=self.now(), publish=self.fill_value)
+            if self.owns(slot, key):
+                state.fills.add(fill)
+            else:
+                fill.void = True
             return fill
 
-    def remove_key(self, slot: int, key: Hashable) -> bool:
+    def remove_key(self, slot: Slot, key: Hashable) -> bool:
         """Take one key out, whatever is loading for it; return whether a live entry was there."""
         with self.changing("delete"):
             state = self.state
-            state.detach_key(slot, key)
-            entry = state.store.find(key, slot)
+            if self.slots[slot.index] is not slot:
+                return False
+            state.detach_key(slot.index, key)
+            entry = state.store.find(key, slot.index)
             if entry is None:
                 return False
             live = self.judge(state, entry) is not Verdict.DEAD
             state.store.remove(entry)
             self.counts.invalidations += live
+            self.counts.expirations += not live
         self.discard([entry])
         return live
 
@@ -408,14 +475,22 @@ class CacheCore:
         """Whether a State, or a softened form of it, is in force."""
         return self.state.store is state.store and self.running
 
+    def _is_over(self, entry: Entry) -> bool:
+        """Whether an entry has ended, though no sweep has taken it out yet."""
+        return self.judge(self.state, entry) is Verdict.DEAD
+
     def install(self, state: State) -> None:
         """Put a State in force: the one store that makes everything older unreachable."""
         self.root.replace({self.index: state})
 
     def _put(self, state: State, entry: Entry) -> list[Entry]:
         idle = not state.store.expiring
+        older = state.store.find(entry.key, entry.slot)
+        self.counts.expirations += older is not None and not idle and self._is_over(older)
         evicted = state.store.put(entry)
         self.counts.evictions += len(evicted)
+        if older is not None and state.store.find(entry.key, entry.slot) is not older:
+            evicted.append(older)  # its value is freed with the others', outside the lock
         if idle and state.store.expiring:
             keeper.notice()
         return evicted
@@ -426,6 +501,12 @@ class CacheCore:
         self, slot: int, key: Hashable, value: Any, terms: Terms, *, birth: int, born: float, cost: float
     ) -> tuple[Entry | None, Any]:
         """Make the entry of a value, and the value as it is kept."""
+        if type(value) is CoroutineType:
+            value.close()
+            raise ConfigurationError(
+                f"a coroutine can be awaited only once, so {value.__qualname__} cannot be kept: memoize the async "
+                "function itself, or load with aget_or_load"
+            )
         ttl, tags = terms.settle(value)
         take_in = self.treatment.take_in
         kept = value if take_in is None else take_in(value)

@@ -11,7 +11,7 @@ from collections.abc import Hashable
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
-__all__ = ["FOREVER", "GONE", "Entry", "ParticularEntry"]
+__all__ = ["FOREVER", "GONE", "SOFTLY_CLEARED", "Entry", "ParticularEntry"]
 
 
 class _Gone:
@@ -25,6 +25,9 @@ GONE: Final = _Gone()
 
 FOREVER: Final = float("inf")
 """The end of what does not end. Hits compare by identity with it to spare the clock: always store this object."""
+
+SOFTLY_CLEARED: Final = -1
+"""The birth of what a selective soft clear marked: below every soft floor."""
 
 _NO_TAGS: frozenset[str] = frozenset()
 

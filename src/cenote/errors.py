@@ -19,6 +19,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 __all__ = [
     "CenoteError",
@@ -49,7 +50,11 @@ class MissingExtraError(ConfigurationError, ImportError):
 
     def __init__(self, feature: str, extra: str) -> None:
         super().__init__(f'{feature} needs packages that are not installed: run pip install "cenote[{extra}]"')
+        self.feature = feature
         self.extra = extra
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.feature, self.extra)
 
 
 class InvalidKeyError(CenoteError, ValueError):
@@ -75,6 +80,9 @@ class UnknownServiceError(CenoteError, LookupError):
         more = f" and {len(self.known) - 20} more" if len(self.known) > 20 else ""
         super().__init__(f"No cache for service: {service}. Services: {names}{more}")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.service, self.known)
+
 
 class ClosedError(CenoteError, RuntimeError):
     """The cache manager was closed and cannot be used any more."""
@@ -92,10 +100,14 @@ class ReentrantError(ClearFailedError):
     """
 
     def __init__(self, action: str) -> None:
+        self.action = action
         super().__init__(
             f"{action} was called by a signal handler or a finalizer while the same thread was changing this cache; "
             "call it from another thread, or schedule it on the event loop"
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.action,)
 
 
 class LoadError(CenoteError):
@@ -115,6 +127,9 @@ class LoadTimeoutError(LoadError, TimeoutError):
         self.key = key
         self.seconds = seconds
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.key, self.seconds)
+
 
 class RecursiveLoadError(LoadError, RecursionError):
     """A loader asked for the very entry that it is loading.
@@ -126,3 +141,6 @@ class RecursiveLoadError(LoadError, RecursionError):
     def __init__(self, key: str) -> None:
         super().__init__(f"the loader of {key!r} asked for {key!r} itself; it would wait for itself forever")
         self.key = key
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.key,)

@@ -51,9 +51,11 @@ class Flight:
         birth: The log sequence applied when it began.
         born: Monotonic seconds when it began.
         tags: Its tags; None while they are not known.
+        missed: Tags that were invalidated while its own were not known.
         parent: The flight whose loader started this one.
         loop: The event loop that runs it; None when a thread does.
         task: The task that runs it, on ``loop``.
+        mates: The flights that the same task runs, itself included; empty when it runs no other.
         rests_on: Flights that its loader started or waits for.
         interested: How many callers want its outcome.
         wakers: What to call when it has ended.
@@ -66,6 +68,8 @@ class Flight:
         "interested",
         "key",
         "loop",
+        "mates",
+        "missed",
         "outcome",
         "parent",
         "rests_on",
@@ -94,9 +98,11 @@ class Flight:
         self.birth = birth
         self.born = born
         self.tags = tags
+        self.missed: frozenset[str] = frozenset()
         self.parent = parent
         self.loop = loop
-        self.task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[Any] | None = None
+        self.mates: tuple[Flight, ...] = ()
         self.rests_on: list[Flight] = []
         self.interested = 1
         self.wakers: list[Callable[[], None]] = []
@@ -114,19 +120,19 @@ class Flight:
         if self.registered:
             del self.state.flights[self.slot, self.key]
 
-    def end(self, outcome: Outcome) -> list[Callable[[], None]]:
-        """Note how it ended; call under the write lock.
-
-        Returns:
-            What to call once the lock is released.
-        """
+    def end(self, outcome: Outcome) -> None:
+        """Note how it ended; call under the write lock, and ``wake`` once it is released."""
         if self.outcome is not None:
-            return []
+            return
         self.outcome = outcome
-        wakers, self.wakers = self.wakers, []
         if self.parent is not None:
             remove_child(self.parent, self)
-        return wakers
+
+    def wake(self) -> None:
+        """Wake all who wait; whoever was interrupted in the middle calls it again, so wakers bear a second call."""
+        for waker in list(self.wakers):
+            waker()
+        self.wakers = []
 
     def lost(self) -> bool:
         """Whether its event loop is closed or stands still, so that nothing says when it will end."""

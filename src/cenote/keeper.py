@@ -8,6 +8,7 @@ references.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
 import time
@@ -18,6 +19,8 @@ from queue import Empty, SimpleQueue
 from typing import Any, Final, Protocol
 
 __all__ = ["Keeper", "Sweepable", "keeper"]
+
+logger = logging.getLogger("cenote")
 
 WORK_SECONDS: Final = 0.001
 NAP_SECONDS: Final = 0.0005
@@ -94,6 +97,8 @@ class Keeper:
 
     def assist(self) -> None:
         """Free a few entries in the calling thread, when more is waiting than the keeper may leave."""
+        if self._thread is None:
+            self._start()
         if self.backlog > ASSIST_ABOVE:
             self._free(ASSIST_ENTRIES)
 
@@ -105,8 +110,13 @@ class Keeper:
                 self._free(None)
                 time.sleep(NAP_SECONDS)
             for core in self._cores():
-                if core.expiring:
-                    self._sweep(core)
+                try:
+                    if core.expiring:
+                        self._sweep(core)
+                except Exception:
+                    # A key's own __hash__ or __eq__ may raise anything; other caches are swept nevertheless.
+                    logger.exception("sweeping a cache failed")
+                    time.sleep(SWEEP_SECONDS)
                 del core
 
     def _cores(self) -> list[Sweepable]:
@@ -133,17 +143,21 @@ class Keeper:
 
     def _free(self, most: int | None) -> None:
         """Free for one work time, or so many items; the thread and its assistants take from the same deque."""
-        try:
-            parts, weight = item = self._garbage.popleft()
-        except IndexError:
-            return
         end = time.perf_counter() + WORK_SECONDS
-        done = _take_apart(parts, end, most)
-        if done:
-            self.backlog -= weight[0]
+        done = True
+        while done:
+            try:
+                parts, weight = item = self._garbage.popleft()
+            except IndexError:
+                return
+            done = _take_apart(parts, end, most)
+            if done:
+                self.backlog -= weight[0]
+            else:
+                self._garbage.append(item)
             item = parts = weight = None
-        else:
-            self._garbage.append(item)
+            if most is not None or time.perf_counter() >= end:
+                return
 
 
 def _take_apart(parts: deque[Any], end: float, most: int | None) -> bool:

@@ -27,8 +27,11 @@ LONGEST_TEXT: Final = 512
 
 LONGEST_PARSED: Final = 4 * LONGEST_TEXT
 
-PLAIN: Final = frozenset({int, str, bytes, type(None)})
-"""Types whose exact instances never equal an instance of another type, so they stand for themselves in a key."""
+PLAIN: Final = frozenset({int, str, bytes})
+"""Types whose exact instances never equal an instance of another type, so they stand for themselves in a key.
+
+None is left out: a key that is None means that an identifier does not tell it.
+"""
 
 
 def check_name(name: object) -> str:
@@ -106,10 +109,22 @@ def text_of(value: Any) -> str:
         return f"frozenset({{{', '.join(sorted([text_of(item) for item in value]))}}})" if value else "frozenset()"
     if isinstance(value, type):
         return f"{value.__module__}.{value.__qualname__}"
-    text = repr(value)
-    if kind not in PLAIN and isinstance(value, (int, str, bytes)) and kind is not bool:
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001  # a whole number of thousands of digits, or a repr that fails
+        text = hex(value) if kind is int else f"<{kind.__qualname__} without text {hash(value):#x}>"
+    if kind not in PLAIN and kind not in (bool, float, complex) and _reads_as_literal(text):
         return f"{kind.__qualname__}({text})"
     return text
+
+
+def _reads_as_literal(text: str) -> bool:
+    """Whether a text could be taken for a plain argument, and so its identifier for that of another call."""
+    try:
+        read_call(f"{text})")
+    except ValueError:
+        return False
+    return True
 
 
 class CallKeys:

@@ -10,7 +10,7 @@ from typing import Any
 
 from cenote.core import CacheCore, Slot
 from cenote.decide import Verdict
-from cenote.entry import FOREVER, Entry
+from cenote.entry import FOREVER, Entry, ParticularEntry
 from cenote.errors import ConfigurationError
 from cenote.result import EntryInfo, EntryPage
 from cenote.scope import Scope
@@ -53,6 +53,9 @@ def describe(core: CacheCore, slot: Slot, text: str, entry: Entry | None, key: A
     if verdict is Verdict.DEAD:
         return EntryInfo(key=text, found=False, state="missing", reason="it has expired", loading=loading)
     stale = verdict not in (Verdict.FRESH, Verdict.AHEAD)
+    end = entry.hard_until
+    if core.options.idle_ttl is not None and isinstance(entry, ParticularEntry):
+        end = min(end, entry.used + core.options.idle_ttl)
     return EntryInfo(
         key=text,
         found=True,
@@ -60,7 +63,7 @@ def describe(core: CacheCore, slot: Slot, text: str, entry: Entry | None, key: A
         reason=_reason(state, entry, verdict),
         age=max(0.0, now - entry.born),
         expires_in=None if entry.expires == FOREVER else max(0.0, entry.expires - now),
-        hard_end_in=None if entry.hard_until == FOREVER else max(0.0, entry.hard_until - now),
+        hard_end_in=None if end == FOREVER else max(0.0, end - now),
         tags=tuple(sorted(entry.tags)),
         load_seconds=entry.cost,
         size=entry.size if core.options.weigher is not None else None,
@@ -112,7 +115,9 @@ def _encode(text: str) -> str:
 
 def _decode(cursor: str) -> str:
     try:
+        if not isinstance(cursor, str):
+            raise TypeError(cursor)  # noqa: TRY301  # refused in one place
         padded = cursor + "=" * (-len(cursor) % 4)
         return base64.b64decode(padded, altchars=b"-_", validate=True).decode("utf-8", "surrogatepass")
-    except (binascii.Error, ValueError):
+    except (binascii.Error, ValueError, TypeError):
         raise ConfigurationError("cursor is not one that a listing returned") from None

@@ -12,7 +12,7 @@ import logging
 import sys
 from collections.abc import Awaitable, Callable, Hashable
 from enum import Enum, auto
-from typing import Any
+from typing import Any, Self
 
 from cenote import locks
 from cenote.bypass import bypassed, switch
@@ -22,11 +22,12 @@ from cenote.entry import GONE, Entry
 from cenote.errors import LoadTimeoutError, RecursiveLoadError
 from cenote.flight import Flight
 from cenote.state import State
-from cenote.terms import Terms
+from cenote.terms import Terms, again
 from cenote.waits import CURRENT, begin_wait, inside, running_loop
 from cenote.workers import workers
 
 __all__ = [
+    "Started",
     "Step",
     "aload",
     "apart",
@@ -49,6 +50,24 @@ logger = logging.getLogger("cenote")
 
 LOOK_AGAIN_SECONDS = 1.0
 """How often a waiter makes sure that the event loop which runs the load still runs."""
+
+
+class Started(list[Flight]):
+    """The flights that only their caller will end: should it be interrupted, they are abandoned."""
+
+    __slots__ = ("_core",)
+
+    def __init__(self, core: CacheCore) -> None:
+        super().__init__()
+        self._core = core
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, reason: BaseException | None, traceback: object) -> None:
+        if reason is not None:
+            for flight in self:
+                self._core.abandon(flight, reason)
 
 
 class Step(Enum):
@@ -89,31 +108,34 @@ def load(
     if apart(core):
         return call()
     if not anew:
-        served, value = serve(core, slot, key, lambda flight: start_behind(core, slot, flight, call, terms))
+        served, value = serve(core, slot, key, terms, lambda flight: start_behind(core, slot, flight, call, terms))
         if served:
             return value
     first = True
     while True:
         waiter = locks.make_waiter()
-        step, what = approach(core, slot, key, terms, None, waiter.wake, first=first, anew=anew, blocking=True)
-        first = False
-        if step is Step.SERVE:
-            return core.hand_out(what)
-        if step is Step.ALONE:
-            return call()
-        if step is Step.LEAD_BEHIND:
-            flight, value = what
-            start_behind(core, slot, flight, call, terms)
-            return core.hand_out(value)
-        if step is Step.LEAD:
-            if core.options.load_timeout is None:
-                return _lead(core, slot, what, call, terms)
-            flight = what
-            with core.lock:
-                flight.wakers.append(waiter.wake)
-            workers.submit(lambda: _lead_behind(core, slot, flight, call, terms))  # noqa: B023  # run before the next turn
-            wait_for(core, slot, flight, waiter)
-            return outcome_of(core, flight, led=True)
+        with Started(core) as started:
+            step, what = approach(
+                core, slot, key, terms, None, waiter.wake, started, first=first, anew=anew, blocking=True
+            )
+            first = False
+            if step is Step.SERVE:
+                return core.hand_out(what)
+            if step is Step.ALONE:
+                return call()
+            if step is Step.LEAD_BEHIND:
+                flight, value = what
+                start_behind(core, slot, flight, call, terms)
+                started.clear()
+                return core.hand_out(value)
+            if step is Step.LEAD:
+                if core.options.load_timeout is None:
+                    return _lead(core, slot, what, call, terms)
+                flight = what
+                workers.submit(lambda: _lead_behind(core, slot, flight, call, terms))  # noqa: B023  # run before the next turn
+                started.clear()
+                wait_for(core, slot, flight, waiter)
+                return outcome_of(core, flight, led=True)
         flight, wait = what
         try:
             ended = wait_for(core, slot, flight, waiter)
@@ -139,30 +161,30 @@ async def aload(
         return await awaited(call)
     loop = asyncio.get_running_loop()
     if not anew:
-        served, value = serve(core, slot, key, lambda flight: start_task(core, slot, flight, call, terms, loop), loop)
+        served, value = serve(
+            core, slot, key, terms, lambda flight: start_task(core, slot, flight, call, terms, loop), loop
+        )
         if served:
             return value
     first = True
     while True:
         waiter: asyncio.Future[None] = loop.create_future()
-        step, what = approach(
-            core, slot, key, terms, loop, waker_of(loop, waiter), first=first, anew=anew, blocking=False
-        )
+        with Started(core) as started:
+            step, what = approach(
+                core, slot, key, terms, loop, waker_of(loop, waiter), started, first=first, anew=anew, blocking=False
+            )
+            if step is Step.LEAD_BEHIND:
+                start_task(core, slot, what[0], call, terms, loop)
+            elif step is Step.LEAD:
+                start_task(core, slot, what, call, terms, loop)
         first = False
         if step is Step.SERVE:
             return core.hand_out(what)
         if step is Step.ALONE:
             return await awaited(call)
         if step is Step.LEAD_BEHIND:
-            flight, value = what
-            start_task(core, slot, flight, call, terms, loop)
-            return core.hand_out(value)
-        if step is Step.LEAD:
-            flight, wait = what, None
-            flight.wakers.append(waker_of(loop, waiter))
-            start_task(core, slot, flight, call, terms, loop)
-        else:
-            flight, wait = what
+            return core.hand_out(what[1])
+        flight, wait = (what, None) if step is Step.LEAD else what
         try:
             ended = await wait_in_loop(core, flight, waiter, loop)
         finally:
@@ -191,8 +213,10 @@ def stale_while_loading(core: CacheCore, slot: Slot, key: Hashable) -> tuple[boo
     value = entry.value
     if value is GONE or entry.error is not None or verdict in (Verdict.DEAD, Verdict.FAILSAFE):
         return False, None
-    if verdict is Verdict.STALE and (slot.index, key) not in state.flights:
-        return False, None
+    if verdict is Verdict.STALE:
+        flight = state.flights.get((slot.index, key))
+        if flight is None or flight.lost():
+            return False, None
     if verdict in (Verdict.STALE, Verdict.HELD):
         core.count_stale()
     core.count_hit(slot, state, entry)
@@ -205,7 +229,7 @@ def apart(core: CacheCore) -> bool:
 
 
 def serve(
-    core: CacheCore, slot: Slot, key: Hashable, behind: Callable[[Flight], None], loop: Any = None
+    core: CacheCore, slot: Slot, key: Hashable, terms: Terms, behind: Callable[[Flight], None], loop: Any = None
 ) -> tuple[bool, Any]:
     """Serve what needs no decision under the lock; one State is loaded once, as on the fast path."""
     state = core.state
@@ -214,9 +238,10 @@ def serve(
         return False, None
     verdict = core.judge(state, entry)
     if verdict is Verdict.AHEAD:
-        flight = _flight_ahead(core, slot, state, entry, loop)
-        if flight is not None:
-            behind(flight)
+        with Started(core) as started:
+            flight = _flight_ahead(core, slot, state, entry, terms, loop, started)
+            if flight is not None:
+                behind(flight)
     elif verdict not in (Verdict.FRESH, Verdict.HELD):
         return False, None
     value = entry.value
@@ -224,18 +249,34 @@ def serve(
         return False, None
     core.count_hit(slot, state, entry)
     if entry.error is not None:
-        raise entry.error.with_traceback(None)
+        raise again(entry.error)
     if verdict is Verdict.HELD:
         core.count_stale()
     return True, core.hand_out(value)
 
 
-def _flight_ahead(core: CacheCore, slot: Slot, state: State, entry: Entry, loop: Any) -> Flight | None:
+def _flight_ahead(
+    core: CacheCore, slot: Slot, state: State, entry: Entry, terms: Terms, loop: Any, started: Started
+) -> Flight | None:
     """Register the background reload of an entry that is about to turn stale, unless one is under way."""
     with core.lock:
-        if (slot.index, entry.key) in state.flights or core.state is not state or not core.running:
+        if core.state is not state or not core.running or _under_way(state, slot, entry.key) is not None:
             return None
-        return _register(core, slot, state, entry.key, entry.tags, loop, parent=None)
+        # Not the entry's tags: those of the new value may be others.
+        return _register(core, slot, state, entry.key, terms.known_tags(), loop, started, parent=None)
+
+
+def _under_way(state: State, slot: Slot, key: Hashable) -> Flight | None:
+    """Return the flight of a key that others may join; call under the write lock.
+
+    A flight that does not know its tags yet, and missed an invalidation that may cover it, answers those it has;
+    whoever comes later must not get its value. One whose event loop is lost may never end.
+    """
+    flight = state.flights.get((slot.index, key))
+    if flight is not None and (flight.missed or flight.lost()):
+        flight.detach()
+        return None
+    return flight
 
 
 def _register(
@@ -245,9 +286,12 @@ def _register(
     key: Hashable,
     tags: frozenset[str] | None,
     loop: asyncio.AbstractEventLoop | None,
+    started: Started,
+    *,
     parent: Flight | None,
 ) -> Flight:
     flight = Flight(state, slot.index, key, birth=core.log.head, born=core.now(), tags=tags, parent=parent, loop=loop)
+    started.append(flight)
     state.flights[slot.index, key] = flight
     return flight
 
@@ -259,6 +303,7 @@ def approach(
     terms: Terms,
     loop: asyncio.AbstractEventLoop | None,
     waker: Callable[[], None],
+    started: Started,
     *,
     first: bool,
     anew: bool,
@@ -266,37 +311,39 @@ def approach(
 ) -> tuple[Step, Any]:
     """Decide, under the write lock, what a caller that was not served does: serve, load, or wait for a load."""
     with core.lock:
-        if not core.running:
+        if not core.running or not core.owns(slot, key):
             core.count_miss(slot)
             return Step.ALONE, None
         state = core.state
         entry = state.store.find(key, slot.index)
-        flight = state.flights.get((slot.index, key))
+        flight = _under_way(state, slot, key)
         if entry is not None and not anew:
             verdict = core.judge(state, entry)
             if verdict in (Verdict.FRESH, Verdict.AHEAD, Verdict.HELD):
-                core.count_hit(slot, state, entry)
+                if first:  # a caller that waited in vain was counted as a miss
+                    core.count_hit(slot, state, entry)
                 if entry.error is not None:
-                    raise entry.error.with_traceback(None)
+                    raise again(entry.error)
                 core.counts.stale_served += verdict is Verdict.HELD
                 return Step.SERVE, entry.value
             if verdict is Verdict.STALE:
                 behind = flight is None and core.options.stale_while_revalidate > 0
                 if behind or flight is not None:
-                    core.count_hit(slot, state, entry)
+                    if first:
+                        core.count_hit(slot, state, entry)
                     core.counts.stale_served += 1
                 if behind:
-                    flight = _register(core, slot, state, key, terms.known_tags(), loop, parent=None)
+                    flight = _register(core, slot, state, key, terms.known_tags(), loop, started, parent=None)
                     return Step.LEAD_BEHIND, (flight, entry.value)
                 if flight is not None:
                     return Step.SERVE, entry.value
         if first:
             core.count_miss(slot)
-        if flight is not None and flight.lost():
-            flight.detach()
-            flight = None
         if flight is None:
-            return Step.LEAD, _register(core, slot, state, key, terms.known_tags(), loop, parent=CURRENT.get())
+            flight = _register(core, slot, state, key, terms.known_tags(), loop, started, parent=CURRENT.get())
+            # With the registration: from then on somebody else may end it, and must wake whoever leads it.
+            flight.wakers.append(waker)
+            return Step.LEAD, flight
         if inside(flight):
             raise RecursiveLoadError(slot.identifier(key))
         wait = begin_wait(flight, blocking=blocking)
@@ -347,13 +394,16 @@ def _lead_behind(core: CacheCore, slot: Slot, flight: Flight, call: Callable[[],
     try:
         _lead(core, slot, flight, call, terms)
     except BaseException as error:  # noqa: BLE001  # the flight carries it to whoever waits
-        logger.debug("a background load of %s failed: %r", slot.identifier(flight.key), error)
+        logger.debug("a background load in table %d failed: %r", slot.index, error)
 
 
 def start_behind(core: CacheCore, slot: Slot, flight: Flight, call: Callable[[], Any], terms: Terms) -> None:
-    """Run a load in a worker thread."""
+    """Run a load in a worker thread; where none can be started, whoever waits for the load learns why."""
     try:
         workers.submit(lambda: _lead_behind(core, slot, flight, call, terms))
+    except RuntimeError as reason:
+        core.abandon(flight, reason)
+        logger.warning("no thread for a load of %s: %s", slot.identifier(flight.key), reason)
     except BaseException as reason:
         core.abandon(flight, reason)
         raise
@@ -474,15 +524,24 @@ async def wait_in_loop(
     core: CacheCore, flight: Flight, waiter: asyncio.Future[None], loop: asyncio.AbstractEventLoop
 ) -> bool:
     """Wait, in a task, until a flight has ended; False when its event loop was lost."""
+    limit = core.options.load_timeout
     elsewhere = flight.loop is not None and flight.loop is not loop
     try:
-        if not elsewhere:
+        # A task of this loop ends by its own limit; a thread that nobody leads may not end at all.
+        if flight.loop is loop or (not elsewhere and limit is None):
             await waiter
             return True
-        while not (await asyncio.wait({waiter}, timeout=LOOK_AGAIN_SECONDS))[0]:
+        while True:
+            left = None if limit is None else max(0.0, flight.born + limit - core.now())
+            pause = LOOK_AGAIN_SECONDS if left is None else min(LOOK_AGAIN_SECONDS, left)
+            if (await asyncio.wait({waiter}, timeout=pause))[0]:
+                return True
+            if limit is not None and core.now() >= flight.born + limit:
+                slot = core.slots[flight.slot]
+                core.fail(slot, flight, LoadTimeoutError(slot.identifier(flight.key), limit))
+                return True
             if flight.lost() and flight.outcome is None:
                 return False
-        return True
     finally:
         leave(core, flight)
 
@@ -491,9 +550,12 @@ def leave(core: CacheCore, flight: Flight) -> None:
     """Lose interest in a flight; a load in a task that nobody waits for any more is cancelled."""
     with core.lock:
         flight.interested -= 1
-        cancel = flight.interested <= 0 and flight.outcome is None and flight.task is not None
+        crew = flight.mates or (flight,)
+        idle = all(each.interested <= 0 or each.outcome is not None for each in crew)
+        cancel = idle and flight.outcome is None and flight.task is not None
         if cancel:
-            flight.detach()
+            for each in crew:
+                each.detach()
     if cancel and flight.task is not None and flight.loop is not None:
         if running_loop() is flight.loop:
             flight.task.cancel()

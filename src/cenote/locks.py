@@ -6,6 +6,7 @@ their place to run threads in an order of its choosing.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import Protocol
 
@@ -51,8 +52,9 @@ class Waiter:
         return self._lock.acquire(timeout=-1 if timeout is None else max(0.0, timeout))
 
     def wake(self) -> None:
-        """Let the waiting thread go on; call it once."""
-        self._lock.release()
+        """Let the waiting thread go on; a second call does nothing."""
+        with contextlib.suppress(RuntimeError):
+            self._lock.release()
 
 
 def make_lock() -> Lock:

@@ -12,10 +12,10 @@ from typing import Any, Literal, Self
 from cenote import locks
 from cenote.audit import AuditTrail
 from cenote.cache import Cache
-from cenote.clearing import ClearOrder, Tally, clear_all, run_clear
+from cenote.clearing import ClearOrder, Tally, clear_all, hold_all, release_all, run_clear
 from cenote.clock import Clock, SystemClock
 from cenote.core import CacheCore
-from cenote.errors import ClosedError, ConfigurationError, UnknownServiceError
+from cenote.errors import ClosedError, ConfigurationError, ReentrantError, UnknownServiceError
 from cenote.invalidation.process import ProcessLog
 from cenote.keeper import keeper
 from cenote.keys import check_name
@@ -98,7 +98,7 @@ class CacheManager:
 
     @enabled.setter
     def enabled(self, on: bool) -> None:
-        with self._lock:
+        with self._changing("enabled"):
             self._check_open()
             self._enabled = bool(on)
             for cache in self._all:
@@ -116,7 +116,7 @@ class CacheManager:
         """
         check_name(name)
         wanted = CacheOptions.of(**options) if options else None
-        with self._lock:
+        with self._changing("service"):
             self._check_open()
             cache = self._services.get(name)
             if cache is None:
@@ -133,8 +133,7 @@ class CacheManager:
 
     def services(self) -> list[str]:
         """Return the names of the services, sorted."""
-        with self._lock:
-            return sorted(self._services)
+        return sorted(list(self._services))  # noqa: C414  # a copy in one step: it may grow meanwhile
 
     def clear(
         self,
@@ -181,21 +180,22 @@ class CacheManager:
         The arguments and the result are those of ``Cache.clear``.
         """
         order = ClearOrder(mode=mode, dry_run=dry_run, max_items=max_items, reason=reason, actor=actor)
-        with self._lock:
+        # A cache that is made meanwhile has nothing that is older than this call.
+        with self._changing("clear_all"):
             self._check_open()
             cores = list(self._cores)
-            return run_clear(
-                cores[0],
-                self.audit,
-                lambda tally: clear_all(cores, soft=order.soft, dry_run=dry_run, tally=tally),
-                what="all caches",
-                order=order,
-                action="clear_all",
-            )
+        return run_clear(
+            cores[0],
+            self.audit,
+            lambda tally: clear_all(cores, soft=order.soft, dry_run=dry_run, tally=tally),
+            what="all caches",
+            order=order,
+            action="clear_all",
+        )
 
     def stats(self) -> ManagerStats:
         """Return the statistics of all caches."""
-        with self._lock:
+        with self._changing("stats"):
             self._check_open()
             services = sorted(self._services.items())
         return ManagerStats(self.global_cache.stats(), {name: cache.stats() for name, cache in services})
@@ -205,14 +205,11 @@ class CacheManager:
 
         Memoized functions go on without a cache; every other use raises ClosedError.
         """
-        with self._lock:
+        with self._changing("close"):
             if self._closed:
                 return
+            clear_all(self._cores, soft=False, dry_run=False, tally=Tally(most=0), closing=True)
             self._closed = True
-            clear_all(self._cores, soft=False, dry_run=False, tally=Tally(most=0))
-            for core in self._cores:
-                core.running = False
-                core.closed = True
         with _live_lock:
             _live.discard(self)
 
@@ -226,6 +223,16 @@ class CacheManager:
         keeper.watch(core)
         return cache
 
+    def _changing(self, action: str) -> locks.Lock:
+        """Return the manager's lock; under it caches are waited for, so nobody who holds one's lock may wait for it.
+
+        Raises:
+            ReentrantError: This thread is inside a change of a cache: a signal handler or a finalizer interrupted it.
+        """
+        if any(locks.owned(core.lock) for core in list(self._cores)):
+            raise ReentrantError(action)
+        return self._lock
+
     def _check_open(self) -> None:
         if self._closed:
             raise ClosedError("the cache manager is closed")
@@ -234,14 +241,12 @@ class CacheManager:
 
     def _before_fork(self) -> None:
         self._lock.acquire()
-        for core in self._cores:
-            core.lock.acquire()
+        hold_all(self._cores)
         self._root.lock.acquire()
 
     def _after_fork_in_parent(self) -> None:
         self._root.lock.release()
-        for core in reversed(self._cores):
-            core.lock.release()
+        release_all(self._cores)
         self._lock.release()
 
     def _after_fork_in_child(self) -> None:

@@ -16,6 +16,7 @@ from cenote.core import CacheCore, Slot
 from cenote.errors import LoadTimeoutError
 from cenote.flight import Flight
 from cenote.loading import (
+    Started,
     Step,
     apart,
     approach,
@@ -30,7 +31,7 @@ from cenote.loading import (
     waker_of,
 )
 from cenote.terms import Terms
-from cenote.waits import CURRENT, Wait
+from cenote.waits import CURRENT, Wait, move_child
 from cenote.workers import workers
 
 __all__ = ["aload_many", "load_many"]
@@ -47,16 +48,32 @@ class _Batch:
         led: The flights that this caller loads, by key.
         alone: Keys to load without coalescing.
         joined: Flights of others, with what to wait on.
+        started: The flights that this caller registered.
     """
 
+    started: Started
     values: dict[str, Any] = field(default_factory=dict)
     led: dict[str, Flight] = field(default_factory=dict)
     alone: list[str] = field(default_factory=list)
     joined: dict[str, tuple[Flight, Wait, Any]] = field(default_factory=dict)
+    waited: set[str] = field(default_factory=set)
 
     @property
     def wanted(self) -> list[str]:
         return [*self.led, *self.alone]
+
+    def give_up(self, core: CacheCore, reason: BaseException) -> None:
+        """End what this caller began, and wait for nobody, because it was interrupted."""
+        for flight in self.started:
+            core.abandon(flight, reason)
+        self.leave(core)
+
+    def leave(self, core: CacheCore) -> None:
+        """Lose interest in the flights that were not waited for."""
+        while self.joined:
+            _, (flight, wait, _) = self.joined.popitem()
+            wait.over()
+            leave(core, flight)
 
 
 class _Left(Exception):  # noqa: N818  # never raised to a caller
@@ -83,15 +100,19 @@ def load_many(
             if batch.wanted:
                 result |= _load_batch(core, places, batch, loader, terms)
             remaining = {}
-            for key, (flight, _, waiter) in batch.joined.items():
-                ended = wait_for(core, places[key][0], flight, waiter)
+            for key, (flight, wait, waiter) in list(batch.joined.items()):
+                del batch.joined[key]
+                try:
+                    ended = wait_for(core, places[key][0], flight, waiter)
+                finally:
+                    wait.over()
                 if not ended or (flight.outcome is not None and flight.outcome.abandoned is not None):
                     remaining[key] = places[key]
                 else:
                     result[key] = outcome_of(core, flight)
-        finally:
-            for _, wait, _ in batch.joined.values():
-                wait.over()
+        except BaseException as reason:
+            batch.give_up(core, reason)
+            raise
     return {key: result[key] for key in places if key in result}
 
 
@@ -122,15 +143,19 @@ async def aload_many(
             if batch.wanted:
                 result |= await _aload_batch(core, places, batch, loader, terms)
             remaining = {}
-            for key, (flight, _, waiter) in batch.joined.items():
-                ended = await wait_in_loop(core, flight, waiter, loop)
+            for key, (flight, wait, waiter) in list(batch.joined.items()):
+                del batch.joined[key]
+                try:
+                    ended = await wait_in_loop(core, flight, waiter, loop)
+                finally:
+                    wait.over()
                 if not ended or (flight.outcome is not None and flight.outcome.abandoned is not None):
                     remaining[key] = places[key]
                 else:
                     result[key] = outcome_of(core, flight)
-        finally:
-            for _, wait, _ in batch.joined.values():
-                wait.over()
+        except BaseException as reason:
+            batch.give_up(core, reason)
+            raise
     return {key: result[key] for key in places if key in result}
 
 
@@ -144,26 +169,40 @@ def _split(
     first: bool,
 ) -> _Batch:
     """Serve what can be served, and find out who loads the rest."""
-    batch = _Batch()
-    for key, (slot, place) in places.items():
-        served, value = serve(core, slot, place, lambda flight, key=key, slot=slot: behind(key, slot, flight), loop)  # type: ignore[misc]  # default arguments bind the loop's variables
-        if served:
-            batch.values[key] = value
-            continue
-        waiter: Any = locks.make_waiter() if loop is None else loop.create_future()
-        wake = waiter.wake if loop is None else waker_of(loop, waiter)
-        step, what = approach(core, slot, place, terms, loop, wake, first=first, anew=False, blocking=loop is None)
-        if step is Step.SERVE:
-            batch.values[key] = core.hand_out(what)
-        elif step is Step.LEAD_BEHIND:
-            behind(key, slot, what[0])
-            batch.values[key] = core.hand_out(what[1])
-        elif step is Step.LEAD:
-            batch.led[key] = what
-        elif step is Step.JOIN:
-            batch.joined[key] = (*what, waiter)
-        else:
-            batch.alone.append(key)
+    batch = _Batch(Started(core))
+    try:
+        for key, (slot, place) in places.items():
+            served, value = serve(
+                core,
+                slot,
+                place,
+                terms,
+                lambda flight, key=key, slot=slot: behind(key, slot, flight),  # type: ignore[misc]  # the defaults bind the loop's variables
+                loop,
+            )
+            if served:
+                batch.values[key] = value
+                continue
+            waiter: Any = locks.make_waiter() if loop is None else loop.create_future()
+            wake = waiter.wake if loop is None else waker_of(loop, waiter)
+            step, what = approach(
+                core, slot, place, terms, loop, wake, batch.started, first=first, anew=False, blocking=loop is None
+            )
+            if step is Step.SERVE:
+                batch.values[key] = core.hand_out(what)
+            elif step is Step.LEAD_BEHIND:
+                behind(key, slot, what[0])
+                batch.started.remove(what[0])
+                batch.values[key] = core.hand_out(what[1])
+            elif step is Step.LEAD:
+                batch.led[key] = what
+            elif step is Step.JOIN:
+                batch.joined[key] = (*what, waiter)
+            else:
+                batch.alone.append(key)
+    except BaseException as reason:
+        batch.give_up(core, reason)
+        raise
     return batch
 
 
@@ -171,7 +210,8 @@ def _enter(batch: _Batch) -> None:
     """Have the loader run inside of every flight that it serves, so that a recursion on any of them is seen."""
     current = CURRENT.get()
     for flight in batch.led.values():
-        flight.parent, current = current, flight
+        move_child(flight, current)
+        current = flight
     CURRENT.set(current)
 
 
@@ -227,6 +267,7 @@ def _load_batch(
             done.wake()
 
     workers.submit(job)
+    batch.started.clear()
     if done.wait(limit):
         return box[0]()
     return _fail(core, places, batch, LoadTimeoutError(", ".join(batch.wanted[:3]), limit))
@@ -267,7 +308,17 @@ async def _aload_batch(
     """Run the loader in a task of its own: cancelling this caller cancels it only when nobody else waits for a key."""
     task = asyncio.ensure_future(_arun_batch(core, places, batch, loader, terms))
     core.tasks.add(task)
-    task.add_done_callback(core.tasks.discard)
+
+    def ended(task: asyncio.Task[Any]) -> None:
+        core.tasks.discard(task)
+        # A task that is cancelled before its first step never enters the coroutine, nor its error handling.
+        _abandon(core, batch, asyncio.CancelledError())
+
+    task.add_done_callback(ended)
+    batch.started.clear()
+    crew = tuple(batch.led.values())
+    for flight in crew:
+        flight.task, flight.mates = task, crew
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
@@ -275,7 +326,7 @@ async def _aload_batch(
             _abandon(core, batch, asyncio.CancelledError())
         for flight in batch.led.values():
             leave(core, flight)
-        if not any(flight.interested > 0 for flight in batch.led.values()):
+        if not crew:
             task.cancel()
         raise
 

@@ -135,9 +135,8 @@ def memoize(
             f"{func.__qualname__} is a generator, which can be read only once; memoize a function that returns a list"
         )
     if not hasattr(func, "__qualname__"):
-        functools.update_wrapper(func := functools.partial(func), func.func, updated=())
-    shape = Shape(func, _take_name(core, func, name), ignore=ignore, key=key)
-    slot = core.add_slot(shape.keys)
+        func = _named(func)
+    shape, slot = _take_slot(core, func, name, ignore, key)
     is_async = inspect.iscoroutinefunction(func)
     load_one = aload if is_async else load
     common = Terms.of(ttl, NO_TAGS if callable(tags) else tags, cache_if)
@@ -158,23 +157,45 @@ def memoize(
     endless = (core.options.ttl if common.ttl is UNSET else common.ttl) is None
     wrapper, slot.hot_hits = shape.wrapper(core, slot, miss, is_async=is_async, endless=endless)
     functools.update_wrapper(wrapper, func)
-    wrapper.invalidate = lambda *args, **kwargs: core.remove_key(slot.index, shape.bind(args, kwargs))
+    wrapper.invalidate = lambda *args, **kwargs: core.remove_key(slot, shape.bind(args, kwargs))
     wrapper.refresh = refresh
     wrapper.key = lambda *args, **kwargs: slot.identifier(shape.bind(args, kwargs))
-    wrapper.cache_clear = lambda: clear_slot(slot)
-    wrapper.cache_info = lambda: CacheInfo(
+    wrapper.cache_clear = lambda shape=shape: clear_slot(slot)  # noqa: ARG005  # held, see below
+    wrapper.cache_info = lambda shape=shape: CacheInfo(  # noqa: ARG005  # held, see below
         slot.all_hits, int(slot.misses), core.options.max_entries, core.count_slot(slot)
     )
-    core.functions[shape.keys.name] = weakref.ref(func)
     # A function made inside another dies with its last caller; its table is then given to the next one.
-    weakref.finalize(wrapper, core.released.append, slot).atexit = False
+    # The wrapper and all that reaches into the table, such as a kept ``f.refresh``, hold the shape.
+    weakref.finalize(shape, core.released.append, slot).atexit = False
     return wrapper
+
+
+def _named(func: Callable[..., Any]) -> functools.partial[Any]:
+    """Give a partial function, or an object that can be called, the name of what it calls."""
+    called: Any = func
+    while isinstance(called, functools.partial):
+        called = called.func
+    known = called if hasattr(called, "__qualname__") else type(called)
+    named = functools.partial(func)
+    for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
+        setattr(named, attribute, getattr(known, attribute, None))
+    return named
 
 
 async def _areload(core: CacheCore, slot: Slot, key: Any, call: Callable[[], Any], terms: Terms) -> Any:
     with core.changing("refresh"):
         core.state.detach_key(slot.index, key)
     return await aload(core, slot, key, call, terms, anew=True)
+
+
+def _take_slot(
+    core: CacheCore, func: Callable[..., Any], name: str | None, ignore: Iterable[str], key: Callable[..., Any] | None
+) -> tuple[Shape, Slot]:
+    while True:
+        shape = Shape(func, _take_name(core, func, name), ignore=ignore, key=key)
+        slot = core.add_slot(shape.keys, func)
+        if slot is not None:
+            return shape, slot
 
 
 def _take_name(core: CacheCore, func: Callable[..., Any], name: str | None) -> str:
@@ -188,7 +209,8 @@ def _take_name(core: CacheCore, func: Callable[..., Any], name: str | None) -> s
     chosen = name or name_of(func)
     if chosen not in core.functions:
         return chosen
-    other = core.functions[chosen]()
+    reference = core.functions.get(chosen)
+    other = None if reference is None else reference()
     local = "<locals>" in func.__qualname__
     if (
         not local

@@ -121,6 +121,8 @@ class CacheOptions:
                 raise ConfigurationError("refresh_ahead must be a share of the TTL above 0 and below 1, or None, not 0")
             if self.ttl is None:
                 raise ConfigurationError("refresh_ahead is a share of the TTL: give ttl too")
+            if self.idle_ttl is not None:
+                raise ConfigurationError("refresh_ahead and idle_ttl do not go together: one keeps what is read fresh")
         if self.weigher is not None and not callable(self.weigher):
             raise ConfigurationError(f"weigher must be a function of a value, not {self.weigher!r}")
         if (self.max_bytes is None) is not (self.weigher is None):

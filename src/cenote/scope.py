@@ -6,6 +6,7 @@ from collections.abc import Hashable
 from typing import Any
 
 from cenote.core import Slot
+from cenote.entry import SOFTLY_CLEARED
 from cenote.invalidation.log import Record, RecordKind
 from cenote.state import State
 
@@ -19,14 +20,21 @@ class Scope:
         tags: The tags.
         prefix: What identifiers begin with; None for no prefix.
         exact: The identifier; None for any.
+        table: The table of a function, whatever the function is called by now; None for any.
     """
 
     def __init__(
-        self, *, tags: frozenset[str] = frozenset(), prefix: str | None = None, exact: str | None = None
+        self,
+        *,
+        tags: frozenset[str] = frozenset(),
+        prefix: str | None = None,
+        exact: str | None = None,
+        table: Slot | None = None,
     ) -> None:
         self.tags = tags
         self.prefix = prefix
         self.exact = exact
+        self.table = table
 
     def records(self, cache: str | None, *, soft: bool) -> list[Record]:
         """What to write into the log of invalidations."""
@@ -37,22 +45,27 @@ class Scope:
             found.append(Record(kind=RecordKind.KEY, cache=cache, covered=(self.exact,), soft=soft))
         if self.prefix is not None:
             found.append(Record(kind=RecordKind.PREFIX, cache=cache, covered=(self.prefix,), soft=soft))
+        if self.table is not None:
+            found.append(Record(kind=RecordKind.PREFIX, cache=cache, covered=(self.table.opening,), soft=soft))
         return found
 
     def __str__(self) -> str:
         parts = [f"prefix {self.prefix!r}"] if self.prefix is not None else []
+        parts += [f"function {self.table.opening[:-1]}"] if self.table is not None else []
         parts += [f"tags {', '.join(sorted(self.tags))}"] if self.tags else []
         return " and ".join(parts) or "nothing"
 
     def may_cover(self, slot: Slot) -> bool | None:
         """Whether a table is covered as a whole (True), not at all (False), or entry by entry (None); tags aside."""
+        if self.table is not None:
+            return slot is self.table
         if self.exact is not None:
             return None if slot.keys is not None and slot.keys.owns(self.exact) else False
         if self.prefix is None:
             return False
-        if slot.keys is None or self.prefix.startswith(slot.keys.opening):
-            return None
-        return slot.keys.opening.startswith(self.prefix)
+        if slot.keys is not None and slot.keys.opening.startswith(self.prefix):
+            return True
+        return None if slot.keys is None or self.prefix.startswith(slot.keys.opening) else False
 
     def covers(self, slot: Slot, key: Any) -> bool:
         """Whether a key of a table is covered; tags aside."""
@@ -61,6 +74,16 @@ class Scope:
             return whole
         text = slot.identifier(key)
         return text == self.exact if self.exact is not None else text.startswith(self.prefix or "")
+
+    def soften(self, state: State, slots: list[Slot]) -> None:
+        """Have covered loads that are under way publish what they load as stale; call under the write lock."""
+        for flight in list(state.flights.values()):
+            tagged = bool(self.tags) if flight.tags is None else not self.tags.isdisjoint(flight.tags)
+            if tagged or self.covers(slots[flight.slot], flight.key):
+                flight.birth = SOFTLY_CLEARED
+        for fill in state.fills:
+            if self.tags or self.covers(slots[fill.slot], fill.key):
+                fill.birth = SOFTLY_CLEARED
 
     def detach(self, state: State, slots: list[Slot]) -> None:
         """Keep covered loads that are under way from publishing; call under the write lock."""

@@ -74,9 +74,12 @@ class Shape:
             key: Makes the key from the arguments instead.
 
         Raises:
-            ConfigurationError: ``ignore`` names a parameter that there is not.
+            ConfigurationError: ``ignore`` names a parameter that there is not, or the signature is not known.
         """
-        self.signature = inspect.signature(func)
+        try:
+            self.signature = inspect.signature(func)
+        except ValueError as error:
+            raise ConfigurationError(f"{name} cannot be memoized: its signature is not known ({error})") from None
         self._func = func
         self._name = name
         self._keyfunc = key
@@ -99,13 +102,22 @@ class Shape:
         """Return the key of a call, as the generated wrapper makes it; TypeError when the call does not fit."""
         bound = self.signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        if self._keyfunc is not None:
-            return part(self._keyfunc(*bound.args, **bound.kwargs))
         values = bound.arguments
-        if self.keys.variadic:
-            return self._variadic(values)
-        items = parts(*[values[parameter.name] for parameter in self._counted])
-        return items[0] if self.keys.single else items
+        if self._keyfunc is not None:
+            key = part(self._keyfunc(*bound.args, **bound.kwargs))
+            items: tuple[tuple[str, Any], ...] = (("key", key),)
+        elif self.keys.variadic:
+            key = self._variadic(values)
+            items = (("arguments", key),)
+        else:
+            items = tuple([(parameter.name, values[parameter.name]) for parameter in self._counted])
+            made = parts(*[value for _, value in items])
+            key = made[0] if self.keys.single else made
+        try:
+            hash(key)
+        except TypeError as error:
+            raise self._unhashable(items) from error
+        return key
 
     def _variadic(self, values: dict[str, Any]) -> Any:
         shown: list[Any] = []

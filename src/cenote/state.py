@@ -89,12 +89,14 @@ class State:
                 fill.void = True
 
     def detach_tags(self, tags: frozenset[str]) -> None:
-        """Do the same for loads that carry one of the tags, and for those that do not know theirs yet.
+        """Do the same for loads that carry one of the tags.
 
-        A load of unknown tags may end up with one of them; nobody who comes later may join it.
+        A load that does not know its tags yet checks at its end; until then nobody who comes later may join it.
         """
         for place, flight in list(self.flights.items()):
-            if flight.tags is None or flight.tags & tags:
+            if flight.tags is None:
+                flight.missed |= tags
+            elif flight.tags & tags:
                 del self.flights[place]
         for fill in self.fills:
             fill.missed |= tags

@@ -12,7 +12,7 @@ from cenote.entry import FOREVER, Entry, ParticularEntry
 from cenote.errors import ConfigurationError
 from cenote.options import UNSET, CacheOptions, Unset, seconds
 
-__all__ = ["NO_TAGS", "Terms", "Treatment", "check_tags", "freeze"]
+__all__ = ["NO_TAGS", "Terms", "Treatment", "again", "check_tags", "freeze"]
 
 NO_TAGS: Final[frozenset[str]] = frozenset()
 
@@ -37,6 +37,18 @@ def freeze(value: Any) -> Any:
     if isinstance(value, (set, frozenset)):
         return frozenset(value)
     return value
+
+
+def again(error: BaseException) -> BaseException:
+    """Return a twin of an error to be raised once more: each raise hangs the frames of its callers on the error."""
+    try:
+        twin = copy.copy(error)
+    except Exception:  # noqa: BLE001  # an error that takes other arguments than it shows
+        twin = error
+    if type(twin) is not type(error):
+        twin = error
+    twin.__cause__ = error.__cause__
+    return twin.with_traceback(None)
 
 
 class Terms:
@@ -167,7 +179,15 @@ class Treatment:
         )
 
     def failure(
-        self, slot: int, key: Hashable, error: Exception, *, now: float, birth: int, born: float
+        self,
+        slot: int,
+        key: Hashable,
+        error: Exception,
+        *,
+        now: float,
+        birth: int,
+        born: float,
+        tags: frozenset[str],
     ) -> Entry | None:
         """Make the entry of a failure that is to be remembered; None when it is not."""
         options = self._options
@@ -182,9 +202,10 @@ class Treatment:
             fresh_until=0.0,
             hard_until=end,
             slot=slot,
+            tags=tags,
             expires=end,
             used=now,
-            error=error,
+            error=again(error),
         )
 
     def _weigh(self, value: Any) -> int:

@@ -7,6 +7,7 @@ graph is walked; the check and the new edge are one step under one lock.
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
@@ -14,14 +15,25 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from cenote.flight import Flight
 
-__all__ = ["CURRENT", "Wait", "add_child", "begin_wait", "inside", "remove_child", "running_loop"]
+__all__ = ["CURRENT", "Wait", "add_child", "begin_wait", "inside", "move_child", "remove_child", "running_loop"]
 
 CURRENT: ContextVar[Flight | None] = ContextVar("cenote_flight", default=None)
 """The flight whose loader the calling thread or task is running."""
 
 _lock = threading.RLock()
-_blocked_loops: dict[asyncio.AbstractEventLoop, Flight] = {}
-"""Event loops whose thread waits, synchronously, for a flight."""
+_blocked_loops: dict[asyncio.AbstractEventLoop, list[Flight]] = {}
+"""Event loops whose thread waits, synchronously, for flights: a load of many keys waits for one after another."""
+
+
+def _after_fork() -> None:
+    """Replace the lock in a forked child, where its holder may not exist, and forget loops that do not run there."""
+    global _lock  # noqa: PLW0603  # looked up by name wherever it is taken
+    _lock = threading.RLock()
+    _blocked_loops.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class Wait:
@@ -40,7 +52,11 @@ class Wait:
             remove_child(self._waiter, self._flight)
         if self._loop is not None:
             with _lock:
-                _blocked_loops.pop(self._loop, None)
+                flights = _blocked_loops.get(self._loop, [])
+                if self._flight in flights:
+                    flights.remove(self._flight)
+                if not flights:
+                    _blocked_loops.pop(self._loop, None)
 
 
 def add_child(parent: Flight, child: Flight) -> None:
@@ -54,6 +70,17 @@ def remove_child(parent: Flight, child: Flight) -> None:
     with _lock:
         if child in parent.rests_on:
             parent.rests_on.remove(child)
+
+
+def move_child(child: Flight, parent: Flight | None) -> None:
+    """Note that a flight runs inside of another one than the one that started it; None for inside of no flight."""
+    with _lock:
+        if child.parent is not None and child in child.parent.rests_on:
+            child.parent.rests_on.remove(child)
+        child.parent = parent
+        # One that has ended already rests on nothing and nobody waits for it.
+        if parent is not None and child.outcome is None:
+            parent.rests_on.append(child)
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
@@ -89,7 +116,7 @@ def begin_wait(flight: Flight, *, blocking: bool) -> Wait | None:
         if waiter is not None:
             waiter.rests_on.append(flight)
         if loop is not None:
-            _blocked_loops[loop] = flight
+            _blocked_loops.setdefault(loop, []).append(flight)
         return Wait(flight, waiter, loop)
 
 
@@ -113,6 +140,6 @@ def _closes_circle(flight: Flight, ancestors: list[Flight], loop: asyncio.Abstra
         if step in ancestors or (loop is not None and step.loop is loop):
             return True
         ahead.extend(step.rests_on)
-        if step.loop is not None and step.loop in _blocked_loops:
-            ahead.append(_blocked_loops[step.loop])
+        if step.loop is not None:
+            ahead.extend(_blocked_loops.get(step.loop, ()))
     return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import logging
 import os
 import threading
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from queue import Empty, SimpleQueue
 from typing import Final
 
 __all__ = ["Workers", "workers"]
+
+logger = logging.getLogger("cenote")
 
 IDLE_SECONDS: Final = 10.0
 
@@ -59,6 +62,9 @@ class Workers:
                 continue
             try:
                 job()
+            except BaseException:
+                # The thread is counted as free below, so it must go on.
+                logger.exception("a background job failed")
             finally:
                 del job
                 with self._lock:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Any
 
-from cenote.entry import FOREVER, GONE, Entry, ParticularEntry
+from cenote.entry import FOREVER, Entry, ParticularEntry
 from cenote.eviction import POLICIES
 from cenote.eviction.policy import EvictionPolicy
 from cenote.locks import Lock
@@ -71,14 +71,14 @@ class MemoryStore(Store):
         older = table.get(entry.key)
         if entry.size > self._max_bytes:
             if older is not None:
-                self._bury(older)
+                self.remove(older)
             return [entry]
         if older is not None:
             if type(older) is type(entry) and older.error is None and entry.error is None:
                 self._overwrite(older, entry)
                 return self._evict(0, 0)
             # A hit must never pair the terms of a value with the None of a remembered failure.
-            self._bury(older)
+            self.remove(older)
         evicted = self._evict(1, entry.size)
         table[entry.key] = entry
         self._count += 1
@@ -145,10 +145,6 @@ class MemoryStore(Store):
     def dismantle(self) -> list[Any]:
         """Give up all containers of a store that nobody writes any more, those first that free no values."""
         return [self.policy, *self._expiry.drain(), *self._tags.values(), *self.tables]
-
-    def _bury(self, entry: Entry) -> None:
-        self.remove(entry)
-        entry.value = GONE
 
     def _end_of(self, entry: Entry) -> float:
         if self._idle is not None and isinstance(entry, ParticularEntry):
