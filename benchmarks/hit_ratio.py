@@ -138,18 +138,31 @@ def measure(folder: Path = TRACES, requests: int = REQUESTS) -> list[Row]:
     Raises:
         TracesMissingError: When the folder holds no trace.
     """
+    return [row for path in trace_paths(folder) for row in replay_trace(path, requests)]
+
+
+def trace_paths(folder: Path) -> list[Path]:
+    """Return the traces of a folder.
+
+    Raises:
+        TracesMissingError: When the folder holds no trace.
+    """
     paths = sorted(folder.glob("*.trace.xz"))
     if not paths:
         msg = f"no *.trace.xz in {folder}: pass the folder that holds the traces with --traces"
         raise TracesMissingError(msg)
+    return paths
+
+
+def replay_trace(path: Path, requests: int) -> list[Row]:
+    """Replay one trace at every size."""
+    keys = read_trace(path, requests)
+    distinct = len(set(keys))
     rows = []
-    for path in paths:
-        keys = read_trace(path, requests)
-        distinct = len(set(keys))
-        for share in SHARES:
-            capacity = max(1, int(distinct * share))
-            ratios = {name: 100 * replay(keys, capacity) / len(keys) for name, replay in CACHES.items()}
-            rows.append(Row(path.name.removesuffix(".trace.xz"), len(keys), distinct, capacity, ratios))
+    for share in SHARES:
+        capacity = max(1, int(distinct * share))
+        ratios = {name: 100 * replay(keys, capacity) / len(keys) for name, replay in CACHES.items()}
+        rows.append(Row(path.name.removesuffix(".trace.xz"), len(keys), distinct, capacity, ratios))
     return rows
 
 
@@ -165,8 +178,8 @@ def losses(rows: Iterable[Row]) -> list[str]:
     return sentences
 
 
-def table(rows: Iterable[Row], *, markdown: bool = False) -> str:
-    """Return the rows as text; the best ratio of each row is starred."""
+def cells(rows: Iterable[Row]) -> list[list[str]]:
+    """Return the rows as cells below a heading; the best ratio of each row is starred."""
     lines = [["trace", "requests", "distinct", "entries", *CACHES]]
     for row in rows:
         best = max(round(ratio, 2) for ratio in row.ratios.values())
@@ -176,6 +189,12 @@ def table(rows: Iterable[Row], *, markdown: bool = False) -> str:
                 *(f"{ratio:.2f}{'*' if round(ratio, 2) == best else ''}" for ratio in row.ratios.values()),
             ]
         )
+    return lines
+
+
+def table(rows: Iterable[Row], *, markdown: bool = False) -> str:
+    """Return the rows as text."""
+    lines = cells(rows)
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     padded = [[cell.rjust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
     if not markdown:

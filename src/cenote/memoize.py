@@ -154,7 +154,8 @@ def memoize(
         return again(core, slot, shape.bind(args, kwargs), lambda: func(*args, **kwargs), terms_of(args, kwargs))
 
     wrapper: Any
-    wrapper, slot.hot_hits = shape.wrapper(core, slot, miss, is_async=is_async)
+    endless = (core.options.ttl if common.ttl is UNSET else common.ttl) is None
+    wrapper, slot.hot_hits = shape.wrapper(core, slot, miss, is_async=is_async, endless=endless)
     functools.update_wrapper(wrapper, func)
     wrapper.invalidate = lambda *args, **kwargs: core.remove_key(slot, shape.bind(args, kwargs))
     wrapper.refresh = refresh

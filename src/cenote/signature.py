@@ -21,7 +21,7 @@ __all__ = ["Shape"]
 
 _VARIADIC: Final = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
-_HIT: Final = """\
+_WRAPPER: Final = """\
 {async_}def wrapper({parameters}):
     {nonlocal_}
     if _cn_switch.open and _cn_bypassed():
@@ -29,12 +29,14 @@ _HIT: Final = """\
     {key}
     _cn_state = _cn_root.states[{index}]
     try:
-        _cn_entry = _cn_state.tables[{slot}].get(_cn_key)
+        _cn_entry = _cn_state.tables[{slot}][_cn_key]
+    except _cn_key_error:
+        _cn_entry = None
     except _cn_type_error as _cn_error:
         raise _cn_unhashable(({key_tuple})) from _cn_error
     if _cn_entry is not None and _cn_entry.birth >= _cn_state.soft_floor:
         _cn_until = _cn_entry.fresh_until
-        if _cn_until is _cn_forever or _cn_now() < _cn_until:
+        if {endless}_cn_now() < _cn_until:
             _cn_value = _cn_entry.value
             if _cn_value is not _cn_gone:
                 {touch}
@@ -43,15 +45,12 @@ _HIT: Final = """\
     return {await_}_cn_miss(_cn_key, ({positional}), {{{named}}})
 """
 
+# Names in the wrapper's own globals are cheaper than cells, which every call copies; only the count must be a cell.
 _MAKER: Final = """\
-def make(_cn_func, _cn_root, _cn_now, _cn_miss, _cn_switch, _cn_bypassed, _cn_part, _cn_parts, _cn_gone, _cn_forever,
-         _cn_unhashable, _cn_copy, _cn_count, _cn_keyfunc, _cn_defaults,
-         _cn_type=type, _cn_int=int, _cn_str=str, _cn_bytes=bytes, _cn_type_error=TypeError):
+def make():
     _cn_hits = 0.0
 {wrapper}
-    def hot_hits():
-        return _cn_hits
-    return wrapper, hot_hits
+    return wrapper
 """
 
 
@@ -136,7 +135,7 @@ class Shape:
         return (parts(*shown), tuple(sorted((name, part(value)) for name, value in named.items())))
 
     def wrapper(
-        self, core: CacheCore, slot: Slot, miss: Callable[..., Any], *, is_async: bool
+        self, core: CacheCore, slot: Slot, miss: Callable[..., Any], *, is_async: bool, endless: bool
     ) -> tuple[Callable[..., Any], Callable[[], float]]:
         """Generate the wrapper.
 
@@ -145,44 +144,50 @@ class Shape:
             slot: The function's table.
             miss: Called with key, positional and named arguments when a hit is not possible.
             is_async: Whether the function is a coroutine function.
+            endless: Whether most entries have no end, so that a hit should look for that before it reads the clock.
 
         Returns:
             The wrapper, and a function that reads its count of hits.
         """
-        source = _MAKER.format(wrapper=_indent(self._source(core, slot, is_async=is_async)))
-        space: dict[str, Any] = {}
-        exec(compile(source, f"<cenote wrapper of {self._name}>", "exec"), space)  # noqa: S102  # built from the
-        # signature's own identifiers and fixed text only
+        source = _MAKER.format(wrapper=_indent(self._source(core, slot, is_async=is_async, endless=endless)))
         parameters = self.signature.parameters.values()
-        defaults = {p.name: p.default for p in parameters if p.default is not Parameter.empty}
 
         def count() -> None:
             with core.lock:
                 slot.hits += 1.0
 
-        wrapper, hot_hits = space["make"](
-            self._func,
-            core.root,
-            core.now,
-            miss,
-            switch,
-            bypassed,
-            part,
-            parts,
-            GONE,
-            FOREVER,
-            self._unhashable,
-            core.treatment.hand_out,
-            count,
-            self._keyfunc if self._keyfunc is not None else self._call_key,
-            defaults,
-        )
-        return wrapper, hot_hits
+        space: dict[str, Any] = {
+            "_cn_bypassed": bypassed,
+            "_cn_bytes": bytes,
+            "_cn_copy": core.treatment.hand_out,
+            "_cn_count": count,
+            "_cn_defaults": {p.name: p.default for p in parameters if p.default is not Parameter.empty},
+            "_cn_forever": FOREVER,
+            "_cn_func": self._func,
+            "_cn_gone": GONE,
+            "_cn_int": int,
+            "_cn_key_error": KeyError,
+            "_cn_keyfunc": self._keyfunc if self._keyfunc is not None else self._call_key,
+            "_cn_miss": miss,
+            "_cn_now": core.now,
+            "_cn_part": part,
+            "_cn_parts": parts,
+            "_cn_root": core.root,
+            "_cn_str": str,
+            "_cn_switch": switch,
+            "_cn_type": type,
+            "_cn_type_error": TypeError,
+            "_cn_unhashable": self._unhashable,
+        }
+        exec(compile(source, f"<cenote wrapper of {self._name}>", "exec"), space)  # noqa: S102  # built from the
+        # signature's own identifiers and fixed text only
+        wrapper = space.pop("make")()
+        return wrapper, _cell_reader(wrapper) if GIL else float
 
     def _call_key(self, *args: Any, **kwargs: Any) -> Any:
         return self.bind(args, kwargs)
 
-    def _source(self, core: CacheCore, slot: Slot, *, is_async: bool) -> str:
+    def _source(self, core: CacheCore, slot: Slot, *, is_async: bool, endless: bool) -> str:
         parameters = list(self.signature.parameters.values())
         policy = core.state.store.policy
         touch = "pass"
@@ -195,7 +200,7 @@ class Shape:
         named += [f"**{p.name}" for p in parameters if p.kind is Parameter.VAR_KEYWORD]
         forward = [_forward(p) for p in parameters]
         key, key_tuple = self._key_source(forward)
-        return _HIT.format(
+        return _WRAPPER.format(
             async_="async " if is_async else "",
             await_="await " if is_async else "",
             nonlocal_="nonlocal _cn_hits" if GIL else "pass",
@@ -205,6 +210,7 @@ class Shape:
             key_tuple=key_tuple,
             index=core.index,
             slot=slot.index,
+            endless="_cn_until is _cn_forever or " if endless else "",
             touch=touch,
             # Exact under the GIL: no thread switch falls between this load and store. See tests/test_counting.py.
             count="_cn_hits += 1.0" if GIL else "_cn_count()",
@@ -242,6 +248,16 @@ class Shape:
                     "the key with key="
                 )
         return UnhashableArgumentError(f"the arguments of {self._name} cannot be compared with those of another call")
+
+
+def _cell_reader(wrapper: Any) -> Callable[[], float]:
+    """Return what reads the wrapper's count of hits, its only cell, without keeping the wrapper alive."""
+    (cell,) = wrapper.__closure__
+
+    def read() -> float:
+        return float(cell.cell_contents)
+
+    return read
 
 
 def _plain_test(parameter: Parameter) -> str:

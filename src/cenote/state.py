@@ -82,6 +82,8 @@ class State:
     def detach_key(self, slot: int, key: Hashable) -> None:
         """Keep the loads of one key that are under way from publishing, and new callers from joining them."""
         self.flights.pop((slot, key), None)
+        if not self.fills:
+            return
         for fill in self.fills:
             if fill.slot == slot and fill.key == key:
                 fill.void = True

@@ -75,6 +75,8 @@ class Terms:
     @classmethod
     def of(cls, ttl: Any, tags: Any, cache_if: Any = None) -> Terms:
         """Check what a caller said, or raise ConfigurationError."""
+        if ttl is UNSET and cache_if is None and (tags is NO_TAGS or (type(tags) is tuple and not tags)):
+            return _NOTHING_SAID
         if ttl is not UNSET and ttl is not None and not callable(ttl):
             ttl = seconds("ttl", ttl, zero=True)
         return cls(ttl, tags if callable(tags) else check_tags(tags), cache_if)
@@ -93,6 +95,9 @@ class Terms:
             if ttl is not None and ttl is not UNSET:
                 ttl = seconds("ttl", ttl, zero=True)
         return ttl, check_tags(self.tags(value)) if callable(self.tags) else self.tags
+
+
+_NOTHING_SAID: Final = Terms()
 
 
 class Treatment:

@@ -29,6 +29,7 @@ class ExpiryBuckets:
         "_buckets",
         "_end_of",
         "_first",
+        "_latest",
         "_order",
         "_shells",
         "_sorted",
@@ -51,6 +52,7 @@ class ExpiryBuckets:
         self._buckets: dict[int, list[Entry]] = {}
         self._order: list[int] = []
         self._first = 0
+        self._latest = 0
         self._sorted = 0
         self._waiting = 0
         self._shells = 0
@@ -70,6 +72,11 @@ class ExpiryBuckets:
             return
         if due:
             self._shells += 1
+        # Entries of one bucket share one number object: another for each would be most of what waiting costs.
+        if number == self._latest:
+            number = self._latest
+        else:
+            self._latest = number
         self._append(number, entry)
 
     def forget(self, entry: Entry) -> None:

@@ -1,0 +1,1 @@
+"""Benchmarks: Cenote against other caching libraries, on one machine, interleaved."""
