@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 
 from cenote import locks
 from cenote.audit import AuditEvent, AuditTrail
-from cenote.core import CacheCore, Slot
+from cenote.core import CacheCore
 from cenote.decide import Verdict
 from cenote.entry import SOFTLY_CLEARED, Entry
 from cenote.errors import ConfigurationError, ReentrantError
@@ -26,6 +26,7 @@ from cenote.keeper import keeper
 from cenote.result import ClearResult
 from cenote.scope import Scope
 from cenote.state import State
+from cenote.tables import Slot
 
 __all__ = [
     "MOST_ITEMS",

@@ -8,13 +8,14 @@ import heapq
 from collections.abc import Iterator
 from typing import Any
 
-from cenote.core import CacheCore, Slot
+from cenote.core import CacheCore
 from cenote.decide import Verdict
 from cenote.entry import FOREVER, Entry, ParticularEntry
 from cenote.errors import ConfigurationError
 from cenote.result import EntryInfo, EntryPage
 from cenote.scope import Scope
 from cenote.state import State
+from cenote.tables import Slot
 
 __all__ = ["describe", "list_entries", "list_keys"]
 

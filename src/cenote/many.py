@@ -12,24 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cenote import locks
-from cenote.core import CacheCore, Slot
+from cenote.aloading import awaited, start_task, wait_in_loop, waker_of
+from cenote.approach import Started, Step, apart, approach, leave, outcome_of, serve
+from cenote.core import CacheCore
 from cenote.errors import LoadTimeoutError
 from cenote.flight import Flight
-from cenote.loading import (
-    Started,
-    Step,
-    apart,
-    approach,
-    awaited,
-    leave,
-    outcome_of,
-    serve,
-    start_behind,
-    start_task,
-    wait_for,
-    wait_in_loop,
-    waker_of,
-)
+from cenote.loading import start_behind, wait_for
+from cenote.tables import Slot
 from cenote.terms import Terms
 from cenote.waits import CURRENT, Wait, move_child
 from cenote.workers import workers

@@ -8,14 +8,16 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import Any, Concatenate, NamedTuple, ParamSpec, Protocol, TypeVar, overload
 
-from cenote.core import CacheCore, Slot
+from cenote.aloading import aload, areload
+from cenote.core import CacheCore
 from cenote.errors import ConfigurationError
-from cenote.loading import aload, load, reload
+from cenote.loading import load, reload
 from cenote.options import UNSET
 from cenote.signature import Shape
+from cenote.tables import Slot
 from cenote.terms import NO_TAGS, Terms, check_tags
 
-__all__ = ["CacheInfo", "Memoized", "MemoizedMethod", "memoize"]
+__all__ = ["CacheInfo", "Decorator", "Memoized", "MemoizedMethod", "memoize"]
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
@@ -103,7 +105,7 @@ class Decorator(Protocol):
         ...
 
 
-def name_of(func: Callable[..., Any]) -> str:
+def _name_of(func: Callable[..., Any]) -> str:
     """Return the readable name of a function: its qualified name without the functions it is nested in."""
     return func.__qualname__.rpartition("<locals>.")[2]
 
@@ -150,7 +152,7 @@ def memoize(
         return load_one(core, slot, place, lambda: func(*args, **kwargs), terms_of(args, kwargs))
 
     def refresh(*args: Any, **kwargs: Any) -> Any:
-        again = _areload if is_async else reload
+        again = areload if is_async else reload
         return again(core, slot, shape.bind(args, kwargs), lambda: func(*args, **kwargs), terms_of(args, kwargs))
 
     wrapper: Any
@@ -182,12 +184,6 @@ def _named(func: Callable[..., Any]) -> functools.partial[Any]:
     return named
 
 
-async def _areload(core: CacheCore, slot: Slot, key: Any, call: Callable[[], Any], terms: Terms) -> Any:
-    with core.changing("refresh"):
-        core.state.detach_key(slot.index, key)
-    return await aload(core, slot, key, call, terms, anew=True)
-
-
 def _take_slot(
     core: CacheCore, func: Callable[..., Any], name: str | None, ignore: Iterable[str], key: Callable[..., Any] | None
 ) -> tuple[Shape, Slot]:
@@ -206,7 +202,7 @@ def _take_name(core: CacheCore, func: Callable[..., Any], name: str | None) -> s
     """
     if name is not None and (not isinstance(name, str) or not name or set(name) & set("()")):
         raise ConfigurationError(f"name must be a non-empty string without parentheses, not {name!r}")
-    chosen = name or name_of(func)
+    chosen = name or _name_of(func)
     if chosen not in core.functions:
         return chosen
     reference = core.functions.get(chosen)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any
 
-from cenote.core import Slot
 from cenote.entry import SOFTLY_CLEARED
 from cenote.invalidation.log import Record, RecordKind
 from cenote.state import State
+from cenote.tables import Slot
 
 __all__ = ["Scope"]
 

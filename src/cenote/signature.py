@@ -12,10 +12,11 @@ from inspect import Parameter
 from typing import Any, Final
 
 from cenote.bypass import bypassed, switch
-from cenote.core import GIL, CacheCore, Slot
+from cenote.core import CacheCore
 from cenote.entry import FOREVER, GONE
 from cenote.errors import ConfigurationError, UnhashableArgumentError
 from cenote.keys import CallKeys, part, parts
+from cenote.tables import GIL, Slot
 
 __all__ = ["Shape"]
 

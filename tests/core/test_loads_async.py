@@ -376,7 +376,7 @@ def test_who_waits_for_a_load_of_a_loop_that_ends_loads_for_himself(cache, spawn
 def test_who_waits_for_a_load_of_a_loop_that_was_closed_amid_it_loads_for_himself(
     cache, spawn, until, monkeypatch, asynchronous
 ):
-    monkeypatch.setattr("cenote.loading.LOOK_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(f"cenote.{'aloading' if asynchronous else 'loading'}.LOOK_AGAIN_SECONDS", 0.01)
     started, joined = threading.Event(), threading.Event()
 
     async def never():

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import cenote
-from cenote import CacheManager, clearing, loading, waits
+from cenote import CacheManager, aloading, approach, clearing, loading, waits
 from cenote.cache import Cache
 from cenote.core import CacheCore
 from cenote.errors import LoadTimeoutError, ReentrantError
@@ -254,7 +254,7 @@ def test_what_was_resolved_to_a_dead_function_is_not_stored_for_the_next_one(wri
             token = cache.fill("dead('x')")
         assert not token.set("of the dead")
     else:
-        with before_line(loading.approach, "with core.lock", replace):
+        with before_line(approach.approach, "with core.lock", replace):
             assert cache.get_or_load("dead('x')", lambda: "of the dead") == "of the dead"
     assert alive[0]("x") == "alive x"
 
@@ -308,7 +308,7 @@ def test_a_load_of_many_that_meets_an_error_midway_leaves_no_flight_behind(async
 
 @pytest.mark.parametrize(
     ("function", "text"),
-    [(loading._lead, "token ="), (loading.load, "if step is Step.LEAD:"), (loading._register, "return flight")],
+    [(loading._lead, "token ="), (loading.load, "if step is Step.LEAD:"), (approach._register, "return flight")],
 )
 def test_an_interrupt_before_the_loader_runs_leaves_no_flight_behind(function: Any, text: str) -> None:
     cache = CacheManager().service("s")
@@ -348,7 +348,7 @@ def test_an_asynchronous_leader_learns_that_a_joiner_ended_its_load_before_it_be
         assert ended(in_thread(join))
 
     async def main() -> None:
-        with before_line(loading.start_task, "eager", time_out), pytest.raises(LoadTimeoutError):
+        with before_line(aloading.start_task, "eager", time_out), pytest.raises(LoadTimeoutError):
             async with asyncio.timeout(SOON):
                 await cache.aget_or_load("k", lambda: 2)
 
@@ -797,8 +797,8 @@ def test_a_task_waits_no_longer_than_the_load_timeout_for_a_background_load_in_a
     cache = CacheManager().service("s", load_timeout=0.05)
     gate = Gate("late")
     with cache._core.lock:
-        started = loading.Started(cache._core)
-        flight = loading._register(
+        started = approach.Started(cache._core)
+        flight = approach._register(
             cache._core, cache._direct, cache._core.state, "k", frozenset(), None, started, parent=None
         )
     loading.start_behind(cache._core, cache._direct, flight, gate, Terms())

@@ -6,13 +6,42 @@ from collections import deque
 
 import pytest
 
-from cenote import CacheManager, cache, clearing, core, flight, keeper, loading, locks, many, scope, state
+from cenote import (
+    CacheManager,
+    approach,
+    clearing,
+    core,
+    flight,
+    keeper,
+    loading,
+    locks,
+    many,
+    operations,
+    scope,
+    state,
+    tables,
+    view,
+)
 from cenote.core import CacheCore
 from cenote.entry import GONE, Entry
 from cenote.stores import memory
 from cenote.testing import FakeClock, History, Scenario, assert_strict, explore
 
-CORE = [cache, clearing, core, flight, loading, many, scope, state, memory, "<cenote wrapper of loaded>"]
+CORE = [
+    approach,
+    clearing,
+    core,
+    flight,
+    loading,
+    many,
+    operations,
+    scope,
+    state,
+    tables,
+    view,
+    memory,
+    "<cenote wrapper of loaded>",
+]
 SEEDS = range(120)
 
 
@@ -186,7 +215,7 @@ def test_no_bytecode_is_a_place_where_a_switch_makes_a_hit_old():
         shared.loaded("k")
         return Scenario([shared.gets(1), shared.sets(), shared.empties("delete")], shared.after)
 
-    explore(scenario, modules=[cache, state, memory], seeds=range(60), opcodes=True)
+    explore(scenario, modules=[operations, state, memory], seeds=range(60), opcodes=True)
 
 
 @pytest.mark.parametrize("eviction", ["s3fifo", "lru", "sieve"])
@@ -255,9 +284,9 @@ def test_the_scheduler_finds_an_overwrite_that_stores_its_terms_first(monkeypatc
         return Scenario([read, lambda: shared.set("k", "new")], after)
 
     with pytest.raises(AssertionError):
-        explore(scenario, modules=[cache, __file__], seeds=range(400))
+        explore(scenario, modules=[operations, __file__], seeds=range(400))
     monkeypatch.undo()
-    explore(scenario, modules=[cache, memory], seeds=range(200), opcodes=True)
+    explore(scenario, modules=[operations, memory], seeds=range(200), opcodes=True)
 
 
 def test_a_hit_never_hands_out_the_mark_of_an_entry_that_is_gone():
@@ -276,4 +305,4 @@ def test_a_hit_never_hands_out_the_mark_of_an_entry_that_is_gone():
 
         return Scenario([read, read, lambda: shared.delete("k")], after)
 
-    explore(scenario, modules=[cache, core], seeds=range(100), opcodes=True)
+    explore(scenario, modules=[operations, core], seeds=range(100), opcodes=True)

@@ -1,0 +1,348 @@
+"""Operations: everything that threads do with a cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, TypeVar, cast
+
+from cenote.approach import stale_while_loading
+from cenote.audit import AuditEvent, AuditTrail
+from cenote.bypass import bypassed, switch
+from cenote.clearing import ClearOrder, Tally, clear_cache, clear_scope, run_clear
+from cenote.clearing import switch as switch_cache
+from cenote.core import CacheCore
+from cenote.entry import FOREVER, GONE
+from cenote.errors import ConfigurationError
+from cenote.flight import Fill
+from cenote.keys import check_key
+from cenote.loading import load
+from cenote.many import load_many
+from cenote.memoize import Decorator, memoize
+from cenote.options import UNSET
+from cenote.result import ClearResult
+from cenote.scope import Scope
+from cenote.tables import GIL, Slot
+from cenote.terms import Terms, check_tags
+from cenote.view import CacheView
+
+__all__ = ["Mode", "Operations"]
+
+T = TypeVar("T")
+Mode = Literal["hard", "soft"]
+
+
+class Operations(CacheView):
+    """The operations of a cache, for any number of threads."""
+
+    def __init__(self, core: CacheCore, audit: AuditTrail) -> None:
+        """Wrap a core; users call ``CacheManager.service`` instead."""
+        super().__init__(core)
+        self._audit = audit
+        self._root = core.root
+        self._index = core.index
+        self._now = core.now
+        self._direct = core.slots[0]
+        self._hand_out = core.treatment.hand_out
+        policy = core.state.store.policy
+        self._touch_cap = 0 if policy is None else policy.touch_cap
+        self._enabled = True
+
+    @property
+    def enabled(self) -> bool:
+        """Whether it caches; set it to False to have every read load and nothing stored.
+
+        Switching off empties it, so nothing from before is served when it is switched on again. The manager has a
+        switch of its own, for all caches; both must be on.
+        """
+        return self._enabled
+
+    @enabled.setter
+    def enabled(self, on: bool) -> None:
+        self._switch(own=bool(on))
+
+    _all_on = True
+
+    def apply_switches(self, *, all_on: bool) -> None:
+        """Switch on or off as this cache's own switch and the manager's say together."""
+        self._switch(all_on=all_on)
+
+    def _switch(self, *, own: bool | None = None, all_on: bool | None = None) -> None:
+        def wanted() -> bool:
+            self._enabled = self._enabled if own is None else own
+            self._all_on = self._all_on if all_on is None else all_on
+            return self._enabled and self._all_on
+
+        on = switch_cache(self._core, wanted)
+        if on is None:
+            return
+        message = f"Switched {'on' if on else 'off'} the {self.title}"
+        self._audit.record(AuditEvent(action="switch", service=self.name, level=self._core.log.level, message=message))
+
+    # One entry
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return the value of a key.
+
+        A stale value is returned only while somebody reloads it.
+
+        Args:
+            key: The key.
+            default: What to return when there is none.
+        """
+        if switch.open and bypassed():
+            return default
+        state = self._root.states[self._index]
+        try:
+            entry = state.tables[0].get(key)
+        except TypeError:
+            check_key(key)
+            raise
+        if entry is not None and entry.birth >= state.soft_floor:
+            until = entry.fresh_until
+            if until is FOREVER or self._now() < until:
+                value = entry.value
+                if value is not GONE:
+                    if entry.freq < self._touch_cap:
+                        entry.freq += 1
+                    if state.touch is not None:
+                        state.touch(entry)
+                    if GIL:
+                        self._direct.hits += 1.0
+                    else:
+                        self._core.count_slot_hit(self._direct)
+                    return value if self._hand_out is None else self._hand_out(value)
+        return self._get_slowly(key, default)
+
+    def _get_slowly(self, key: str, default: Any) -> Any:
+        self._core.check_open()
+        slot, place = self._core.place_of(key)
+        if place is not None:
+            found, value = stale_while_loading(self._core, slot, place)
+            if found:
+                return value
+        self._core.count_miss(slot)
+        return default
+
+    def set(self, key: str, value: Any, *, ttl: Any = UNSET, tags: Iterable[str] = ()) -> None:
+        """Store a value; a load of the key that began earlier will not overwrite it.
+
+        Args:
+            key: The key.
+            value: The value.
+            ttl: Seconds that it is fresh; None for no end; 0 stores nothing; not given, the cache's own TTL.
+            tags: Its tags.
+
+        Raises:
+            InvalidKeyError: The key is not a non-empty string.
+            ConfigurationError: The TTL or a tag cannot be used.
+        """
+        slot, place = self._place(key)
+        self._core.store_value(slot, place, value, Terms.of(ttl, tags))
+
+    def delete(self, key: str) -> bool:
+        """Remove a key; loads of it that are under way will not be stored.
+
+        Args:
+            key: The key, or any identifier that a listing or a clear showed.
+
+        Returns:
+            Whether there was a live entry.
+        """
+        check_key(key)
+        slot = self._core.slot_of(key)
+        if slot.keys is None:
+            return self._core.remove_key(slot, key)
+        place = slot.keys.key_of(key)
+        if place is not None:
+            return self._core.remove_key(slot, place)
+        tally = Tally(most=0)
+        clear_scope(self._core, Scope(exact=key), soft=False, dry_run=False, tally=tally)
+        return tally.entries > 0
+
+    def get_or_load(self, key: str, loader: Callable[[], T], *, ttl: Any = UNSET, tags: Any = ()) -> T:
+        """Return the value of a key, loading it when there is none; one caller loads, the others wait for it.
+
+        Args:
+            key: The key.
+            loader: Makes the value.
+            ttl: Seconds, None, or a function of the value that returns one of these.
+            tags: The tags, or a function of the value that returns them.
+
+        Raises:
+            RecursiveLoadError: The loader asked for the very key.
+            LoadTimeoutError: The load took longer than load_timeout.
+        """
+        slot, place = self._place(key)
+        return cast("T", load(self._core, slot, place, loader, Terms.of(ttl, tags)))
+
+    def fill(self, key: str) -> Fill:
+        """Take the birth of a value that the caller is about to compute.
+
+        ``token = cache.fill(key); value = compute(); token.set(value)`` stores the value only if nothing made it old
+        in between. Nobody waits for a token.
+        """
+        slot, place = self._place(key)
+        return self._core.new_fill(slot, place)
+
+    # Many entries
+
+    def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
+        """Return the values of those keys that have one."""
+        missing = object()
+        found = ((key, self.get(key, missing)) for key in dict.fromkeys(keys))
+        return {key: value for key, value in found if value is not missing}
+
+    def set_many(self, values: Mapping[str, Any], *, ttl: Any = UNSET, tags: Iterable[str] = ()) -> None:
+        """Store several values."""
+        tags = check_tags(tags)
+        for key in values:
+            check_key(key)
+        for key, value in values.items():
+            self.set(key, value, ttl=ttl, tags=tags)
+
+    def delete_many(self, keys: Iterable[str]) -> int:
+        """Remove several keys; return how many live entries there were."""
+        return sum([self.delete(key) for key in dict.fromkeys(keys)])
+
+    def get_or_load_many(
+        self,
+        keys: Iterable[str],
+        loader: Callable[[list[str]], Mapping[str, T]],
+        *,
+        ttl: Any = UNSET,
+        tags: Any = (),
+    ) -> dict[str, T]:
+        """Return the values of several keys, with one loader call for all that nobody has and nobody loads.
+
+        Args:
+            keys: The keys.
+            loader: Gets the missing keys and returns their values; keys it leaves out are not cached.
+            ttl: As for ``get_or_load``.
+            tags: As for ``get_or_load``.
+
+        Returns:
+            The values by key, without those that the loader left out.
+        """
+        places = {key: self._place(key) for key in dict.fromkeys(keys)}
+        return load_many(self._core, places, loader, Terms.of(ttl, tags))
+
+    # Functions
+
+    def memoize(
+        self,
+        *,
+        ttl: Any = UNSET,
+        tags: Any = (),
+        key: Callable[..., Any] | None = None,
+        ignore: Iterable[str] = (),
+        name: str | None = None,
+        cache_if: Callable[[Any], bool] | None = None,
+    ) -> Decorator:
+        """Cache the results of a function, method or coroutine function.
+
+        Calls that bind the same arguments to the same parameters share an entry, given by position or by name alike;
+        ``1``, ``1.0`` and ``True`` are different arguments. ``self`` counts like any other parameter, and the entry
+        keeps the instance alive, unless ``ignore="self"`` leaves it out.
+
+        Args:
+            ttl: Seconds; None for no end; or a function of the value that returns one of these.
+            tags: The tags, or a function of the arguments that returns them.
+            key: Makes the key from the arguments, in place of the arguments themselves.
+            ignore: Parameters that do not count, such as sessions and requests.
+            name: What identifiers begin with; the function's qualified name when not given.
+            cache_if: Whether to keep a value.
+
+        Returns:
+            A decorator. What it makes keeps the signature and has ``invalidate``, ``refresh`` and ``key``, called with
+            the function's arguments, and functools' ``cache_info``, ``cache_clear`` and ``__wrapped__``.
+
+        Raises:
+            ConfigurationError: An option cannot be used, or the function cannot be memoized.
+            UnhashableArgumentError: On a call, an argument cannot be part of a key.
+        """
+        if key is not None and not callable(key):
+            raise ConfigurationError(f"key must be a function of the arguments, not {key!r}")
+        if cache_if is not None and not callable(cache_if):
+            raise ConfigurationError(f"cache_if must be a function of the value, not {cache_if!r}")
+        if not callable(ttl):
+            Terms.of(ttl, ())
+
+        def decorate(func: Any) -> Any:
+            return memoize(
+                self._core,
+                func,
+                clear_slot=self._clear_slot,
+                ttl=ttl,
+                tags=tags,
+                key=key,
+                ignore=ignore,
+                name=name,
+                cache_if=cache_if,
+            )
+
+        return cast("Decorator", decorate)
+
+    # Invalidation
+
+    def invalidate_tags(self, *tags: str) -> int:
+        """Remove every entry that carries one of the tags; return how many live ones there were."""
+        return self._clear_scope(Scope(tags=check_tags(tags)), ClearOrder(max_items=0)).entries_cleared
+
+    def clear(
+        self,
+        *,
+        mode: Mode = "hard",
+        dry_run: bool = False,
+        prefix: str | None = None,
+        tags: Iterable[str] | None = None,
+        max_items: int = 100,
+        reason: str | None = None,
+        actor: str | None = None,
+    ) -> ClearResult:
+        """Remove every entry, or those that a prefix or tags cover.
+
+        When it returns, no read that starts afterwards is served anything whose load began before the clear.
+
+        Args:
+            mode: "soft" only marks entries stale: they may be served while one caller reloads each.
+            dry_run: Whether only to say what a clear would take.
+            prefix: Only entries whose identifier begins so.
+            tags: Only entries that carry one of these; together with a prefix, what either covers.
+            max_items: How many identifiers to list, up to 10,000.
+            reason: Why, for the audit trail.
+            actor: Who, for the audit trail.
+
+        Returns:
+            What was done.
+
+        Raises:
+            ConfigurationError: An argument cannot be used.
+            ReentrantError: A signal handler or a finalizer called it amid a change of this very cache.
+        """
+        order = ClearOrder(mode=mode, dry_run=dry_run, max_items=max_items, reason=reason, actor=actor)
+        if prefix is None and tags is None:
+            return run_clear(
+                self._core,
+                self._audit,
+                lambda tally: clear_cache(self._core, soft=order.soft, dry_run=dry_run, tally=tally),
+                what=self.title,
+                order=order,
+                service=self.name,
+            )
+        if prefix is not None and not isinstance(prefix, str):
+            raise ConfigurationError(f"prefix must be a string, not {prefix!r}")
+        return self._clear_scope(Scope(tags=check_tags(tags or ()), prefix=prefix), order)
+
+    def _clear_scope(self, scope: Scope, order: ClearOrder) -> ClearResult:
+        return run_clear(
+            self._core,
+            self._audit,
+            lambda tally: clear_scope(self._core, scope, soft=order.soft, dry_run=order.dry_run, tally=tally),
+            what=f"{self.title} ({scope})",
+            order=order,
+            service=self.name,
+        )
+
+    def _clear_slot(self, slot: Slot) -> None:
+        """Forget every call of one function."""
+        self._clear_scope(Scope(table=slot), ClearOrder(max_items=0))
