@@ -344,7 +344,7 @@ class CacheCore:
                             self.counts.expirations += self._is_over(older)
                             state.store.remove(older)
                             dropped.append(older)
-                    elif not flight.missed & entry.tags:
+                    else:
                         entry.birth = flight.birth  # a soft clear may have changed it since the entry was made
                         dropped = self._put(state, entry)
             outcome = Outcome(kept)
@@ -371,7 +371,7 @@ class CacheCore:
                     entry.retry_at = self.now() + self.options.fail_safe_throttle
                     if self.options.fail_safe and verdict in (Verdict.STALE, Verdict.FAILSAFE):
                         outcome = Outcome(entry.value, stale=True)
-                if outcome.error is not None and not flight.missed and verdict in (Verdict.DEAD, Verdict.FAILSAFE):
+                if outcome.error is not None and verdict in (Verdict.DEAD, Verdict.FAILSAFE):
                     failure = self.treatment.failure(
                         slot.index,
                         flight.key,

@@ -51,7 +51,6 @@ class Flight:
         birth: The log sequence applied when it began.
         born: Monotonic seconds when it began.
         tags: Its tags; None while they are not known.
-        missed: Tags that were invalidated while its own were not known.
         parent: The flight whose loader started this one.
         loop: The event loop that runs it; None when a thread does.
         task: The task that runs it, on ``loop``.
@@ -67,7 +66,6 @@ class Flight:
         "interested",
         "key",
         "loop",
-        "missed",
         "outcome",
         "parent",
         "rests_on",
@@ -96,7 +94,6 @@ class Flight:
         self.birth = birth
         self.born = born
         self.tags = tags
-        self.missed: frozenset[str] = frozenset()
         self.parent = parent
         self.loop = loop
         self.task: asyncio.Task[None] | None = None

@@ -6,15 +6,16 @@ identifier is the text that people see and hand back, ``analyse('ch-1')``; it is
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import re
 from collections.abc import Hashable, Sequence
 from enum import Enum
 from math import isnan
+from operator import itemgetter
 from typing import Any, Final
 
 from cenote.errors import ConfigurationError, InvalidKeyError
+from cenote.literals import read_call
 
 __all__ = ["CallKeys", "check_key", "check_name", "part", "parts", "text_of"]
 
@@ -114,8 +115,8 @@ def text_of(value: Any) -> str:
 def _reads_as_literal(text: str) -> bool:
     """Whether a text could be taken for a plain argument, and so its identifier for that of another call."""
     try:
-        ast.literal_eval(text)
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        read_call(text + ")")
+    except ValueError:
         return False
     return True
 
@@ -173,7 +174,7 @@ class CallKeys:
     def key_of(self, identifier: str) -> Hashable | None:
         """Read the key back from an identifier whose arguments are all literals.
 
-        Nothing is evaluated: the text is parsed, and only constants, signs, tuples and names of parameters are taken.
+        Nothing is evaluated; only constants, tuples and names of parameters are read.
 
         Returns:
             The key; None when the text does not tell it.
@@ -181,16 +182,14 @@ class CallKeys:
         if len(identifier) > len(self.opening) + LONGEST_PARSED:
             return None
         try:
-            call = ast.parse("_(" + identifier[len(self.opening) :], mode="eval").body
-            if not isinstance(call, ast.Call):
-                return None
-            shown = [part(ast.literal_eval(argument)) for argument in call.args]
-            named = {keyword.arg: part(ast.literal_eval(keyword.value)) for keyword in call.keywords}
-        except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+            arguments, keywords = read_call(identifier[len(self.opening) :])
+        except ValueError:
             return None
+        shown = [part(argument) for argument in arguments]
+        named = {name: part(value) for name, value in keywords.items()}
         key: Any
         if self.variadic:
-            key = (tuple(shown), tuple(sorted((name or "", item) for name, item in named.items())))
+            key = (tuple(shown), tuple(sorted(named.items(), key=itemgetter(0))))
         elif len(shown) != len(self.positional) or set(named) != set(self.keyword):
             return None
         else:

@@ -267,13 +267,9 @@ def _flight_ahead(
 
 
 def _under_way(state: State, slot: Slot, key: Hashable) -> Flight | None:
-    """Return the flight of a key that others may join; call under the write lock.
-
-    A flight that does not know its tags yet, and missed an invalidation that may cover it, answers those it has;
-    whoever comes later must not get its value. One whose event loop is lost may never end.
-    """
+    """Return the flight of a key that others may join, not one whose loop is lost; call under the write lock."""
     flight = state.flights.get((slot.index, key))
-    if flight is not None and (flight.missed or flight.lost()):
+    if flight is not None and flight.lost():
         flight.detach()
         return None
     return flight

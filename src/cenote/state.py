@@ -87,11 +87,12 @@ class State:
                 fill.void = True
 
     def detach_tags(self, tags: frozenset[str]) -> None:
-        """Do the same for loads that carry one of the tags; those that do not know theirs yet check at their end."""
+        """Do the same for loads that carry one of the tags, and for those that do not know theirs yet.
+
+        A load of unknown tags may end up with one of them; nobody who comes later may join it.
+        """
         for place, flight in list(self.flights.items()):
-            if flight.tags is None:
-                flight.missed |= tags
-            elif flight.tags & tags:
-                del self.flights[place]
+            if flight.tags is None or flight.tags & tags:
+                self.flights.pop(place, None)  # a finalizer may have abandoned it meanwhile
         for fill in self.fills:
             fill.missed |= tags

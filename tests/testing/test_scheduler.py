@@ -457,6 +457,11 @@ def test_modules_that_never_run_are_refused_rather_than_praised() -> None:
         explore(counting("bump"), modules=[threading], seeds=range(2))
 
 
+def test_checkpoints_alone_do_not_count_as_exploration() -> None:
+    with pytest.raises(ValueError, match="nothing was explored"):
+        explore(lambda: [checkpoint, checkpoint], modules=[threading.__name__], seeds=range(3))
+
+
 def test_code_compiled_from_a_string_is_chosen_by_its_name_or_by_a_predicate() -> None:
     namespace: dict[str, Any] = {}
     source = "def work():\n    x = 1\n    return x\n"

@@ -10,7 +10,7 @@ import heapq
 from collections.abc import Callable
 from typing import Final
 
-from cenote.entry import Entry
+from cenote.entry import FOREVER, Entry
 
 __all__ = ["ExpiryBuckets"]
 
@@ -139,7 +139,7 @@ class ExpiryBuckets:
         at = self._end_of(entry)
         if at <= now:
             ended.append(entry)
-        else:
+        elif at != FOREVER:
             self.add(entry, at)
 
     def _pop_present(self, number: int, bucket: list[Entry], now: float, ended: list[Entry]) -> None:

@@ -70,7 +70,7 @@ class Exploration:
     Attributes:
         schedules: How many seeds ran.
         distinct: How many different orders they gave.
-        points: At how many points in all a switch was possible.
+        points: At how many lines in all a switch was possible; locks and checkpoints are not counted.
     """
 
     schedules: int
@@ -83,7 +83,7 @@ def checkpoint() -> None:
     turns = _active
     task = turns.task() if turns else None
     if turns and task:
-        turns.point(task, sys._getframe(1).f_lineno)  # noqa: SLF001  # the caller's line names the point
+        turns.point(task)
 
 
 def _chooser(modules: Iterable[Where]) -> Callable[[str], bool]:
@@ -175,7 +175,7 @@ class Scheduler:
 
     @property
     def trace(self) -> list[tuple[int, int]]:
-        """The schedule so far: at each point the thread's number and the line, or 0 inside a lock."""
+        """The schedule so far: at each point the thread's number and the line, or 0 where none is."""
         return self._turns.trace
 
     def __enter__(self) -> Self:
@@ -365,7 +365,7 @@ def replay(
         options: The same as when it failed.
 
     Returns:
-        The schedule: the thread's number and the line at each point.
+        The schedule: the thread's number and the line at each point, 0 inside a lock and at a checkpoint.
     """
     scheduler = Scheduler(seed, modules=modules, **options)
     _run(make_threads, scheduler)

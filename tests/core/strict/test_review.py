@@ -223,7 +223,9 @@ def test_a_fill_token_of_a_dead_function_stores_nothing_in_the_table_that_anothe
 
 def test_refresh_outlives_its_function_without_touching_the_table_that_another_got() -> None:
     cache = CacheManager().service("s")
-    refresh, forget = (lambda f: (f.refresh, f.invalidate))(_memoized(cache, "dead", "dead"))
+    dead = _memoized(cache, "dead", "dead")
+    refresh, forget = dead.refresh, dead.invalidate
+    del dead
     gc.collect()
     alive = _memoized(cache, "alive", "alive")
     assert refresh("x") == "dead x"

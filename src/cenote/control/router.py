@@ -1,0 +1,54 @@
+"""The router: all endpoints over one manager."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cenote.control.events import EventStreams
+from cenote.control.plane import ControlPlane
+from cenote.control.routes.clear import add_clear_routes
+from cenote.control.routes.entries import add_entry_routes
+from cenote.control.routes.events import add_event_routes
+from cenote.control.routes.health import add_health_routes
+from cenote.control.routes.stats import add_stats_routes
+
+if TYPE_CHECKING:
+    from fastapi import APIRouter
+
+    from cenote import CacheManager
+    from cenote.control.settings import Settings
+
+__all__ = ["add_routes", "make_plane"]
+
+
+def make_plane(caches: CacheManager, settings: Settings) -> ControlPlane:
+    """Put a manager under control.
+
+    Args:
+        caches: The manager.
+        settings: The settings.
+
+    Returns:
+        What the endpoints share.
+    """
+    streams = EventStreams(
+        caches,
+        limit=settings.max_streams,
+        heartbeat=settings.heartbeat_seconds,
+        lifetime=settings.stream_seconds,
+    )
+    return ControlPlane(caches, settings, streams)
+
+
+def add_routes(router: APIRouter, plane: ControlPlane) -> None:
+    """Add every endpoint.
+
+    Args:
+        router: Where to add them.
+        plane: What they share.
+    """
+    add_clear_routes(router, plane)
+    add_stats_routes(router, plane)
+    add_event_routes(router, plane)
+    add_entry_routes(router, plane)
+    add_health_routes(router, plane)

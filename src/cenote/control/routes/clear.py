@@ -1,0 +1,179 @@
+"""The clears: one cache's, or everything's."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import APIRouter, Body, Request
+from pydantic_core import to_json
+from starlette.responses import Response
+
+from cenote.control.answers import BODY_REFUSALS, invalid
+from cenote.control.plane import ControlPlane
+from cenote.control.schemas import CacheClearRequest, CacheClearResponse
+from cenote.control.security import OPERATOR
+from cenote.errors import ClearFailedError, ClosedError, UnknownServiceError
+
+if TYPE_CHECKING:
+    from cenote import ClearResult
+
+__all__ = ["add_clear_routes"]
+
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    **BODY_REFUSALS,
+    404: {"model": CacheClearResponse, "description": "No such service; nothing was cleared"},
+    503: {"model": CacheClearResponse, "description": "The promise could not be kept; level says what was"},
+}
+
+
+def add_clear_routes(router: APIRouter, plane: ControlPlane) -> None:
+    """Add both clear operations.
+
+    Args:
+        router: Where to add them.
+        plane: The caches.
+    """
+
+    @router.post(
+        "/api/system/cache/clear",
+        response_model=CacheClearResponse,
+        response_description="Cleared as promised",
+        responses=_ANSWERS,
+    )
+    async def clear_cache(body: CacheClearRequest, request: Request) -> Response:
+        """Clear all entries of the global cache or of one service's cache.
+
+        For debugging, testing, forced refreshes and getting rid of stale data. When this answers, nothing older
+        can be served.
+        """
+        return await _clear_one(plane, body, request.scope.get(OPERATOR))
+
+    @router.post(
+        "/api/system/performance/clear-cache",
+        response_model=CacheClearResponse,
+        response_description="Cleared as promised",
+        responses=_ANSWERS,
+    )
+    async def clear_performance_cache(
+        request: Request, body: Annotated[CacheClearRequest | None, Body()] = None
+    ) -> Response:
+        """Clear one service's cache, or everything in one step when no service is named."""
+        operator = request.scope.get(OPERATOR)
+        if body is None:
+            body = CacheClearRequest()
+        if body.service_name is None:
+            for name in ("tags", "prefix"):
+                if getattr(body, name) is not None:
+                    raise invalid(("body", name), f"{name} needs a serviceName here; without one all is cleared")
+            return await _clear_all(plane, body, operator)
+        return await _clear_one(plane, body, operator)
+
+
+async def _clear_one(plane: ControlPlane, body: CacheClearRequest, operator: str | None) -> Response:
+    caches = plane.caches
+    work = partial(
+        caches.clear,
+        body.service_name,
+        mode=body.mode,
+        dry_run=body.dry_run,
+        prefix=body.prefix,
+        tags=body.tags,
+        max_items=body.max_items,
+        reason=body.reason,
+        actor=operator,
+    )
+    try:
+        result: ClearResult = await plane.run(work, quick=_is_quick(plane, body))
+    except UnknownServiceError as error:
+        return _failure(404, str(error))
+    except (ClearFailedError, ClosedError) as error:
+        return _failure(503, str(error))
+    cost: float | None = 0.0
+    if result.entries_cleared:
+        cache = caches.find(body.service_name)
+        mean = None if cache is None else _mean_load(cache.stats())
+        cost = None if mean is None else mean * result.entries_cleared
+    return _answer(result, cost)
+
+
+async def _clear_all(plane: ControlPlane, body: CacheClearRequest, operator: str | None) -> Response:
+    caches = plane.caches
+    work = partial(
+        caches.clear_all,
+        mode=body.mode,
+        dry_run=body.dry_run,
+        max_items=body.max_items,
+        reason=body.reason,
+        actor=operator,
+    )
+    try:
+        before = caches.stats()
+        result: ClearResult = await plane.run(work, quick=_is_quick(plane, body))
+    except (ClearFailedError, ClosedError) as error:
+        return _failure(503, str(error))
+    cost: float | None = 0.0
+    for stats in (before.global_cache, *before.services.values()):
+        if stats.current_size and cost is not None:
+            mean = _mean_load(stats)
+            cost = None if mean is None else cost + mean * stats.current_size
+    return _answer(result, cost)
+
+
+def _is_quick(plane: ControlPlane, body: CacheClearRequest) -> bool:
+    """Tell whether the clear is one swap that waits for nobody."""
+    scans = body.prefix is not None or body.tags is not None or body.dry_run
+    return plane.caches.level == "process" and body.mode == "hard" and not scans
+
+
+def _mean_load(stats: Any) -> float | None:
+    """Return the mean seconds of a load; None where nothing was ever loaded."""
+    return stats.mean_load_ms / 1000 if stats.loads else None
+
+
+def _answer(result: ClearResult, cost: float | None) -> Response:
+    success = result.status == "success"
+    body = {
+        "status": result.status,
+        "message": result.message,
+        "clearedItems": result.cleared_items,
+        "timestamp": _wire_time(result.timestamp),
+        "success": success,
+        "entriesCleared": result.entries_cleared,
+        "level": result.level,
+        "clearId": result.clear_id,
+        "itemsTruncated": result.items_truncated,
+        "durationMs": round(result.duration * 1000, 3),
+        "members": [{"pid": os.getpid(), "acknowledged": success}],
+        "cost": None if cost is None else round(cost, 6),
+    }
+    return _send(body, 200 if success else 503)
+
+
+def _failure(status: int, message: str) -> Response:
+    body = {
+        "status": "error",
+        "message": message,
+        "clearedItems": [],
+        "timestamp": _wire_time(datetime.now(UTC)),
+        "success": False,
+        "entriesCleared": 0,
+        "level": "none",
+        "clearId": None,
+        "itemsTruncated": False,
+        "durationMs": 0.0,
+        "members": [],
+        "cost": None,
+    }
+    return _send(body, status)
+
+
+def _send(body: dict[str, Any], status: int) -> Response:
+    # Written without the model, which would be validated twice; the tests hold it against the schema.
+    return Response(to_json(body), status_code=status, media_type="application/json")
+
+
+def _wire_time(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"

@@ -1,0 +1,89 @@
+"""The audit trail, as a list and as a stream."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query
+from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
+from starlette.responses import Response
+
+from cenote.control.answers import REFUSALS
+from cenote.control.events import EventStreamResponse, event_model, events_after, last_id
+from cenote.control.plane import ControlPlane
+from cenote.control.schemas import EventListResponse
+
+__all__ = ["add_event_routes"]
+
+_MAX_ID = 2**63 - 1
+
+_Service = Annotated[str | None, Query(description="Only what concerns this service.")]
+_Number = Annotated[int, Field(ge=0, le=_MAX_ID)]
+_After = Annotated[_Number, Query(description="Only events with a greater number.")]
+
+_STREAM: dict[int | str, dict[str, Any]] = {
+    **REFUSALS,
+    200: {
+        "description": "The events, as they happen",
+        "content": {
+            "text/event-stream": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "id": {"type": "string"},
+                        "event": {"type": "string"},
+                        "data": {
+                            "type": "string",
+                            "contentMediaType": "application/json",
+                            "contentSchema": {"$ref": "#/components/schemas/AuditEventModel"},
+                        },
+                        "retry": {"type": "integer"},
+                    },
+                }
+            }
+        },
+    },
+}
+
+
+def add_event_routes(router: APIRouter, plane: ControlPlane) -> None:
+    """Add the audit trail.
+
+    Args:
+        router: Where to add it.
+        plane: The caches.
+    """
+    caches = plane.caches
+
+    @router.get("/api/system/cache/events", responses=REFUSALS)
+    async def get_cache_events(
+        service: _Service = None,
+        after: _After = 0,
+        limit: Annotated[int, Query(ge=1, le=1000, description="How many events at most.")] = 100,
+    ) -> EventListResponse:
+        """Show what was cleared and invalidated: when, by whom, how much and why."""
+        newest = last_id(caches)
+        events = events_after(caches, after, service)
+        # Who follows the trail reads on from where they are; who looks at it wants the newest.
+        page = events[:limit] if after else events[-limit:]
+        return EventListResponse(
+            events=[event_model(event) for event in page],
+            last_id=page[-1].id if len(page) < len(events) and after else newest,
+        )
+
+    @router.get("/api/system/cache/events/stream", response_class=Response, responses=_STREAM)
+    async def stream_cache_events(
+        service: _Service = None,
+        after: Annotated[
+            _Number | SkipJsonSchema[None],
+            Query(description="Begin after this event; absent: with what happens next."),
+        ] = None,
+        last_event_id: Annotated[
+            _Number | SkipJsonSchema[None],
+            Header(description="What a browser sends when it reconnects."),
+        ] = None,
+    ) -> Response:
+        """Send events as they happen. Reconnect with Last-Event-ID, and none is missed while the trail holds it."""
+        begin = after if last_event_id is None else last_event_id
+        return EventStreamResponse(plane.streams, after=begin, service=service)

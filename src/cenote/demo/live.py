@@ -1,0 +1,127 @@
+"""A run of the demonstration on a terminal: progress, then a table that changes once a second."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from cenote.audit import AuditEvent
+from cenote.demo.commands import curl_lines
+from cenote.demo.meter import Summary, Tick
+from cenote.demo.screen import Screen, describe, duration, percent, summary_lines
+
+__all__ = ["LiveScreen"]
+
+_HISTORY = 40
+_GOOD, _FAIR = 90, 60
+
+
+class LiveScreen(Screen):
+    """A terminal of at least 80 columns and 24 rows.
+
+    Args:
+        url: Where the server listens.
+        token: Whether requests need a token.
+        console: The terminal.
+    """
+
+    def __init__(self, url: str, *, token: bool, console: Console) -> None:
+        super().__init__(url, token=token)
+        self._console = console
+        self._bars = " ▁▂▃▄▅▆▇█" if console.encoding.startswith("utf") else " _.-:=+*#"
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+        self._live: Live | None = None
+        self._history: dict[str, deque[float | None]] = {}
+        self._events: deque[str] = deque(maxlen=2)
+        self._last: Tick | None = None
+
+    def opening(self, modules: int, version: str) -> None:
+        self._console.print(Text.assemble(("Cenote demo", "bold"), "  ", (self.url, "cyan")), soft_wrap=True)
+        self._console.print(Text(f"Three services at work on {modules} modules of the library of Python {version}"))
+        self._progress = Progress(
+            TextColumn("Warming up"), BarColumn(), TaskProgressColumn(), console=self._console, transient=True
+        )
+        self._task = self._progress.add_task("", total=None)
+        self._progress.start()
+
+    def warming(self, done: int, total: int) -> None:
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, completed=done, total=total)
+
+    def ready(self, key: str) -> None:
+        self.close()
+        self._console.print(Text("\nTry these in another terminal while it runs (Ctrl-C ends it):", "bold"))
+        for lines in curl_lines(self.url, key, token=self.token).values():
+            for line in lines:
+                self._console.print(Text(line), soft_wrap=True)
+        self._console.print()
+        self._live = Live(console=self._console, auto_refresh=False)
+        self._live.start()
+
+    def tick(self, tick: Tick) -> None:
+        self._last = tick
+        for name, cache in tick.caches.items():
+            self._history.setdefault(name, deque(maxlen=_HISTORY)).append(cache.hit_rate)
+        self._draw()
+
+    def happened(self, event: AuditEvent) -> None:
+        self._events.append(describe(event))
+        self._draw()
+
+    def ended(self, summary: Summary) -> None:
+        self.close()
+        self._console.print(Text("\n" + "\n".join(summary_lines(summary))))
+
+    def close(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _draw(self) -> None:
+        tick = self._last
+        if tick is None or self._live is None:
+            return
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+        table.add_column("cache", no_wrap=True)
+        table.add_column("entries", justify="right")
+        table.add_column("hit rate", justify="right")
+        table.add_column(f"last {_HISTORY} seconds", no_wrap=True)
+        for name, cache in sorted(tick.caches.items()):
+            row = (Text(name), f"{cache.entries:,}", _coloured(cache.hit_rate), self._sparkline(name))
+            table.add_row(*row)
+        line = Text(
+            f"{tick.second:>4} s   hit rate {percent(tick.hit_rate)}   time saved {duration(tick.saved_seconds)}"
+            f"   {tick.entries:,} entries   {tick.requests:,} requests",
+            "bold",
+        )
+        events = [Text(f"  {event}", "yellow", overflow="ellipsis", no_wrap=True) for event in self._events]
+        self._live.update(Group(table, line, *events), refresh=True)
+
+    def _sparkline(self, name: str) -> Text:
+        line = Text()
+        for rate in self._history[name]:
+            if rate is None:
+                line.append(" ")
+            else:
+                height = max(1, round(rate / 100 * (len(self._bars) - 1)))
+                line.append(self._bars[height], _colour(rate))
+        return line
+
+
+def _colour(rate: float) -> str:
+    if rate >= _GOOD:
+        return "green"
+    return "yellow" if rate >= _FAIR else "red"
+
+
+def _coloured(rate: float | None) -> Text:
+    return Text(percent(rate), "" if rate is None else _colour(rate))

@@ -1,0 +1,176 @@
+"""What a run of the demonstration looks like: the port, and its two simple forms."""
+
+from __future__ import annotations
+
+import json
+import sys
+from abc import ABC, abstractmethod
+from dataclasses import asdict
+from typing import Any
+
+from cenote.audit import AuditEvent
+from cenote.demo.commands import curl_lines
+from cenote.demo.meter import Summary, Tick
+
+__all__ = ["JsonScreen", "PlainScreen", "Screen", "describe", "duration", "percent", "summary_lines"]
+
+
+class Screen(ABC):
+    """Shows a run; methods are called in the order in which they stand here.
+
+    Args:
+        url: Where the server listens.
+        token: Whether requests need a token.
+    """
+
+    def __init__(self, url: str, *, token: bool) -> None:
+        self.url = url
+        self.token = token
+
+    @abstractmethod
+    def opening(self, modules: int, version: str) -> None:
+        """The server is up; this is what the services work on."""
+
+    @abstractmethod
+    def warming(self, done: int, total: int) -> None:
+        """So many steps of so many are done."""
+
+    @abstractmethod
+    def ready(self, key: str) -> None:
+        """The caches are warm, traffic begins; ``key`` is an entry of ``workflow``."""
+
+    @abstractmethod
+    def tick(self, tick: Tick) -> None:
+        """A second has passed."""
+
+    @abstractmethod
+    def happened(self, event: AuditEvent) -> None:
+        """Somebody cleared or invalidated something."""
+
+    @abstractmethod
+    def ended(self, summary: Summary) -> None:
+        """The run is over."""
+
+    def close(self) -> None:  # noqa: B027 - not every screen has something to leave
+        """Leave the terminal as it was; may be called at any time, and twice."""
+
+
+class PlainScreen(Screen):
+    """Lines of plain text, for pipes and files."""
+
+    def opening(self, modules: int, version: str) -> None:
+        _say(f"Cenote demo: {self.url}")
+        _say(f"Three services work on {modules} modules of the library of Python {version}.")
+
+    def warming(self, done: int, total: int) -> None:
+        if done * 4 // total != (done - 1) * 4 // total:
+            _say(f"Warming up: {100 * done // total} %")
+
+    def ready(self, key: str) -> None:
+        _say("Try these while it runs:")
+        for lines in curl_lines(self.url, key, token=self.token).values():
+            for line in lines:
+                _say(f"  {line}")
+
+    def tick(self, tick: Tick) -> None:
+        services = ", ".join(
+            f"{name} {percent(cache.hit_rate).strip()}"
+            for name, cache in sorted(tick.caches.items())
+            if name != "global"
+        )
+        _say(
+            f"{tick.second} s: hit rate {percent(tick.hit_rate).strip()} ({services}), "
+            f"saved {duration(tick.saved_seconds)}, {tick.entries:,} entries"
+        )
+
+    def happened(self, event: AuditEvent) -> None:
+        _say(f"  ** {describe(event)}")
+
+    def ended(self, summary: Summary) -> None:
+        for line in summary_lines(summary):
+            _say(line)
+
+
+class JsonScreen(Screen):
+    """A JSON document a line, for programs."""
+
+    def opening(self, modules: int, version: str) -> None:
+        self._emit("listening", url=self.url, modules=modules, python=version)
+
+    def warming(self, done: int, total: int) -> None:
+        self._emit("warming", done=done, total=total)
+
+    def ready(self, key: str) -> None:
+        found = curl_lines(self.url, key, token=self.token)
+        commands = {name: " ".join(line.removesuffix("\\").strip() for line in lines) for name, lines in found.items()}
+        self._emit("ready", key=key, commands=commands)
+
+    def tick(self, tick: Tick) -> None:
+        self._emit("tick", **asdict(tick))
+
+    def happened(self, event: AuditEvent) -> None:
+        self._emit("audit", **asdict(event))
+
+    def ended(self, summary: Summary) -> None:
+        self._emit("summary", **asdict(summary))
+
+    def _emit(self, event: str, **fields: Any) -> None:
+        document = {"event": event} | {_camel(name): value for name, value in fields.items()}
+        if "caches" in document:
+            document["caches"] = {
+                cache: {_camel(name): value for name, value in part.items()}
+                for cache, part in document["caches"].items()
+            }
+        _say(json.dumps(document))
+
+
+def summary_lines(summary: Summary) -> list[str]:
+    """Return a run in two sentences."""
+    work = (
+        f"{summary.requests:,} requests in {summary.seconds:,.0f} s; hit rate {summary.hit_rate:.1f} %; "
+        f"saved {duration(summary.saved_seconds)} of work; {summary.entries:,} entries."
+    )
+    return [
+        work,
+        f"Clears seen: {summary.clears}; entries invalidated: {summary.invalidations}.",
+    ]
+
+
+def describe(event: AuditEvent) -> str:
+    """Return what an event of the audit trail says, in a few words."""
+    where = event.service or "the global cache"
+    if event.action == "invalidate":
+        what = f"invalidated {event.key!r} of {where}"
+    elif event.action == "clear_all":
+        what = "cleared everything"
+    elif event.action == "clear":
+        what = f"cleared {where}"
+    else:
+        what = f"{event.action} {where}"
+    soft = " (soft)" if event.mode == "soft" else ""
+    failed = "" if event.status == "success" else f": {event.status}"
+    return f"{event.timestamp[11:19]} {what}{soft}: {event.entries:,} entries{failed}"
+
+
+def percent(rate: float | None) -> str:
+    """Return a rate in six characters."""
+    return "     -" if rate is None else f"{rate:5.1f}%"
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time in the unit that suits it."""
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    if seconds < 6000:
+        return f"{seconds / 60:.1f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(other.capitalize() for other in others)
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()

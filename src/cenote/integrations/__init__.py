@@ -1,0 +1,5 @@
+"""Cenote inside other frameworks."""
+
+from __future__ import annotations
+
+__all__: list[str] = []
