@@ -92,7 +92,7 @@ class Scope:
         places: list[tuple[int, Hashable]] = list(state.flights)
         for index, key in places:
             if self.covers(slots[index], key):
-                del state.flights[index, key]
+                state.flights.pop((index, key), None)  # a finalizer may have abandoned it meanwhile
         for fill in state.fills:
             if self.covers(slots[fill.slot], fill.key):
                 fill.void = True

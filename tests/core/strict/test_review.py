@@ -22,7 +22,7 @@ from cenote.errors import LoadTimeoutError, ReentrantError
 from cenote.keeper import Keeper
 from cenote.signature import Shape
 from cenote.terms import Terms
-from cenote.testing import FakeClock, Scenario, explore
+from cenote.testing import FakeClock, History, Scenario, assert_strict, checkpoint, explore
 from cenote.workers import Workers
 
 SOON = 10.0
@@ -883,3 +883,34 @@ def test_values_of_a_dead_function_are_freed_outside_of_the_write_lock() -> None
     _memoized(cache, "alive", "alive")
     gc.collect()
     assert inside == [False]
+
+
+@pytest.mark.parametrize("tags", [["t"], lambda _: ["t"]])
+@pytest.mark.parametrize(
+    ("covered", "empty"),
+    [
+        ({"tags": ["t"]}, lambda cache: cache.invalidate_tags("t")),
+        ({"prefix": "k"}, lambda cache: cache.clear(prefix="k")),
+        ({"keys": ["k"]}, lambda cache: cache.delete("k")),
+        ({}, lambda cache: cache.clear()),
+    ],
+)
+def test_no_schedule_of_a_load_and_an_invalidation_breaks_the_promise(
+    tags: Any, covered: dict[str, Any], empty: Callable[[Any], object]
+) -> None:
+    def make_threads() -> Scenario:
+        history = History()
+        cache = CacheManager().service("c")
+        load = history.loader(checkpoint)
+
+        def read() -> None:
+            history.observe(lambda: cache.get_or_load("k", load, tags=tags), cache="c", key="k", tags=["t"])
+
+        def invalidate() -> None:
+            with history.invalidation(cache="c", **covered):
+                empty(cache)
+            read()
+
+        return Scenario([read, invalidate], lambda: assert_strict(history, sets=False))
+
+    explore(make_threads, modules=[loading, sys.modules["cenote.core"]], mode="systematic")
