@@ -19,7 +19,12 @@ def a_result_is_typed(result: ClearResult) -> None:
     assert_type(result.timestamp, datetime)
 
 
-@cache.memoize(ttl=60, tags=lambda chapter, depth=1: [f"chapter:{chapter}"])
+def tags_of(chapter: str, depth: int = 1) -> list[str]:
+    """Tags made from the arguments."""
+    return [f"chapter:{chapter}", f"depth:{depth}"]
+
+
+@cache.memoize(ttl=60, tags=tags_of)
 def analyse(chapter: str, depth: int = 1) -> list[int]:
     """A memoized function."""
     return [depth]
