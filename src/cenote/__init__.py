@@ -1,5 +1,6 @@
 """Cenote: caches for Python services whose clear is real."""
 
+from cenote import locks
 from cenote._version import __version__
 from cenote.bypass import bypass
 from cenote.cache import Cache
@@ -24,6 +25,8 @@ from cenote.memoize import CacheInfo, Memoized, MemoizedMethod
 from cenote.options import CacheOptions
 from cenote.result import ClearResult, EntryInfo, EntryPage
 from cenote.stats import CacheStats, ManagerStats
+
+locks.refuse_gevent()
 
 __all__ = [
     "Cache",

@@ -209,7 +209,7 @@ class CacheCore(Tables):
             state = flight.state
             if flight.registered and self.is_current(state):
                 entry = state.store.find(flight.key, slot.index)
-                verdict = Verdict.DEAD if entry is None else self.judge(state, entry)
+                verdict = Verdict.DEAD if entry is None else self.judge(self.state, entry)
                 if self.treatment.may_hold and isinstance(entry, ParticularEntry) and verdict is not Verdict.DEAD:
                     entry.retry_at = self.now() + self.options.fail_safe_throttle
                     if self.options.fail_safe and verdict in (Verdict.STALE, Verdict.FAILSAFE):

@@ -7,10 +7,13 @@ their place to run threads in an order of its choosing.
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 from typing import Protocol
 
-__all__ = ["Lock", "Waiter", "make_lock", "make_waiter", "owned"]
+from cenote.errors import ConfigurationError
+
+__all__ = ["Lock", "Waiter", "make_lock", "make_waiter", "owned", "refuse_gevent"]
 
 
 class Lock(Protocol):
@@ -60,6 +63,13 @@ class Waiter:
 def make_lock() -> Lock:
     """Make a re-entrant lock; re-entry is how an interrupted change recognises itself."""
     return threading.RLock()  # type: ignore[return-value]  # typeshed leaves _is_owned out
+
+
+def refuse_gevent() -> None:
+    """Raise ConfigurationError under gevent: its locks and threads are not those that the promise rests on."""
+    patched = sys.modules.get("gevent.monkey")
+    if patched is not None and patched.is_module_patched("threading"):
+        raise ConfigurationError("gevent's patched threads are not supported; use threads or asyncio")
 
 
 def owned(lock: Lock) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import weakref
 from types import TracebackType
@@ -50,7 +49,7 @@ class CacheManager:
         Raises:
             ConfigurationError: The URL or the namespace cannot be used.
         """
-        _refuse_gevent()
+        locks.refuse_gevent()
         self.url = url
         self.namespace = check_name(namespace)
         self.backend, self._log = connect(url)
@@ -272,13 +271,6 @@ def live_managers() -> list[CacheManager]:
 def _difference(there: CacheOptions, wanted: CacheOptions) -> str:
     names = [name for name in CacheOptions.__slots__ if getattr(there, name) != getattr(wanted, name)]
     return ", ".join(f"{name}={getattr(there, name)!r}, not {getattr(wanted, name)!r}" for name in names)
-
-
-def _refuse_gevent() -> None:
-    """Say that gevent is not supported: its locks and threads are not those that the promise rests on."""
-    patched = sys.modules.get("gevent.monkey")
-    if patched is not None and patched.is_module_patched("threading"):
-        raise ConfigurationError("gevent's patched threads are not supported; use threads or asyncio")
 
 
 _forking: list[CacheManager] = []

@@ -131,7 +131,7 @@ def memoize(
         options = {"ttl": ttl, "tags": tags, "key": key, "ignore": ignore, "name": name, "cache_if": cache_if}
         return type(func)(memoize(core, func.__func__, clear_slot=clear_slot, **options))
     if not callable(func) or isinstance(func, type):
-        raise ConfigurationError(f"memoize decorates functions, not {func!r}; write @cache.memoize() with parentheses")
+        raise ConfigurationError(f"memoize decorates functions, not {func!r}")
     if inspect.isasyncgenfunction(func) or inspect.isgeneratorfunction(func):
         raise ConfigurationError(
             f"{func.__qualname__} is a generator, which can be read only once; memoize a function that returns a list"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, ParamSpec, TypeVar, cast, overload
 
 from cenote.approach import stale_while_loading
 from cenote.audit import AuditEvent, AuditTrail
@@ -17,7 +17,7 @@ from cenote.flight import Fill
 from cenote.keys import check_key
 from cenote.loading import load
 from cenote.many import load_many
-from cenote.memoize import Decorator, memoize
+from cenote.memoize import Decorator, Memoized, memoize
 from cenote.options import UNSET
 from cenote.result import ClearResult
 from cenote.scope import Scope
@@ -28,6 +28,8 @@ from cenote.view import CacheView
 __all__ = ["Mode", "Operations"]
 
 T = TypeVar("T")
+P = ParamSpec("P")
+R = TypeVar("R")
 Mode = Literal["hard", "soft"]
 
 
@@ -228,8 +230,13 @@ class Operations(CacheView):
 
     # Functions
 
+    @overload
+    def memoize(self, func: Callable[P, R], /) -> Memoized[P, R]: ...
+
+    @overload
     def memoize(
         self,
+        /,
         *,
         ttl: Any = UNSET,
         tags: Any = (),
@@ -237,7 +244,20 @@ class Operations(CacheView):
         ignore: Iterable[str] = (),
         name: str | None = None,
         cache_if: Callable[[Any], bool] | None = None,
-    ) -> Decorator:
+    ) -> Decorator: ...
+
+    def memoize(
+        self,
+        func: Any = None,
+        /,
+        *,
+        ttl: Any = UNSET,
+        tags: Any = (),
+        key: Callable[..., Any] | None = None,
+        ignore: Iterable[str] = (),
+        name: str | None = None,
+        cache_if: Callable[[Any], bool] | None = None,
+    ) -> Any:
         """Cache the results of a function, method or coroutine function.
 
         Calls that bind the same arguments to the same parameters share an entry, given by position or by name alike;
@@ -245,6 +265,7 @@ class Operations(CacheView):
         keeps the instance alive, unless ``ignore="self"`` leaves it out.
 
         Args:
+            func: The function, where the decorator is written without parentheses.
             ttl: Seconds; None for no end; or a function of the value that returns one of these.
             tags: The tags, or a function of the arguments that returns them.
             key: Makes the key from the arguments, in place of the arguments themselves.
@@ -280,7 +301,7 @@ class Operations(CacheView):
                 cache_if=cache_if,
             )
 
-        return cast("Decorator", decorate)
+        return decorate if func is None else decorate(func)
 
     # Invalidation
 

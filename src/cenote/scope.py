@@ -53,7 +53,7 @@ class Scope:
         parts = [f"prefix {self.prefix!r}"] if self.prefix is not None else []
         parts += [f"function {self.table.opening[:-1]}"] if self.table is not None else []
         parts += [f"tags {', '.join(sorted(self.tags))}"] if self.tags else []
-        return " and ".join(parts) or "nothing"
+        return " or ".join(parts) or "nothing"
 
     def may_cover(self, slot: Slot) -> bool | None:
         """Whether a table is covered as a whole (True), not at all (False), or entry by entry (None); tags aside."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -266,3 +268,13 @@ def test_gevent_is_refused_in_a_sentence(monkeypatch):
 
 def test_the_package_says_its_version():
     assert cenote.__version__
+
+
+def test_gevent_is_refused_at_import():
+    code = (
+        "import sys, types; monkey = types.ModuleType('gevent.monkey'); monkey.is_module_patched = lambda name: True; "
+        "sys.modules['gevent.monkey'] = monkey; import cenote"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "gevent's patched threads are not supported" in done.stderr.splitlines()[-1]

@@ -456,14 +456,6 @@ def test_what_is_no_function_is_refused(cache, thing):
         cache.memoize()(thing)
 
 
-def test_memoize_without_parentheses_is_refused(cache):
-    with pytest.raises(TypeError):
-
-        @cache.memoize
-        def f():
-            return 1
-
-
 def test_a_callable_object_can_be_memoized(cache):
     class Adder:
         def __call__(self, value):
@@ -665,3 +657,12 @@ def test_a_parameter_may_have_any_name(cache):
         return [wrapper, type, args, kwargs, key, value, self, make, int, str]
 
     assert f(*range(10)) == list(range(10)) == f(*range(10))
+
+
+def test_memoize_works_without_parentheses(cache):
+    @cache.memoize
+    def double(number):
+        return 2 * number
+
+    assert (double(2), double(2)) == (4, 4)
+    assert double.cache_info()[:2] == (1, 1)

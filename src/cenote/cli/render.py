@@ -81,12 +81,12 @@ def stats_of_one(name: str, cache: Mapping[str, Any]) -> RenderableType:
     return table
 
 
-def clear_report(answer: Mapping[str, Any], *, dry_run: bool) -> RenderableType:
+def clear_report(answer: Mapping[str, Any], *, dry_run: bool, soft: bool = False) -> RenderableType:
     """Return what a clear did, or would do."""
     lines = [Text(printable(str(answer.get("message", ""))))]
     count = answer.get("entriesCleared")
     if count is not None:
-        done = "would go" if dry_run else "gone"
+        done = ("would turn stale" if soft else "would go") if dry_run else "marked stale" if soft else "gone"
         level = answer.get("level")
         receipt = answer.get("clearId")
         more = "" if level is None else f" · level {level}"

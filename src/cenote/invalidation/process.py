@@ -7,7 +7,7 @@ from collections import deque
 from typing import Final
 
 from cenote import locks
-from cenote.errors import ClosedError
+from cenote.errors import ClosedError, ReentrantError
 from cenote.invalidation.log import InvalidationLog, Record
 
 __all__ = ["ProcessLog"]
@@ -42,6 +42,8 @@ class ProcessLog(InvalidationLog):
 
     def append(self, record: Record) -> int:
         """Add a record and return its sequence."""
+        if locks.owned(self._lock):
+            raise ReentrantError("an invalidation")
         with self._lock:
             if self._closed:
                 raise ClosedError("the invalidation log is closed")

@@ -63,7 +63,7 @@ def clear(
         if as_json:
             output.document(answer)
         else:
-            output.show(clear_report(answer, dry_run=dry_run))
+            output.show(clear_report(answer, dry_run=dry_run, soft=soft))
 
 
 def _check_target(service: str | None, *, global_cache: bool, everything: bool, filtered: bool) -> None:
