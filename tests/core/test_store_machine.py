@@ -222,7 +222,7 @@ class CacheMachine(RuleBasedStateMachine):
         if stored:
             self.store(key, value, self.ttl, frozenset())
             since = self.soft_clears[earlier:]
-            # A token from before a soft clear brings a stale value; whether a selective one covered it, the cache knows.
+            # A token from before a soft clear brings a stale value; the cache knows what a selective one covered.
             stale = bool(since) and self.cache.explain(key).state == "stale"
             assert stale or not any(since)
             self.model[key][3] = stale
