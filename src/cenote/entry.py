@@ -41,7 +41,7 @@ class Entry:
         birth: The log sequence applied when the value's load began; below a soft floor the entry is stale.
         born: Seconds on the monotonic clock when the load began.
         fresh_until: Until when (monotonic seconds) a read may serve the value without a second thought.
-        hard_until: Until when it may be served at all, as a stale value.
+        hard_until: Until when it may be served at all, as a stale value; a common entry ends with ``fresh_until``.
         freq: How often it was hit, up to the eviction policy's cap.
         where: The eviction policy's own mark; 0 when it is in no queue.
         slot: The number of its table.
@@ -56,7 +56,6 @@ class Entry:
         "due",
         "freq",
         "fresh_until",
-        "hard_until",
         "key",
         "slot",
         "value",
@@ -68,11 +67,13 @@ class Entry:
         tags: frozenset[str]
         error: BaseException | None
         expires: float
+        hard_until: float
     else:
         size = 1
         tags = _NO_TAGS
         error = None
         expires = property(attrgetter("fresh_until"), doc="Until when the value is fresh, in monotonic seconds.")
+        hard_until = property(attrgetter("fresh_until"), doc="The same: a common entry ends with its freshness.")
 
     def __init__(
         self,
@@ -82,7 +83,6 @@ class Entry:
         birth: int = 0,
         born: float = 0.0,
         fresh_until: float = FOREVER,
-        hard_until: float = FOREVER,
         slot: int = 0,
         cost: float = 0.0,
     ) -> None:
@@ -91,7 +91,6 @@ class Entry:
         self.birth = birth
         self.born = born
         self.fresh_until = fresh_until
-        self.hard_until = hard_until
         self.freq = 0
         self.where = 0
         self.slot = slot
@@ -111,7 +110,7 @@ class ParticularEntry(Entry):
         error: The remembered failure, when this entry stands for one.
     """
 
-    __slots__ = ("error", "expires", "retry_at", "size", "tags", "used")
+    __slots__ = ("error", "expires", "hard_until", "retry_at", "size", "tags", "used")
 
     def __init__(
         self,
@@ -136,10 +135,10 @@ class ParticularEntry(Entry):
             birth=birth,
             born=born,
             fresh_until=fresh_until,
-            hard_until=hard_until,
             slot=slot,
             cost=cost,
         )
+        self.hard_until = hard_until
         self.tags = tags
         self.size = size
         self.expires = expires

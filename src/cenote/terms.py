@@ -157,7 +157,7 @@ class Treatment:
             expires = now + lifetime
             hard = expires + self._window if self._window else expires
         if not self._particular and not tags:
-            return Entry(key, value, birth=birth, born=born, fresh_until=expires, hard_until=hard, slot=slot, cost=cost)
+            return Entry(key, value, birth=birth, born=born, fresh_until=expires, slot=slot, cost=cost)
         simple = expires
         if options.idle_ttl is not None:
             simple = 0.0

@@ -203,9 +203,9 @@ class MemoryStore(Store):
             older.used = entry.used
             older.retry_at = entry.retry_at
             older.expires = entry.expires
+            older.hard_until = entry.hard_until
         older.cost = entry.cost
         older.born = entry.born
-        older.hard_until = entry.hard_until
         older.birth = entry.birth
         older.fresh_until = entry.fresh_until
         self._schedule(older)
