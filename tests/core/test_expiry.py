@@ -86,7 +86,7 @@ def test_a_remembered_failure_leaves_when_it_ends(make, clock):
 def test_a_sweep_can_be_stopped_and_goes_on_where_it_stopped():
     store = MemoryStore(CacheOptions(ttl=10, max_entries=None))
     for number in range(2000):
-        store.put(Entry(number, number, fresh_until=5.0, hard_until=5.0))
+        store.put(Entry(number, number, fresh_until=5.0))
     swept = []
     while len(store):
         swept.append(store.sweep(100.0, lambda: True))
@@ -97,7 +97,7 @@ def test_a_sweep_can_be_stopped_and_goes_on_where_it_stopped():
 
 def test_an_entry_ends_at_its_very_moment():
     store = MemoryStore(CacheOptions())
-    store.put(Entry("k", 1, fresh_until=5.0, hard_until=5.0))
+    store.put(Entry("k", 1, fresh_until=5.0))
     assert store.sweep(4.999) == 0
     assert store.sweep(5.0) == 1
 
@@ -113,7 +113,7 @@ def test_places_of_entries_that_were_replaced_do_not_pile_up():
     store = MemoryStore(CacheOptions(ttl=100))
     for number in range(20_000):
         end = 1000.0 - number / 100
-        store.put(Entry("k", number, fresh_until=end, hard_until=end))
+        store.put(Entry("k", number, fresh_until=end))
     assert len(store) == 1
     assert store.expiring < 3000
 
@@ -121,7 +121,7 @@ def test_places_of_entries_that_were_replaced_do_not_pile_up():
 def test_places_of_entries_that_were_removed_do_not_pile_up():
     store = MemoryStore(CacheOptions(ttl=100))
     for number in range(20_000):
-        entry = Entry(number, number, fresh_until=1000.0 + number, hard_until=1000.0 + number)
+        entry = Entry(number, number, fresh_until=1000.0 + number)
         store.put(entry)
         store.remove(entry)
     assert len(store) == 0

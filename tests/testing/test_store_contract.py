@@ -56,7 +56,7 @@ class SilentEviction(MemoryStore):
         return []
 
 
-UNSHRUNK = settings(max_examples=200, deadline=None, phases=[Phase.generate], database=None)
+UNSHRUNK = settings(max_examples=2000, deadline=None, phases=[Phase.generate], database=None, derandomize=True)
 MACHINE = "test_a_store_without_limit_agrees_with_a_model"
 BROKEN = {
     RemovesByKey: ["test_removing_an_entry_that_was_replaced_leaves_its_successor", MACHINE],

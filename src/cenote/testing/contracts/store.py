@@ -56,7 +56,7 @@ class StoreContract(ABC):
 
     def test_an_entry_is_found_with_all_that_was_put_in(self) -> None:
         store = self.unlimited()
-        assert store.put(Entry("k", "v", birth=7, born=1.0, fresh_until=2.0, hard_until=3.0, cost=0.5)) == []
+        assert store.put(ParticularEntry("k", "v", birth=7, born=1.0, fresh_until=2.0, hard_until=3.0, cost=0.5)) == []
         entry = store.find("k")
         assert entry is not None
         assert (entry.key, entry.value, entry.birth, entry.born) == ("k", "v", 7, 1.0)
@@ -72,8 +72,8 @@ class StoreContract(ABC):
 
     def test_an_overwrite_replaces_value_and_terms_and_counts_once(self) -> None:
         store = self.unlimited()
-        store.put(Entry("k", "old", birth=1, hard_until=10.0))
-        store.put(Entry("k", "new", birth=2, hard_until=20.0))
+        store.put(Entry("k", "old", birth=1, fresh_until=10.0))
+        store.put(Entry("k", "new", birth=2, fresh_until=20.0))
         entry = store.find("k")
         assert entry is not None
         assert (entry.value, entry.birth, entry.hard_until) == ("new", 2, 20.0)
@@ -156,8 +156,8 @@ class StoreContract(ABC):
 
     def test_an_entry_that_ends_at_this_very_moment_has_ended(self) -> None:
         store = self.unlimited()
-        store.put(Entry("now", 1, hard_until=100.0))
-        store.put(Entry("later", 2, hard_until=100.001))
+        store.put(Entry("now", 1, fresh_until=100.0))
+        store.put(Entry("later", 2, fresh_until=100.001))
         store.put(Entry("never", 3))
         assert store.sweep(100.0) == 1
         assert _values(store) == {(0, "later"): 2, (0, "never"): 3}
@@ -165,14 +165,14 @@ class StoreContract(ABC):
 
     def test_an_entry_that_was_over_before_it_came_leaves_with_the_next_sweep(self) -> None:
         store = self.unlimited()
-        store.put(Entry("k", 1, born=50.0, fresh_until=50.0, hard_until=50.0))
+        store.put(Entry("k", 1, born=50.0, fresh_until=50.0))
         store.sweep(50.0)
         assert (store.find("k"), len(store)) == (None, 0)
 
     def test_a_sweep_that_has_had_enough_stops_and_the_next_one_ends_the_work(self) -> None:
         store = self.unlimited()
         for number in range(2000):
-            store.put(Entry(number, number, slot=1, hard_until=number / 10))
+            store.put(Entry(number, number, slot=1, fresh_until=number / 10))
         gone = store.sweep(1000.0, lambda: True)
         assert gone + len(store) == 2000
         while swept := store.sweep(1000.0):

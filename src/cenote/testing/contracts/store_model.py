@@ -44,7 +44,7 @@ class _Machine(RuleBasedStateMachine):
         entry = (
             ParticularEntry(key, value, slot=slot, hard_until=end, tags=tags)
             if tags
-            else Entry(key, value, slot=slot, hard_until=end)
+            else Entry(key, value, slot=slot, fresh_until=end)
         )
         held = set(self.model)
         evicted = self.store.put(entry)
