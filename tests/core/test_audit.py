@@ -11,7 +11,7 @@ from cenote import ConfigurationError
 from cenote.audit import AuditEvent, AuditTrail, timestamp_of
 
 
-def test_a_clear_is_written_down_with_who_and_why(cache, caches, clock):
+def test_a_clear_is_written_down_with_who_and_why(cache, caches):
     cache.set("k", 1)
     result = cache.clear(reason="new edition", actor="lore")
     (event,) = caches.audit.events()

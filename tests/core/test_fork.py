@@ -204,7 +204,7 @@ def test_what_is_cleared_in_the_child_is_freed(cache, until):
     assert in_child(child) is True
 
 
-def test_background_loads_run_in_the_child_too(caches, until):
+def test_background_loads_run_in_the_child_too(caches):
     cache = caches.service("timed", load_timeout=PATIENCE)
     assert cache.get_or_load("k", lambda: "parent") == "parent"
     assert in_child(lambda: cache.get_or_load("k", lambda: "child")) == "child"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 
 import pytest
 
@@ -222,25 +223,24 @@ def test_a_load_that_takes_too_long_is_given_up(make, gate):
     assert cache.stats().load_failures == 1
 
 
-def test_a_load_that_was_given_up_is_not_stored_when_it_ends_after_all(make, gate, spawn):
+def test_a_load_that_was_given_up_is_not_stored_when_it_ends_after_all(make, gate, until):
     cache = make(load_timeout=0.02)
-    ended = threading.Event()
+    late = []
 
     def load():
-        try:
-            return gate.hold("late")
-        finally:
-            ended.set()
+        value = {"late"}
+        late.append(weakref.ref(value))
+        return gate.hold(value)
 
     with pytest.raises(LoadTimeoutError):
         cache.get_or_load("k", load)
     assert cache.get_or_load("k", lambda: "next") == "next"
     gate.open()
-    assert ended.wait(20)
+    until(lambda: late[0]() is None)  # what was stored would live on
     assert cache.get("k") == "next"
 
 
-def test_everybody_who_waits_learns_that_a_load_took_too_long(make, gate, spawn, until):
+def test_everybody_who_waits_learns_that_a_load_took_too_long(make, gate, spawn):
     cache = make(load_timeout=0.2)
     callers = [spawn(cache.get_or_load, "k", gate.hold) for _ in range(3)]
     assert [type(caller.error()) for caller in callers] == [LoadTimeoutError] * 3

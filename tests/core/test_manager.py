@@ -70,7 +70,7 @@ def test_a_url_that_names_no_backend_is_refused(url):
 
 
 def test_a_namespace_that_cannot_be_a_name_is_refused():
-    with pytest.raises(ConfigurationError, match=r"1 to 64 letters.*'a b'"):
+    with pytest.raises(ConfigurationError, match=r"^namespace must be 1 to 64 letters.*'a b'"):
         CacheManager(namespace="a b")
 
 
