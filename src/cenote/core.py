@@ -14,7 +14,7 @@ from typing import Any
 from cenote import locks
 from cenote.clock import Clock
 from cenote.decide import Verdict, decide
-from cenote.entry import GONE, Entry, ParticularEntry
+from cenote.entry import GONE, NO_TAGS, Entry, ParticularEntry
 from cenote.errors import ClosedError, ConfigurationError, ReentrantError
 from cenote.flight import Fill, Flight, Outcome
 from cenote.invalidation.log import InvalidationLog
@@ -24,7 +24,7 @@ from cenote.state import Root, State
 from cenote.stats import CacheStats, Counts
 from cenote.stores.memory import MemoryStore
 from cenote.tables import GIL, Slot, Tables
-from cenote.terms import NO_TAGS, Terms, Treatment
+from cenote.terms import Terms, Treatment
 
 __all__ = ["CacheCore"]
 
@@ -143,21 +143,18 @@ class CacheCore(Tables):
         """Store a value that the caller has: an invalidation of every earlier load of the key."""
         born = self.now()
         entry = self._entry(slot.index, key, value, terms, birth=0, born=born, cost=0.0)[0]
-        evicted: list[Entry] = []
+        dropped: list[Entry] = []
         with self.changing("set"):
             if not self.running or not self.owns(slot, key):
                 return
             state = self.state
             state.detach_key(slot.index, key)
-            older = state.store.find(key, slot.index)
             if entry is not None:
                 entry.birth = self.log.head
-                evicted = self._put(state, entry)
-            elif older is not None:
-                self.counts.expirations += self._is_over(older)
-                state.store.remove(older)
-                evicted.append(older)
-        self.discard(evicted)
+                dropped = self._put(state, entry)
+            else:
+                dropped = self._take_out(state, slot.index, key)
+        self.discard(dropped)
         if keeper.backlog:
             keeper.assist()
 
@@ -182,11 +179,7 @@ class CacheCore(Tables):
                 state = flight.state
                 if self.is_current(state):
                     if entry is None:
-                        older = state.store.find(flight.key, slot.index)
-                        if older is not None:
-                            self.counts.expirations += self._is_over(older)
-                            state.store.remove(older)
-                            dropped.append(older)
+                        dropped = self._take_out(state, slot.index, flight.key)
                     elif not flight.missed & entry.tags:
                         entry.birth = flight.birth  # a soft clear may have changed it since the entry was made
                         dropped = self._put(state, entry)
@@ -322,15 +315,25 @@ class CacheCore(Tables):
         """Put a State in force: the one store that makes everything older unreachable."""
         self.root.replace({self.index: state})
 
+    def _take_out(self, state: State, slot: int, key: Hashable) -> list[Entry]:
+        """Take out the value of a key whose new one is not to be kept; return the entry, if there was one."""
+        older = state.store.find(key, slot)
+        if older is None:
+            return []
+        self.counts.expirations += self._is_over(older)
+        state.store.remove(older)
+        return [older]
+
     def _put(self, state: State, entry: Entry) -> list[Entry]:
-        idle = not state.store.expiring
+        """Store an entry, and return those that went for it."""
+        nothing_ends = not state.store.expiring
         older = state.store.find(entry.key, entry.slot)
-        self.counts.expirations += older is not None and not idle and self._is_over(older)
+        self.counts.expirations += older is not None and not nothing_ends and self._is_over(older)
         evicted = state.store.put(entry)
         self.counts.evictions += len(evicted)
         if older is not None and state.store.find(entry.key, entry.slot) is not older:
             evicted.append(older)  # its value is freed with the others', outside the lock
-        if idle and state.store.expiring:
+        if nothing_ends and state.store.expiring:
             keeper.notice()
         return evicted
 

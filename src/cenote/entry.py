@@ -1,8 +1,8 @@
 """Entries: one cached value and what a read must know about it.
 
 A hit reads an entry without a lock, so the order of stores matters. Whoever changes an entry in place stores the
-value first, then the birth, then ``fresh_until``; a reader loads them in the opposite order. A reader may then pair
-old terms with a new value, never new terms with an old one.
+value first, then the birth, then ``fresh_until``; a reader loads the value last. A reader may then pair old terms
+with a new value, never new terms with an old one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Hashable
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
-__all__ = ["FOREVER", "GONE", "SOFTLY_CLEARED", "Entry", "ParticularEntry"]
+__all__ = ["FOREVER", "GONE", "NO_TAGS", "SOFTLY_CLEARED", "Entry", "ParticularEntry"]
 
 
 class _Gone:
@@ -29,7 +29,8 @@ FOREVER: Final = float("inf")
 SOFTLY_CLEARED: Final = -1
 """The birth of what a selective soft clear marked: below every soft floor."""
 
-_NO_TAGS: frozenset[str] = frozenset()
+NO_TAGS: Final[frozenset[str]] = frozenset()
+"""The tags of what has none."""
 
 
 class Entry:
@@ -70,7 +71,7 @@ class Entry:
         hard_until: float
     else:
         size = 1
-        tags = _NO_TAGS
+        tags = NO_TAGS
         error = None
         expires = property(attrgetter("fresh_until"), doc="Until when the value is fresh, in monotonic seconds.")
         hard_until = property(attrgetter("fresh_until"), doc="The same: a common entry ends with its freshness.")
@@ -123,7 +124,7 @@ class ParticularEntry(Entry):
         hard_until: float = FOREVER,
         slot: int = 0,
         cost: float = 0.0,
-        tags: frozenset[str] = _NO_TAGS,
+        tags: frozenset[str] = NO_TAGS,
         size: int = 1,
         expires: float = FOREVER,
         used: float = 0.0,

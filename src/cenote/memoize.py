@@ -10,12 +10,13 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, Protocol, TypeVar, o
 
 from cenote.aloading import aload, areload
 from cenote.core import CacheCore
+from cenote.entry import NO_TAGS
 from cenote.errors import ConfigurationError
 from cenote.loading import load, reload
 from cenote.options import UNSET
 from cenote.signature import Shape
 from cenote.tables import Slot
-from cenote.terms import NO_TAGS, Terms, check_tags
+from cenote.terms import Terms, check_tags
 
 __all__ = ["CacheInfo", "Decorator", "Memoized", "MemoizedMethod", "memoize"]
 
@@ -141,6 +142,7 @@ def memoize(
     shape, slot = _take_slot(core, func, name, ignore, key)
     is_async = inspect.iscoroutinefunction(func)
     load_one = aload if is_async else load
+    load_anew = areload if is_async else reload
     common = Terms.of(ttl, NO_TAGS if callable(tags) else tags, cache_if)
 
     def terms_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Terms:
@@ -152,8 +154,7 @@ def memoize(
         return load_one(core, slot, place, lambda: func(*args, **kwargs), terms_of(args, kwargs))
 
     def refresh(*args: Any, **kwargs: Any) -> Any:
-        again = areload if is_async else reload
-        return again(core, slot, shape.bind(args, kwargs), lambda: func(*args, **kwargs), terms_of(args, kwargs))
+        return load_anew(core, slot, shape.bind(args, kwargs), lambda: func(*args, **kwargs), terms_of(args, kwargs))
 
     wrapper: Any
     endless = (core.options.ttl if common.ttl is UNSET else common.ttl) is None

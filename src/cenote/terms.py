@@ -8,13 +8,11 @@ from collections.abc import Callable, Hashable, Iterable
 from types import MappingProxyType
 from typing import Any, Final
 
-from cenote.entry import FOREVER, Entry, ParticularEntry
+from cenote.entry import FOREVER, NO_TAGS, Entry, ParticularEntry
 from cenote.errors import ConfigurationError
 from cenote.options import UNSET, CacheOptions, Unset, seconds
 
-__all__ = ["NO_TAGS", "Terms", "Treatment", "again", "check_tags", "freeze"]
-
-NO_TAGS: Final[frozenset[str]] = frozenset()
+__all__ = ["Terms", "Treatment", "again", "check_tags", "freeze"]
 
 
 def check_tags(tags: object) -> frozenset[str]:
