@@ -9,9 +9,9 @@ from typing import Any, TypeVar, cast, overload
 
 from cenote.aloading import aload
 from cenote.many import aload_many
-from cenote.operations import Mode, Operations
+from cenote.operations import Operations
 from cenote.options import UNSET
-from cenote.result import ClearResult
+from cenote.result import ClearResult, Mode
 from cenote.terms import Terms
 
 __all__ = ["Cache"]

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any, Final, Literal
+from typing import Final
 
 from cenote import locks
 from cenote.audit import AuditEvent, AuditTrail
@@ -23,7 +23,7 @@ from cenote.entry import SOFTLY_CLEARED, Entry
 from cenote.errors import ConfigurationError, ReentrantError
 from cenote.invalidation.log import Record, RecordKind
 from cenote.keeper import keeper
-from cenote.result import ClearResult
+from cenote.result import ClearResult, Mode
 from cenote.scope import Scope
 from cenote.state import State
 from cenote.tables import Slot
@@ -62,9 +62,14 @@ class Tally:
     entries: int = 0
     items: list[str] = field(default_factory=list)
 
+    @property
+    def room(self) -> int:
+        """How many more identifiers it lists."""
+        return self.most - len(self.items)
+
     def list_items(self, names: Sequence[Slot], entries: Iterable[Entry]) -> None:
         """Add identifiers of entries, as far as there is room."""
-        for entry in islice(entries, self.most - len(self.items)):
+        for entry in islice(entries, self.room):
             self.items.append(names[entry.slot].identifier(entry.key))
 
 
@@ -72,7 +77,7 @@ class Tally:
 class ClearOrder:
     """How a clear is asked for; see ``Cache.clear``."""
 
-    mode: Literal["hard", "soft"] = "hard"
+    mode: Mode = "hard"
     dry_run: bool = False
     max_items: int = 100
     reason: str | None = None
@@ -99,7 +104,7 @@ def clear_cache(core: CacheCore, *, soft: bool, dry_run: bool, tally: Tally) -> 
         return
     with core.changing("clear"):
         names = _names(core)
-        old = _swap(core, soft=soft, record=True)
+        old = _swap(core, soft=soft)
         tally.entries = len(old.store)
     _finish(core, old, names, soft=soft, tally=tally)
 
@@ -205,7 +210,7 @@ def switch(core: CacheCore, wanted: Callable[[], bool]) -> bool | None:
             _refuse_amid_swap(core)
         core.running = on
         if not on:
-            old = _swap(core, soft=False, record=True)
+            old = _swap(core, soft=False)
     if old is not None:
         _finish(core, old, [], soft=False, tally=Tally(most=0))
     return on
@@ -275,7 +280,7 @@ def run_clear(
 
 def _new_receipt() -> str:
     """Make the id of a clear; not from the system's generator, whose call would hand the GIL to a busy thread."""
-    return f"{random.getrandbits(64):016x}"  # noqa: S311  # a name, no secret
+    return f"{random.getrandbits(64):016x}"  # a name, no secret
 
 
 def hold_all(cores: Sequence[CacheCore]) -> None:
@@ -323,12 +328,12 @@ def _count_live(core: CacheCore, tally: Tally) -> None:
     with core.lock:
         store = core.state.store
         tally.entries += len(store)
-        sample = list(islice(_entries_of(store.tables), tally.most - len(tally.items)))
+        sample = list(islice(_entries_of(store.tables), tally.room))
         names = _names(core)
     tally.list_items(names, sample)
 
 
-def _entries_of(tables: list[Any]) -> Iterable[Entry]:
+def _entries_of(tables: list[dict[Hashable, Entry]]) -> Iterator[Entry]:
     for table in tables:
         yield from table.values()
 
@@ -349,10 +354,10 @@ def _refuse_amid_swap(core: CacheCore) -> None:
         raise ReentrantError("clear")
 
 
-def _swap(core: CacheCore, *, soft: bool, record: bool) -> State:
+def _swap(core: CacheCore, *, soft: bool) -> State:
     """Put a new State in force and return the old one; call under the write lock."""
     _refuse_amid_swap(core)
-    sequence = core.log.append(Record(kind=RecordKind.CLEAR, cache=core.name, soft=soft)) if record else core.log.head
+    sequence = core.log.append(Record(kind=RecordKind.CLEAR, cache=core.name, soft=soft))
     old, new = _replacement(core, soft=soft, sequence=sequence)
     core.install(new)
     return old
@@ -362,7 +367,7 @@ def _finish(core: CacheCore, old: State, names: list[Slot], *, soft: bool, tally
     """List identifiers of what a whole clear took, and hand the rest to the keeper."""
     if soft:
         with core.lock:
-            sample = list(islice(_entries_of(old.tables), tally.most - len(tally.items)))
+            sample = list(islice(_entries_of(old.tables), tally.room))
         tally.list_items(names, sample)
         return
     # Nobody publishes into a State that is not in force, so its tables stand still.

@@ -51,7 +51,7 @@ def decide(entry: Entry, now: float, soft_floor: int, options: CacheOptions) -> 
         return Verdict.DEAD
     expires = entry.expires
     if entry.birth >= soft_floor and now < expires:
-        ahead = options.refresh_ahead is not None and options.idle_ttl is None and now >= entry.fresh_until
+        ahead = options.refresh_ahead is not None and now >= entry.fresh_until
         if ahead and entry.error is None and particular is not None and now >= particular.retry_at:
             return Verdict.AHEAD
         return Verdict.FRESH

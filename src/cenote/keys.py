@@ -37,10 +37,10 @@ None is left out: a key that is None means that an identifier does not tell it.
 _WRITTEN_AS_LITERALS: Final = PLAIN | {bool, float, type(None)}
 
 
-def check_name(name: object) -> str:
-    """Return a service's name, or raise ConfigurationError with the rule."""
+def check_name(name: object, what: str = "a service's name") -> str:
+    """Return the name of a service, or of ``what``, or raise ConfigurationError with the rule."""
     if not isinstance(name, str) or _NAME.fullmatch(name) is None:
-        raise ConfigurationError(f"a service's name must be {NAME_RULE}, not {str(name)[:80]!r}")
+        raise ConfigurationError(f"{what} must be {NAME_RULE}, not {str(name)[:80]!r}")
     return name
 
 

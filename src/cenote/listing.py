@@ -6,6 +6,7 @@ import base64
 import binascii
 import heapq
 from collections.abc import Iterator
+from operator import itemgetter
 from typing import Any
 
 from cenote.core import CacheCore
@@ -35,7 +36,7 @@ def list_entries(core: CacheCore, prefix: str | None, tag: str | None, cursor: s
     found = heapq.nsmallest(
         limit + 1,
         ((text, entry) for text, entry in _live(core, prefix, tag) if after is None or text > after),
-        _text,
+        key=itemgetter(0),
     )
     page = found[:limit]
     items = tuple(describe(core, core.slots[entry.slot], text, entry) for text, entry in page)
@@ -104,10 +105,6 @@ def _live(core: CacheCore, prefix: str | None, tag: str | None) -> Iterator[tupl
             text = slot.identifier(entry.key)
             if (whole or text.startswith(prefix or "")) and core.judge(state, entry) is not Verdict.DEAD:
                 yield text, entry
-
-
-def _text(item: tuple[str, Entry]) -> str:
-    return item[0]
 
 
 def _encode(text: str) -> str:

@@ -91,7 +91,7 @@ class _Reader:
             raise NotALiteralError(self.text)
         items: list[Any] = []
         while not self.take(")"):
-            if items and len(items) == 1 and self.take(",)"):
+            if len(items) == 1 and self.take(",)"):
                 break
             if items:
                 self.expect(", ")

@@ -6,7 +6,7 @@ import os
 import threading
 import weakref
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from cenote import locks
 from cenote.audit import AuditTrail
@@ -15,18 +15,15 @@ from cenote.clearing import ClearOrder, Tally, clear_all, hold_all, release_all,
 from cenote.clock import Clock, SystemClock
 from cenote.core import CacheCore
 from cenote.errors import ClosedError, ConfigurationError, ReentrantError, UnknownServiceError
-from cenote.invalidation.process import ProcessLog
 from cenote.keeper import keeper
 from cenote.keys import check_name
 from cenote.options import CacheOptions
-from cenote.result import ClearResult
+from cenote.result import ClearResult, Mode
 from cenote.state import Root, State
 from cenote.stats import ManagerStats
 from cenote.wiring import connect
 
 __all__ = ["CacheManager", "live_managers"]
-
-Mode = Literal["hard", "soft"]
 
 _live: weakref.WeakSet[CacheManager] = weakref.WeakSet()
 _live_lock = threading.Lock()
@@ -51,7 +48,7 @@ class CacheManager:
         """
         locks.refuse_gevent()
         self.url = url
-        self.namespace = check_name(namespace)
+        self.namespace = check_name(namespace, "namespace")
         self.backend, self._log = connect(url)
         self._clock = SystemClock() if clock is None else clock
         self._root = Root()
@@ -252,8 +249,7 @@ class CacheManager:
         self._lock = locks.make_lock()
         self._root.lock = locks.make_lock()
         self.audit.after_fork()
-        if isinstance(self._log, ProcessLog):
-            self._log.after_fork()
+        self._log.after_fork()
         for core in self._cores:
             core.lock = locks.make_lock()
             core.tasks.clear()
@@ -274,7 +270,10 @@ def _difference(there: CacheOptions, wanted: CacheOptions) -> str:
 
 
 _forking: list[CacheManager] = []
+"""Managers whose locks are held while the process forks."""
+
 _inherited: list[State] = []
+"""What a forked child keeps of its parent's States, never to be freed."""
 
 
 def _before_fork() -> None:

@@ -33,11 +33,11 @@ class _Batch:
     """What one round of a load of many keys found.
 
     Attributes:
+        started: The flights that this caller registered.
         values: What could be served.
         led: The flights that this caller loads, by key.
         alone: Keys to load without coalescing.
         joined: Flights of others, with what to wait on.
-        started: The flights that this caller registered.
     """
 
     started: Started
@@ -45,10 +45,10 @@ class _Batch:
     led: dict[str, Flight] = field(default_factory=dict)
     alone: list[str] = field(default_factory=list)
     joined: dict[str, tuple[Flight, Wait, Any]] = field(default_factory=dict)
-    waited: set[str] = field(default_factory=set)
 
     @property
     def wanted(self) -> list[str]:
+        """The keys to ask the loader for."""
         return [*self.led, *self.alone]
 
     def give_up(self, core: CacheCore, reason: BaseException) -> None:
@@ -244,26 +244,24 @@ def _load_batch(
     if limit is None:
         return _run_batch(core, places, batch, loader, terms)
     done = locks.make_waiter()
-    box: list[Callable[[], dict[str, Any]]] = []
+    values: list[dict[str, Any]] = []
+    errors: list[BaseException] = []
 
     def job() -> None:
         try:
-            value = _run_batch(core, places, batch, loader, terms)
-            box.append(lambda: value)
+            values.append(_run_batch(core, places, batch, loader, terms))
         except BaseException as error:  # noqa: BLE001  # carried to the waiting thread
-            box.append(lambda error=error: _raise(error))  # type: ignore[misc]  # the default binds the name
+            errors.append(error)
         finally:
             done.wake()
 
     workers.submit(job)
     batch.started.clear()
-    if done.wait(limit):
-        return box[0]()
-    return _fail(core, places, batch, LoadTimeoutError(", ".join(batch.wanted[:3]), limit))
-
-
-def _raise(error: BaseException) -> dict[str, Any]:
-    raise error
+    if not done.wait(limit):
+        return _fail(core, places, batch, LoadTimeoutError(", ".join(batch.wanted[:3]), limit))
+    if errors:
+        raise errors[0]
+    return values[0]
 
 
 def _run_batch(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, ParamSpec, TypeVar, cast, overload
+from typing import Any, ParamSpec, TypeVar, cast, overload
 
 from cenote.approach import stale_while_loading
 from cenote.audit import AuditEvent, AuditTrail
@@ -19,18 +19,17 @@ from cenote.loading import load
 from cenote.many import load_many
 from cenote.memoize import Decorator, Memoized, memoize
 from cenote.options import UNSET
-from cenote.result import ClearResult
+from cenote.result import ClearResult, Mode
 from cenote.scope import Scope
 from cenote.tables import GIL, Slot
 from cenote.terms import Terms, check_tags
 from cenote.view import CacheView
 
-__all__ = ["Mode", "Operations"]
+__all__ = ["Operations"]
 
 T = TypeVar("T")
 P = ParamSpec("P")
 R = TypeVar("R")
-Mode = Literal["hard", "soft"]
 
 
 class Operations(CacheView):
@@ -48,6 +47,7 @@ class Operations(CacheView):
         policy = core.state.store.policy
         self._touch_cap = 0 if policy is None else policy.touch_cap
         self._enabled = True
+        self._all_on = True
 
     @property
     def enabled(self) -> bool:
@@ -61,8 +61,6 @@ class Operations(CacheView):
     @enabled.setter
     def enabled(self, on: bool) -> None:
         self._switch(own=bool(on))
-
-    _all_on = True
 
     def apply_switches(self, *, all_on: bool) -> None:
         """Switch on or off as this cache's own switch and the manager's say together."""

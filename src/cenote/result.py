@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-__all__ = ["ClearResult", "EntryInfo", "EntryPage"]
+__all__ = ["ClearResult", "EntryInfo", "EntryPage", "Mode"]
+
+Mode = Literal["hard", "soft"]
+"""Whether a clear removes entries or marks them stale."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +39,7 @@ class ClearResult:
     clear_id: str
     timestamp: datetime
     duration: float
-    mode: Literal["hard", "soft"] = "hard"
+    mode: Mode = "hard"
     dry_run: bool = False
 
 

@@ -84,6 +84,9 @@ class InvalidationLog(ABC):
             reader must forget everything.
         """
 
+    def after_fork(self) -> None:  # noqa: B027  # a log without locks has nothing to do
+        """Replace, in a forked child, locks whose holders may not exist there."""
+
     @abstractmethod
     def close(self) -> None:
         """Give back what the log holds; a second call does nothing."""
