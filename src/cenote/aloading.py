@@ -70,7 +70,9 @@ async def aload(
             return outcome_of(core, flight, led=step is Step.LEAD)
 
 
-async def areload(core: CacheCore, slot: Slot, key: Any, call: Callable[[], Any], terms: Terms) -> Any:
+async def areload(
+    core: CacheCore, slot: Slot, key: Hashable, call: Callable[[], Awaitable[Any] | Any], terms: Terms
+) -> Any:
     """Load a key now, whatever is there, and publish the new value."""
     with core.changing("refresh"):
         core.state.detach_key(slot.index, key)

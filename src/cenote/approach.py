@@ -84,7 +84,12 @@ def apart(core: CacheCore) -> bool:
 
 
 def serve(
-    core: CacheCore, slot: Slot, key: Hashable, terms: Terms, behind: Callable[[Flight], None], loop: Any = None
+    core: CacheCore,
+    slot: Slot,
+    key: Hashable,
+    terms: Terms,
+    behind: Callable[[Flight], None],
+    loop: asyncio.AbstractEventLoop | None = None,
 ) -> tuple[bool, Any]:
     """Serve what needs no decision under the lock; one State is loaded once, as on the fast path."""
     state = core.state
@@ -131,7 +136,13 @@ def stale_while_loading(core: CacheCore, slot: Slot, key: Hashable) -> tuple[boo
 
 
 def _flight_ahead(
-    core: CacheCore, slot: Slot, state: State, entry: Entry, terms: Terms, loop: Any, started: Started
+    core: CacheCore,
+    slot: Slot,
+    state: State,
+    entry: Entry,
+    terms: Terms,
+    loop: asyncio.AbstractEventLoop | None,
+    started: Started,
 ) -> Flight | None:
     """Register the background reload of an entry that is about to turn stale, unless one is under way."""
     with core.lock:

@@ -124,6 +124,6 @@ class AuditTrail:
         return unsubscribe
 
     def after_fork(self) -> None:
-        """Replace the lock in a forked child: its holder may not exist there."""
+        """Replace the lock in a forked child, where its holder may not exist, and forget the parent's listeners."""
         self._lock = locks.make_lock()
         self._listeners = []

@@ -117,7 +117,7 @@ class Keeper:
                     # A key's own __hash__ or __eq__ may raise anything; other caches are swept nevertheless.
                     logger.exception("sweeping a cache failed")
                     time.sleep(SWEEP_SECONDS)
-                del core
+                del core  # or this thread would keep it from being collected while it waits
 
     def _cores(self) -> list[Sweepable]:
         with self._lock:
@@ -155,7 +155,7 @@ class Keeper:
                 self.backlog -= weight[0]
             else:
                 self._garbage.append(item)
-            item = parts = weight = None
+            item = parts = weight = None  # so that nothing holds on to what was taken apart
             if most is not None or time.perf_counter() >= end:
                 return
 

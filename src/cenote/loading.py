@@ -102,6 +102,7 @@ def _lead(core: CacheCore, slot: Slot, flight: Flight, call: Callable[[], Any], 
         raise
     finally:
         CURRENT.reset(token)
+    # Where callers have copies of their own, the loader's value is one already: what is kept is another copy.
     return value if core.treatment.hand_out is not None else outcome.value
 
 
