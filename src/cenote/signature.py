@@ -213,7 +213,7 @@ class Shape:
             slot=slot.index,
             endless="_cn_until is _cn_forever or " if endless else "",
             touch=touch,
-            # Exact under the GIL: no thread switch falls between this load and store. See tests/test_counting.py.
+            # Exact under the GIL: no thread switch falls between this load and store. See tests/core/test_stats.py.
             count="_cn_hits += 1.0" if GIL else "_cn_count()",
             value="_cn_value" if core.treatment.hand_out is None else "_cn_copy(_cn_value)",
             positional=_tuple(positional),
