@@ -178,3 +178,30 @@ def test_hits_of_get_are_exact_under_threads(cache, spawn):
         sys.setswitchinterval(switches)
     stats = cache.stats()
     assert (stats.hits, stats.misses) == (80_000, 80_000)
+
+
+@pytest.fixture
+def no_gil(monkeypatch):
+    """Has hits counted as they are where no GIL keeps threads apart: under the lock."""
+    for module in ("core", "operations", "signature"):
+        monkeypatch.setattr(f"cenote.{module}.GIL", False)
+
+
+@pytest.mark.usefixtures("no_gil")
+def test_hits_are_counted_under_the_lock_where_there_is_no_gil(cache, spawn):
+    @cache.memoize
+    def double(number: int) -> int:
+        return 2 * number
+
+    double(1)
+    cache.set("k", 1)
+
+    def read():
+        for _ in range(2000):
+            double(1)
+            cache.get("k")
+
+    for thread in [spawn(read) for _ in range(4)]:
+        thread.result()
+    assert double.cache_info()[:2] == (8000, 1)
+    assert cache.stats().hits == 16_000
