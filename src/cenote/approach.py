@@ -14,7 +14,7 @@ from enum import Enum, auto
 from typing import Any, Self
 
 from cenote import locks
-from cenote.bypass import bypassed, switch
+from cenote.bypass import bypassed, bypasses
 from cenote.core import CacheCore
 from cenote.decide import Verdict
 from cenote.entry import GONE, Entry
@@ -80,7 +80,7 @@ class Step(Enum):
 
 def apart(core: CacheCore) -> bool:
     """Whether to load without the cache: inside a bypass, or inside a change that this thread interrupted."""
-    return (switch.open and bypassed()) or locks.owned(core.lock)
+    return (bypasses.open and bypassed()) or locks.owned(core.lock)
 
 
 def serve(

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-__all__ = ["bypass", "bypassed", "switch"]
+__all__ = ["bypass", "bypassed", "bypasses"]
 
 _bypassed: ContextVar[bool] = ContextVar("cenote_bypass", default=False)
 _lock = threading.Lock()
 
 
-class _Switch:
-    """Whether any bypass is open in this process, so that a hit pays for one attribute only.
+class _Bypasses:
+    """The bypasses of this process, counted so that a hit pays for one attribute only.
 
     Attributes:
         open: How many bypasses are open, over all threads and tasks.
@@ -27,7 +27,7 @@ class _Switch:
         self.open = 0
 
 
-switch = _Switch()
+bypasses = _Bypasses()
 
 
 def _after_fork() -> None:
@@ -56,11 +56,11 @@ def bypass() -> Iterator[None]:
         Nothing; use it in a ``with`` statement.
     """
     with _lock:
-        switch.open += 1
+        bypasses.open += 1
     token = _bypassed.set(True)
     try:
         yield
     finally:
         with _lock:
-            switch.open -= 1
+            bypasses.open -= 1
         _bypassed.reset(token)

@@ -165,7 +165,7 @@ def memoize(
     wrapper.key = lambda *args, **kwargs: slot.identifier(shape.bind(args, kwargs))
     wrapper.cache_clear = lambda shape=shape: clear_slot(slot)  # noqa: ARG005  # held, see below
     wrapper.cache_info = lambda shape=shape: CacheInfo(  # noqa: ARG005  # held, see below
-        slot.all_hits, int(slot.misses), core.options.max_entries, core.count_slot(slot)
+        slot.all_hits, int(slot.misses), core.options.max_entries, core.live_in(slot)
     )
     # A function made inside another dies with its last caller; its table is then given to the next one.
     # The wrapper and all that reaches into the table, such as a kept ``f.refresh``, hold the shape.

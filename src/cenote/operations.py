@@ -7,9 +7,8 @@ from typing import Any, ParamSpec, TypeVar, cast, overload
 
 from cenote.approach import stale_while_loading
 from cenote.audit import AuditEvent, AuditTrail
-from cenote.bypass import bypassed, switch
-from cenote.clearing import ClearOrder, Tally, clear_cache, clear_scope, run_clear
-from cenote.clearing import switch as switch_cache
+from cenote.bypass import bypassed, bypasses
+from cenote.clearing import ClearOrder, Tally, clear_cache, clear_scope, run_clear, switch
 from cenote.core import CacheCore
 from cenote.entry import FOREVER, GONE
 from cenote.errors import ConfigurationError
@@ -72,7 +71,7 @@ class Operations(CacheView):
             self._all_on = self._all_on if all_on is None else all_on
             return self._enabled and self._all_on
 
-        on = switch_cache(self._core, wanted)
+        on = switch(self._core, wanted)
         if on is None:
             return
         message = f"Switched {'on' if on else 'off'} the {self.title}"
@@ -89,7 +88,7 @@ class Operations(CacheView):
             key: The key.
             default: What to return when there is none.
         """
-        if switch.open and bypassed():
+        if bypasses.open and bypassed():
             return default
         state = self._root.states[self._index]
         try:

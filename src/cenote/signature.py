@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from inspect import Parameter
 from typing import Any, Final
 
-from cenote.bypass import bypassed, switch
+from cenote.bypass import bypassed, bypasses
 from cenote.core import CacheCore
 from cenote.entry import FOREVER, GONE
 from cenote.errors import ConfigurationError, UnhashableArgumentError
@@ -25,7 +25,7 @@ _VARIADIC: Final = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 _WRAPPER: Final = """\
 {async_}def wrapper({parameters}):
     {nonlocal_}
-    if _cn_switch.open and _cn_bypassed():
+    if _cn_bypasses.open and _cn_bypassed():
         return {await_}_cn_func({forward})
     {key}
     _cn_state = _cn_root.states[{index}]
@@ -175,7 +175,7 @@ class Shape:
             "_cn_parts": parts,
             "_cn_root": core.root,
             "_cn_str": str,
-            "_cn_switch": switch,
+            "_cn_bypasses": bypasses,
             "_cn_type": type,
             "_cn_type_error": TypeError,
             "_cn_unhashable": self._unhashable,

@@ -202,7 +202,7 @@ class Tables(ABC):
                     return slot, entry.key
         return slot, key
 
-    def count_slot(self, slot: Slot) -> int:
+    def live_in(self, slot: Slot) -> int:
         """Return how many live entries a table has."""
         self.sweep()
         return len(self.state.tables[slot.index])

@@ -9,7 +9,7 @@ import pytest
 
 import cenote
 from cenote import ClosedError
-from cenote.bypass import switch
+from cenote.bypass import bypasses
 
 
 def counter(cache):
@@ -160,7 +160,7 @@ def test_bypasses_nest(cache):
             pass
         assert cache.get("k") is None
     assert cache.get("k") == 1
-    assert switch.open == 0
+    assert bypasses.open == 0
 
 
 def test_a_bypass_ends_with_an_error_in_its_block(cache):
@@ -168,7 +168,7 @@ def test_a_bypass_ends_with_an_error_in_its_block(cache):
     with pytest.raises(OSError, match="no disk"), cenote.bypass():
         raise OSError("no disk")
     assert cache.get("k") == 1
-    assert switch.open == 0
+    assert bypasses.open == 0
 
 
 def test_a_bypass_of_one_thread_does_not_reach_another(cache, spawn):
