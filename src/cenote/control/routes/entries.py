@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["add_entry_routes"]
 
 _MISSING = object()
+_MAX_AUDITED = 4096
 _ENTRY = "/api/system/cache/entries/{key:cenote_text}"
 _NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": ErrorResponse, "description": "No such service or entry"}}
 
@@ -157,7 +158,8 @@ async def _remove(plane: ControlPlane, cache: Cache, key: str, request: Request)
         duration=perf_counter() - start,
         level=caches.level,
         actor=request.scope.get(OPERATOR),
-        key=key,
+        # The trail keeps many events, also of keys that never were an entry.
+        key=key if len(key) <= _MAX_AUDITED else key[:_MAX_AUDITED] + "…",
         message="Invalidated one entry" if found else "There was no such entry",
     )
     caches.audit.record(event)
