@@ -230,6 +230,21 @@ class TestSingleEntries:
         assert http.delete(f"{API}/entries/%FF").status_code == 422
         assert "\ufffd" in caches.global_cache
 
+    @pytest.mark.parametrize(
+        ("method", "path"),
+        [
+            ("DELETE", "/invalidate?key=%FF"),
+            ("DELETE", "/entries/?key=%FF"),
+            ("GET", "/entries/%FF?key=%EF%BF%BD"),
+            ("DELETE", "/entries/%FF?key=%EF%BF%BD"),
+        ],
+    )
+    def test_a_text_that_is_not_utf_8_never_names_another_entry(self, http, caches, method, path):
+        caches.global_cache.set("\ufffd", 1)
+        answer = http.request(method, API + path)
+        assert answer.status_code == 422
+        assert "\ufffd" in caches.global_cache
+
     def test_a_value_that_json_cannot_hold_is_named_by_type_only(self, http, caches):
         class Secret:
             def __repr__(self):

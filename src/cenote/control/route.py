@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_to_bytes
 
 from fastapi import Request
 from fastapi.routing import APIRoute
@@ -80,6 +80,9 @@ class ControlRoute(APIRoute):
 
         async def strict(request: Request) -> Response:
             query: bytes = request.scope["query_string"]
+            for place, raw in (("path", request.scope.get("raw_path") or b""), ("query", query)):
+                if not _is_utf8(raw):
+                    return validation_answer([_not_utf8(place)])
             if query:
                 names = [name for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True)]
                 unknown = [name for name in names if name not in known]
@@ -135,3 +138,16 @@ def _unknown_name(name: str, known: Iterable[str]) -> dict[str, object]:
 
 def _repeated_name(name: str) -> dict[str, object]:
     return {"loc": ("query", name), "msg": "stands twice; send it once", "type": "value_error"}
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        unquote_to_bytes(raw).decode()
+    except UnicodeDecodeError:
+        return False
+    return raw.isascii()
+
+
+def _not_utf8(place: str) -> dict[str, object]:
+    # Decoded leniently, it would become another text, which may name another entry.
+    return {"loc": (place,), "msg": f"the {place} must be percent-encoded UTF-8", "type": "value_error"}
