@@ -278,6 +278,13 @@ class TestErrors:
         assert answer.status_code == 422
         assert "hunter2" not in answer.text
 
+    @pytest.mark.parametrize("body", ["hunter2", ["hunter2"], 1234567])
+    def test_a_value_sent_bare_in_place_of_a_body_is_not_repeated(self, http, body):
+        answer = http.put("/api/system/cache/entries/k", json=body)
+        assert answer.status_code == 422
+        assert answer.json()["detail"][0]["input"] is None
+        assert "hunter2" not in answer.text
+
     def test_long_inputs_names_and_lists_of_errors_are_cut(self, http):
         body = {f"{number}{'x' * 1000}": "y" * 1000 for number in range(200)} | {"mode": "m" * 5000}
         answer = http.post(CLEAR, json=body)
