@@ -246,3 +246,15 @@ def test_identifiers_of_memoized_calls_are_listed_and_can_be_handed_back(http, c
     params = {"key": listed[0], "serviceName": "memo"}
     assert http.delete("/api/system/cache/invalidate", params=params).json()["found"] is True
     assert len(cache) == 1
+
+
+@pytest.mark.parametrize("path", ["/api/system/cache/clear", "/api/system/performance/clear-cache"])
+@pytest.mark.parametrize("second", ["null", '"vista"'])
+def test_a_field_that_stands_twice_is_a_422_and_clears_neither_of_the_two(http, caches, etherforce, path, second):
+    caches.global_cache.set("k", 1)
+    content = f'{{"serviceName": "etherforce", "serviceName": {second}}}'
+    answer = http.post(path, content=content, headers={"content-type": "application/json"})
+    assert answer.status_code == 422
+    assert "twice" in answer.text
+    assert "k" in caches.global_cache
+    assert len(etherforce) == 3

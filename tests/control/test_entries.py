@@ -230,6 +230,21 @@ class TestSingleEntries:
         assert http.delete(f"{API}/entries/%FF").status_code == 422
         assert "\ufffd" in caches.global_cache
 
+    @pytest.mark.parametrize(
+        ("method", "path"),
+        [
+            ("DELETE", "/invalidate?key=%FF"),
+            ("DELETE", "/entries/?key=%FF"),
+            ("GET", "/entries/%FF?key=%EF%BF%BD"),
+            ("DELETE", "/entries/%FF?key=%EF%BF%BD"),
+        ],
+    )
+    def test_a_text_that_is_not_utf_8_never_names_another_entry(self, http, caches, method, path):
+        caches.global_cache.set("\ufffd", 1)
+        answer = http.request(method, API + path)
+        assert answer.status_code == 422
+        assert "\ufffd" in caches.global_cache
+
     def test_a_value_that_json_cannot_hold_is_named_by_type_only(self, http, caches):
         class Secret:
             def __repr__(self):
@@ -294,3 +309,22 @@ class TestListing:
 
     def test_an_unknown_service_is_a_404(self, http):
         assert http.get(f"{API}/entries", params={"serviceName": "nobody"}).status_code == 404
+
+
+class TestAmbiguity:
+    def test_a_query_name_that_stands_twice_is_a_422_and_removes_nothing(self, http, caches):
+        caches.service("a").set("k", 1)
+        caches.service("b").set("k", 1)
+        for path in (path_of("k") + "?serviceName=a&serviceName=b", f"{API}/invalidate?key=x&key=k&serviceName=b"):
+            answer = http.delete(path)
+            assert answer.status_code == 422
+            assert "twice" in answer.text
+        assert "k" in caches.service("a")
+        assert "k" in caches.service("b")
+
+    def test_a_value_that_names_a_member_twice_is_a_422_because_one_of_them_would_be_lost(self, http, caches):
+        content = b'{"value": {"secret": 1, "secret": 2}}'
+        answer = http.put(path_of("k"), content=content, headers={"content-type": "application/json"})
+        assert answer.status_code == 422
+        assert "secret" not in answer.text
+        assert "k" not in caches.global_cache

@@ -81,6 +81,15 @@ class TestList:
         event = http.get(EVENTS).json()["events"][-1]
         assert (event["action"], event["key"], event["entries"]) == ("invalidate", "k", 1)
 
+    def test_a_huge_key_is_cut_in_the_trail_which_is_kept_in_memory(self, http, caches):
+        key = "k" * 500_000
+        answer = http.request("DELETE", "/api/system/cache/invalidate", json={"key": key})
+        assert answer.json()["key"] == key
+        kept = caches.audit.events(limit=1)[0].key
+        assert kept.startswith("kkk")
+        assert kept.endswith("…")
+        assert len(kept) < 5000
+
     def test_after_limit_and_service_narrow_the_list(self, http, caches):
         caches.service("a")
         caches.service("b")

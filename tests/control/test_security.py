@@ -265,6 +265,60 @@ class TestBody:
         assert status(tight.raw(head(path, "GET", content_length=10**9))) == 413
 
 
+class TestUndeclaredBody:
+    @staticmethod
+    async def ask(app, parts, kind):
+        sent = []
+        left = list(parts)
+        headers = [(b"host", b"localhost")] + ([] if kind is None else [(b"content-type", kind)])
+
+        async def receive():
+            part = left.pop(0) if left else b""
+            return {"type": "http.request", "body": part, "more_body": bool(left)}
+
+        async def send(message):
+            sent.append(message)
+
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "2",
+            "method": "POST",
+            "scheme": "http",
+            "path": "/api/system/performance/clear-cache",
+            "raw_path": b"/api/system/performance/clear-cache",
+            "query_string": b"",
+            "headers": headers,
+            "client": ("127.0.0.1", 1),
+            "server": ("127.0.0.1", 80),
+        }
+        await app(scope, receive, send)
+        return sent[0]["status"], len(left)
+
+    @pytest.mark.parametrize(
+        ("parts", "kind", "expected"),
+        [
+            ([b"{", b"}"], b"application/json", 200),
+            ([], None, 200),
+            ([b"{", b"}"], b"text/plain", 415),
+            ([b"{", b"}"], None, 415),
+        ],
+    )
+    async def test_the_body_of_http_2_is_checked_though_no_header_declares_it(self, parts, kind, expected):
+        from cenote.control import Settings, create_app
+
+        with CacheManager() as caches:
+            assert (await self.ask(create_app(caches, Settings()), parts, kind))[0] == expected
+
+    async def test_the_body_of_http_2_is_bounded_while_it_is_read(self):
+        from cenote.control import Settings, create_app
+
+        with CacheManager() as caches:
+            app = create_app(caches, Settings(max_body_bytes=100))
+            status, unread = await self.ask(app, [b" " * 60] * 50, b"application/json")
+        assert (status, unread) == (413, 48)
+
+
 class TestErrors:
     def test_a_refused_field_is_not_repeated(self, http):
         answer = http.post(CLEAR, json={"password": "hunter2", "serviceName": None})
@@ -276,6 +330,13 @@ class TestErrors:
         body = {"value": "hunter2", field: "wrong"}
         answer = http.put("/api/system/cache/entries/k", json=body)
         assert answer.status_code == 422
+        assert "hunter2" not in answer.text
+
+    @pytest.mark.parametrize("body", ["hunter2", ["hunter2"], 1234567])
+    def test_a_value_sent_bare_in_place_of_a_body_is_not_repeated(self, http, body):
+        answer = http.put("/api/system/cache/entries/k", json=body)
+        assert answer.status_code == 422
+        assert answer.json()["detail"][0]["input"] is None
         assert "hunter2" not in answer.text
 
     def test_long_inputs_names_and_lists_of_errors_are_cut(self, http):

@@ -113,8 +113,8 @@ def validation_answer(errors: Sequence[Any]) -> Response:
 def _plain(error: Mapping[str, Any]) -> dict[str, Any]:
     location = [part if isinstance(part, int) else _short(str(part)) for part in error.get("loc", ())]
     kind = str(error.get("type", "value_error"))
-    # A misspelt field can hold anything, and a value belongs to the caller: neither is repeated.
-    secret = kind == "extra_forbidden" or "value" in location[1:2]
+    # A misspelt field or a bare body can hold anything, and a value belongs to the caller: none is repeated.
+    secret = kind == "extra_forbidden" or location == ["body"] or "value" in location[1:2]
     return {
         "loc": location,
         "msg": _short(str(error.get("msg", ""))),

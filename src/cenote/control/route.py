@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_to_bytes
 
+from fastapi import Request
 from fastapi.routing import APIRoute
 from starlette.convertors import Convertor, register_url_convertor
 
 from cenote.control.answers import Handler, refuse, shielded, validation_answer
 
 if TYPE_CHECKING:
-    from fastapi import Request
     from fastapi.dependencies.models import Dependant
     from starlette.responses import Response
     from starlette.types import Receive, Scope, Send
@@ -35,6 +36,22 @@ class _TextConvertor(Convertor[str]):
 
 
 register_url_convertor("cenote_text", _TextConvertor())
+
+
+class _StrictRequest(Request):
+    """A request whose JSON says everything once: of two services, none is the one that was meant."""
+
+    async def json(self) -> Any:
+        text = await self.body()
+
+        def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+            found = dict(pairs)
+            if len(found) < len(pairs):
+                # The name may be part of a value, so it is not repeated.
+                raise json.JSONDecodeError("a name stands twice in one object", "", 0)
+            return found
+
+        return json.loads(text, object_pairs_hook=unique)
 
 
 class ControlRoute(APIRoute):
@@ -63,12 +80,18 @@ class ControlRoute(APIRoute):
 
         async def strict(request: Request) -> Response:
             query: bytes = request.scope["query_string"]
+            for place, raw in (("path", request.scope.get("raw_path") or b""), ("query", query)):
+                if not _is_utf8(raw):
+                    return validation_answer([_not_utf8(place)])
             if query:
-                names = (name for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True))
+                names = [name for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True)]
                 unknown = [name for name in names if name not in known]
                 if unknown:
                     return validation_answer([_unknown_name(name, known) for name in unknown])
-            return await handler(request)
+                twice = {name for name in names if names.count(name) > 1} - self.allowed_query
+                if twice:
+                    return validation_answer([_repeated_name(name) for name in sorted(twice)])
+            return await handler(_StrictRequest(request.scope, request.receive))
 
         return shielded(strict)
 
@@ -111,3 +134,20 @@ def _query_names(dependant: Dependant) -> set[str]:
 def _unknown_name(name: str, known: Iterable[str]) -> dict[str, object]:
     names = ", ".join(sorted(known)) or "none"
     return {"loc": ("query", name), "msg": f"unknown parameter; known: {names}", "type": "extra_forbidden"}
+
+
+def _repeated_name(name: str) -> dict[str, object]:
+    return {"loc": ("query", name), "msg": "stands twice; send it once", "type": "value_error"}
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        unquote_to_bytes(raw).decode()
+    except UnicodeDecodeError:
+        return False
+    return raw.isascii()
+
+
+def _not_utf8(place: str) -> dict[str, object]:
+    # Decoded leniently, it would become another text, which may name another entry.
+    return {"loc": (place,), "msg": f"the {place} must be percent-encoded UTF-8", "type": "value_error"}

@@ -86,15 +86,20 @@ class Guard:
             return
         if refusal is None and not public:
             refusal = self._refuse_token(headers)
-        length = headers.get(b"content-length", b"0")
-        has_body = length != b"0" or b"transfer-encoding" in headers
+        length = headers.get(b"content-length", b"")
+        has_body = length not in {b"", b"0"} or b"transfer-encoding" in headers
+        # HTTP/1 declares every body; HTTP/2 may just send one.
+        unsure = not length and not has_body and scope.get("http_version", "1.1")[:1] != "1"
         if refusal is None and has_body:
             refusal = self._refuse_body(scope, headers, length)
-        if refusal is None and has_body:
+        if refusal is None and (has_body or unsure):
             try:
-                receive = await self._read(receive)
+                receive, size = await self._read(receive)
             except _BodyTooLongError:
                 refusal = self._too_long()
+            else:
+                if unsure and size:
+                    refusal = self._refuse_body(scope, headers, length)
         if refusal is not None:
             await _send_refusal(refusal, send_secured)
             return
@@ -145,15 +150,15 @@ class Guard:
         # What remains of the body is not read, so the connection cannot be used again.
         return _Refusal(413, f"the body is longer than {self._limit} bytes", ((b"connection", b"close"),))
 
-    async def _read(self, receive: Receive) -> Receive:
-        """Read the whole body within the limit, and return a channel that plays it again."""
+    async def _read(self, receive: Receive) -> tuple[Receive, int]:
+        """Read the whole body within the limit, and return a channel that plays it again, and its length."""
         parts: list[bytes] = []
         size = 0
         more = True
         while more:
             message = await receive()
             if message["type"] != "http.request":
-                return _replay([message], receive)
+                return _replay([message], receive), size
             part = message.get("body", b"")
             size += len(part)
             if size > self._limit:
@@ -161,7 +166,8 @@ class Guard:
             if part:
                 parts.append(part)
             more = message.get("more_body", False)
-        return _replay([{"type": "http.request", "body": b"".join(parts), "more_body": False}], receive)
+        whole = {"type": "http.request", "body": b"".join(parts), "more_body": False}
+        return _replay([whole], receive), size
 
     def _operator(self, scope: Scope) -> str:
         peer = scope.get("client")

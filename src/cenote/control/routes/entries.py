@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["add_entry_routes"]
 
 _MISSING = object()
+_MAX_AUDITED = 4096
 _ENTRY = "/api/system/cache/entries/{key:cenote_text}"
 _NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": ErrorResponse, "description": "No such service or entry"}}
 
@@ -98,10 +99,10 @@ def add_entry_routes(router: APIRouter, plane: ControlPlane) -> None:
 
     @router.get(_ENTRY, response_model=EntryResponse, responses={**REFUSALS, **_NOT_FOUND})
     async def get_cache_entry(
-        request: Request, key: _PathKey, query_key: _QueryKey = None, service_name: ServiceQuery = None
+        key: _PathKey, query_key: _QueryKey = None, service_name: ServiceQuery = None
     ) -> Response:
         """Read one entry. It counts as a read of the cache."""
-        name = _identifier(request, key, query_key)
+        name = _identifier(key, query_key)
         cache = plane.cache(service_name)
         value = await plane.run(partial(cache.get, name, _MISSING), quick=caches.level == "process")
         if value is _MISSING:
@@ -118,14 +119,13 @@ def add_entry_routes(router: APIRouter, plane: ControlPlane) -> None:
 
     @router.put(_ENTRY, responses=BODY_REFUSALS)
     async def put_cache_entry(
-        request: Request,
         key: _PathKey,
         body: EntryWriteRequest,
         query_key: _QueryKey = None,
         service_name: ServiceQuery = None,
     ) -> EntryWriteResponse:
         """Store one value; the service's cache is created where there is none."""
-        name = _identifier(request, key, query_key)
+        name = _identifier(key, query_key)
         options: dict[str, Any] = {"tags": body.tags}
         if "ttl" in body.model_fields_set:
             options["ttl"] = body.ttl
@@ -141,7 +141,7 @@ def add_entry_routes(router: APIRouter, plane: ControlPlane) -> None:
         request: Request, key: _PathKey, query_key: _QueryKey = None, service_name: ServiceQuery = None
     ) -> CacheInvalidateResponse:
         """Remove one entry."""
-        name = _identifier(request, key, query_key)
+        name = _identifier(key, query_key)
         found = await _remove(plane, plane.cache(service_name), name, request)
         return CacheInvalidateResponse(success=True, key=name, found=found)
 
@@ -157,7 +157,8 @@ async def _remove(plane: ControlPlane, cache: Cache, key: str, request: Request)
         duration=perf_counter() - start,
         level=caches.level,
         actor=request.scope.get(OPERATOR),
-        key=key,
+        # The trail keeps many events, also of keys that never were an entry.
+        key=key if len(key) <= _MAX_AUDITED else key[:_MAX_AUDITED] + "…",
         message="Invalidated one entry" if found else "There was no such entry",
     )
     caches.audit.record(event)
@@ -184,17 +185,13 @@ def _missing(place: str) -> dict[str, Any]:
     return {"type": "missing", "loc": (place, "key"), "msg": message, "input": None, "ctx": {}}
 
 
-def _identifier(request: Request, key: str, query_key: str | None) -> str:
+def _identifier(key: str, query_key: str | None) -> str:
     if not key:
         key = query_key or ""
     elif query_key is not None and query_key != key:
         raise invalid(("query", "key"), "the path and the query name different entries")
     if not key:
         raise invalid(("path", "key"), "a key is a non-empty text")
-    if "\N{REPLACEMENT CHARACTER}" in key:
-        raw = request.scope.get("raw_path", b"").upper() + request.scope["query_string"].upper()
-        if b"%EF%BF%BD" not in raw and b"\xef\xbf\xbd".upper() not in raw:
-            raise invalid(("path", "key"), "a key in a path is percent-encoded UTF-8")
     return key
 
 
