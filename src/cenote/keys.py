@@ -39,8 +39,10 @@ _WRITTEN_AS_LITERALS: Final = PLAIN | {bool, float, type(None)}
 
 def check_name(name: object) -> str:
     """Return a service's name, or raise ConfigurationError with the rule."""
-    if not isinstance(name, str) or _NAME.fullmatch(name) is None:
-        raise ConfigurationError(f"a service's name must be {NAME_RULE}, not {str(name)[:80]!r}")
+    if not isinstance(name, str):
+        raise ConfigurationError(f"a service's name must be a string of {NAME_RULE}, not {type(name).__name__}")
+    if _NAME.fullmatch(name) is None:
+        raise ConfigurationError(f"a service's name must be {NAME_RULE}, not {name[:80]!r}")
     return name
 
 
