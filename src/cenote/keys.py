@@ -39,8 +39,10 @@ _WRITTEN_AS_LITERALS: Final = PLAIN | {bool, float, type(None)}
 
 def check_name(name: object, what: str = "a service's name") -> str:
     """Return the name of a service, or of ``what``, or raise ConfigurationError with the rule."""
-    if not isinstance(name, str) or _NAME.fullmatch(name) is None:
-        raise ConfigurationError(f"{what} must be {NAME_RULE}, not {str(name)[:80]!r}")
+    if not isinstance(name, str):
+        raise ConfigurationError(f"{what} must be a string of {NAME_RULE}, not {type(name).__name__}")
+    if _NAME.fullmatch(name) is None:
+        raise ConfigurationError(f"{what} must be {NAME_RULE}, not {name[:80]!r}")
     return name
 
 

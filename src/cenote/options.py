@@ -60,7 +60,7 @@ def _count(option: str, value: Any) -> int:
 
 def _share(option: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
-        raise ConfigurationError(f"{option} must be a share of the TTL from 0 up to, but not, 1, not {value!r}")
+        raise ConfigurationError(f"{option} must be a share of the TTL, 0 or more and below 1, not {value!r}")
     return float(value)
 
 

@@ -137,8 +137,9 @@ def test_invalidate_removes_one_entry_and_says_whether_it_was_there(served):
     assert served("invalidate", "report:1", "--service", "workflow", "--json").json["found"] is True
     again = served("invalidate", "report:1", "--service", "workflow")
     assert again.code == 0
-    assert again.out == "Not in the cache: report:1\n"
+    assert again.out == "Not in the cache for service workflow: report:1\n"
     assert served("invalidate", "table").out == "Invalidated table\n"
+    assert served("invalidate", "table").out == "Not in the global cache: table\n"
 
 
 def test_invalidate_in_an_unknown_service_ends_with_not_found(served):

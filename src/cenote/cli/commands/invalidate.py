@@ -33,4 +33,5 @@ def invalidate(
         elif answer["found"]:
             output.line(f"Invalidated {key}")
         else:
-            output.line(f"Not in the cache: {key}")
+            where = "the global cache" if service is None else f"the cache for service {service}"
+            output.line(f"Not in {where}: {key}")
