@@ -1,5 +1,6 @@
 """Who may call, from where, with how much; and what errors never say."""
 
+import asyncio
 import json
 import logging
 
@@ -317,6 +318,36 @@ class TestUndeclaredBody:
             app = create_app(caches, Settings(max_body_bytes=100))
             status, unread = await self.ask(app, [b" " * 60] * 50, b"application/json")
         assert (status, unread) == (413, 48)
+
+    async def test_a_body_that_never_comes_is_given_up(self, monkeypatch):
+        from cenote.control import Settings, create_app
+
+        monkeypatch.setattr("cenote.control.security.BODY_SECONDS", 0.05)
+        sent = []
+
+        async def receive():
+            await asyncio.Event().wait()
+
+        async def send(message):
+            sent.append(message)
+
+        headers = [(b"host", b"localhost"), (b"content-type", b"application/json"), (b"content-length", b"5")]
+        scope = {
+            "type": "http",
+            "http_version": "1.1",
+            "method": "POST",
+            "path": CLEAR,
+            "raw_path": CLEAR.encode(),
+            "query_string": b"",
+            "headers": headers,
+            "client": ("127.0.0.1", 1),
+            "server": ("127.0.0.1", 80),
+            "scheme": "http",
+        }
+        with CacheManager() as caches:
+            await create_app(caches, Settings())(scope, receive, send)
+        assert sent[0]["status"] == 408
+        assert (b"connection", b"close") in sent[0]["headers"]
 
 
 class TestErrors:

@@ -38,6 +38,7 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 REFUSALS: dict[int | str, dict[str, Any]] = {
     401: {"model": ErrorResponse, "description": "No token, or a wrong one"},
     403: {"model": ErrorResponse, "description": "This Host, Origin or address is not allowed"},
+    408: {"model": ErrorResponse, "description": "The body did not come in time"},
     413: {"model": ErrorResponse, "description": "The body is too long"},
     500: {"model": ErrorResponse, "description": "An error of the server; its log says which"},
     503: {"model": ErrorResponse, "description": "The caches are closed or cannot keep their promise"},

@@ -5,6 +5,7 @@ It is plain ASGI, so that the app wears it as middleware and an included router 
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 from typing import TYPE_CHECKING, NamedTuple
@@ -22,7 +23,11 @@ OPERATOR = "cenote.operator"
 PUBLIC_PATHS = frozenset({"/healthz", "/readyz", "/openapi.json"})
 """What probes and tools may read without a token and under any Host: nothing there is secret or changes."""
 
+BODY_SECONDS = 30.0
+"""How long a client may take to send its body: one that never does must not be held for ever."""
+
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_CLOSE = (b"connection", b"close")
 _NO_SNIFF = (b"x-content-type-options", b"nosniff")
 _PAGE_HEADERS = [(b"referrer-policy", b"no-referrer"), (b"x-frame-options", b"DENY")]
 _NO_STORE = (b"cache-control", b"no-store")
@@ -97,6 +102,8 @@ class Guard:
                 receive, size = await self._read(receive)
             except _BodyTooLongError:
                 refusal = self._too_long()
+            except TimeoutError:
+                refusal = _Refusal(408, f"the body did not come within {BODY_SECONDS:g} seconds", (_CLOSE,))
             else:
                 if unsure and size:
                     refusal = self._refuse_body(scope, headers, length)
@@ -148,15 +155,17 @@ class Guard:
 
     def _too_long(self) -> _Refusal:
         # What remains of the body is not read, so the connection cannot be used again.
-        return _Refusal(413, f"the body is longer than {self._limit} bytes", ((b"connection", b"close"),))
+        return _Refusal(413, f"the body is longer than {self._limit} bytes", (_CLOSE,))
 
     async def _read(self, receive: Receive) -> tuple[Receive, int]:
         """Read the whole body within the limit, and return a channel that plays it again, and its length."""
         parts: list[bytes] = []
         size = 0
         more = True
+        end = asyncio.get_running_loop().time() + BODY_SECONDS
         while more:
-            message = await receive()
+            async with asyncio.timeout_at(end):
+                message = await receive()
             if message["type"] != "http.request":
                 return _replay([message], receive), size
             part = message.get("body", b"")
