@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Hashable, Iterable
-from types import CoroutineType
-from typing import Any
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
+from typing import Any, Final, NoReturn
 
 from cenote import locks
 from cenote.clock import Clock
@@ -27,6 +27,9 @@ from cenote.tables import GIL, Slot, Tables
 from cenote.terms import Terms, Treatment
 
 __all__ = ["CacheCore"]
+
+_READ_ONCE: Final = frozenset({AsyncGeneratorType, CoroutineType, GeneratorType})
+"""Types of values that the first caller uses up."""
 
 
 class CacheCore(Tables):
@@ -172,8 +175,7 @@ class CacheCore(Tables):
             if flight.outcome is not None:
                 return flight.outcome
             self.counts.loads += 1
-            slot.loads += 1
-            slot.load_seconds += cost
+            slot.count_load(cost)
             if flight.registered:
                 flight.detach()
                 state = flight.state
@@ -251,8 +253,7 @@ class CacheCore(Tables):
                 flight.detach()  # as a set would: what began earlier does not overwrite it
             slot = self.slots[fill.slot]
             self.counts.loads += 1
-            slot.loads += 1
-            slot.load_seconds += cost
+            slot.count_load(cost)
             entry.birth = fill.birth
             dropped = self._put(state, entry)
         self.discard(dropped)
@@ -343,12 +344,8 @@ class CacheCore(Tables):
         self, slot: int, key: Hashable, value: Any, terms: Terms, *, birth: int, born: float, cost: float
     ) -> tuple[Entry | None, Any]:
         """Make the entry of a value, and the value as it is kept."""
-        if type(value) is CoroutineType:
-            value.close()
-            raise ConfigurationError(
-                f"a coroutine can be awaited only once, so {value.__qualname__} cannot be kept: memoize the async "
-                "function itself, or load with aget_or_load"
-            )
+        if type(value) in _READ_ONCE:
+            _refuse(value)
         ttl, tags = terms.settle(value)
         take_in = self.treatment.take_in
         kept = value if take_in is None else take_in(value)
@@ -370,7 +367,8 @@ class CacheCore(Tables):
             counts = self.counts
             slots = list(self.slots)
             store = self.state.store
-            saved = sum(slot.all_hits * slot.load_seconds / slot.loads for slot in slots if slot.loads)
+            for slot in slots:
+                slot.value_hits()
             return CacheStats(
                 hits=sum(slot.all_hits for slot in slots),
                 misses=int(sum(slot.misses for slot in slots)),
@@ -385,5 +383,18 @@ class CacheCore(Tables):
                 stale_served=counts.stale_served,
                 bytes=store.size if self.options.weigher is not None else None,
                 load_seconds=sum(slot.load_seconds for slot in slots),
-                saved_seconds=saved,
+                saved_seconds=sum(slot.saved_seconds for slot in slots),
             )
+
+
+def _refuse(value: Any) -> NoReturn:
+    """Say why a value that can be read once is not kept."""
+    if isinstance(value, CoroutineType):
+        value.close()
+        raise ConfigurationError(
+            f"a coroutine can be awaited only once, so {value.__qualname__} cannot be kept: memoize the async "
+            "function itself, or load with aget_or_load"
+        )
+    raise ConfigurationError(
+        f"a generator can be read only once, so {value.__qualname__} cannot be kept: return a list or a tuple"
+    )

@@ -49,7 +49,7 @@ class CacheStats:
         stale_served: Hits that served a stale value.
         bytes: Bytes held, as the weigher counts them; None without a weigher.
         load_seconds: Seconds that the loads took together.
-        saved_seconds: Hits valued at the mean load time of what they hit.
+        saved_seconds: Hits valued at the mean load time that their function, or the callers' keys, had until then.
     """
 
     hits: int = 0

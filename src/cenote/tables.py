@@ -32,9 +32,21 @@ class Slot:
         misses: Reads that were not served.
         loads: Loads that yielded a value.
         load_seconds: What they took together.
+        saved_seconds: What the hits saved, as far as they were valued.
+        valued: How many hits that are.
     """
 
-    __slots__ = ("hits", "hot_hits", "index", "keys", "load_seconds", "loads", "misses")
+    __slots__ = (
+        "hits",
+        "hot_hits",
+        "index",
+        "keys",
+        "load_seconds",
+        "loads",
+        "misses",
+        "saved_seconds",
+        "valued",
+    )
 
     def __init__(self, index: int, keys: CallKeys | None) -> None:
         self.index = index
@@ -44,6 +56,8 @@ class Slot:
         self.misses = 0.0
         self.loads = 0
         self.load_seconds = 0.0
+        self.saved_seconds = 0.0
+        self.valued = 0
 
     def identifier(self, key: Any) -> str:
         """Return the text that names an entry of this table."""
@@ -58,6 +72,30 @@ class Slot:
     def all_hits(self) -> int:
         """All hits of this table."""
         return int(self.hits + self.hot_hits())
+
+    def count_load(self, seconds: float) -> None:
+        """Count a load; the hits before it keep the value that they had. Call under the write lock."""
+        self.value_hits()
+        self.loads += 1
+        self.load_seconds += seconds
+
+    def value_hits(self) -> None:
+        """Value the hits since the last load at the mean time of the loads so far; call under the write lock."""
+        hits = self.all_hits
+        if self.loads:
+            self.saved_seconds += (hits - self.valued) * self.load_seconds / self.loads
+        self.valued = hits
+
+    def take_over(self, other: Slot) -> None:
+        """Add the figures of a table that is given away; call under the write lock."""
+        self.value_hits()
+        other.value_hits()
+        self.hits += other.all_hits
+        self.valued += other.all_hits
+        self.misses += other.misses
+        self.loads += other.loads
+        self.load_seconds += other.load_seconds
+        self.saved_seconds += other.saved_seconds
 
 
 class Tables(ABC):
@@ -149,11 +187,7 @@ class Tables(ABC):
         if self.openings.get(slot.keys.opening) is slot:
             del self.openings[slot.keys.opening]
             self.functions.pop(slot.keys.name, None)
-        direct = self.slots[0]
-        direct.hits += slot.all_hits
-        direct.misses += slot.misses
-        direct.loads += slot.loads
-        direct.load_seconds += slot.load_seconds
+        self.slots[0].take_over(slot)
         return entries
 
     def rename_slot(self, name: str, new: str) -> None:

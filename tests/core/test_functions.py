@@ -213,3 +213,13 @@ def test_memoize_works_without_parentheses(cache):
 
     assert (double(2), double(2)) == (4, 4)
     assert double.cache_info()[:2] == (1, 1)
+
+
+def test_a_generator_that_a_function_returns_is_refused(cache):
+    @cache.memoize
+    def numbers():
+        return (number for number in range(3))
+
+    with pytest.raises(ConfigurationError, match="a generator can be read only once"):
+        numbers()
+    assert cache.keys() == []

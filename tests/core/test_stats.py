@@ -37,6 +37,23 @@ def test_saved_time_values_hits_at_the_mean_time_of_the_loads(cache, clock):
     assert stats.efficiency == 60.0
 
 
+def test_a_slow_load_does_not_revalue_the_hits_before_it(cache, clock):
+    cache.get_or_load("a", lambda: clock.advance(1))
+    for _ in range(10):
+        cache.get("a")
+    cache.get_or_load("b", lambda: clock.advance(99))
+    assert cache.stats().saved_seconds == 10
+    cache.get("b")
+    assert cache.stats().saved_seconds == 60
+
+
+def test_hits_on_what_was_set_before_any_load_save_nothing(cache, clock):
+    cache.set("a", 1)
+    cache.get("a")
+    cache.get_or_load("b", lambda: clock.advance(5))
+    assert cache.stats().saved_seconds == 0
+
+
 def test_each_function_is_valued_at_its_own_load_time(cache, clock):
     slow = cache.memoize(name="slow")(lambda: clock.advance(10))
     quick = cache.memoize(name="quick")(lambda: clock.advance(1))

@@ -90,7 +90,9 @@ class BypassMiddleware:
         header: str = BYPASS_HEADER,
     ) -> None:
         if not token and allow is None:
-            raise ConfigurationError("BypassMiddleware needs token= or allow=, or anybody could load the loaders")
+            raise ConfigurationError(
+                "BypassMiddleware needs token= or allow=: without either, any client could make every request load anew"
+            )
         self._app = app
         self._token = token.encode() if token else None
         self._allow = allow
