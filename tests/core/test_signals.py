@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gc
 import signal
+import sys
 import threading
 
 import pytest
 
-from cenote import ReentrantError
+from cenote import ReentrantError, locks
 
 CHANGES = {
     "set": lambda cache: cache.set("k", 2, ttl=5, tags=["t"]),
@@ -175,7 +176,8 @@ def test_an_interrupted_wait_leaves_the_load_to_whoever_runs_it(cache, gate, spa
     gate.begun()
 
     def kill():
-        until(lambda: cache.stats().coalesced == 1)
+        # Not before the main thread stands in its wait: the interrupt is meant for that.
+        until(lambda: sys._current_frames()[main].f_code is locks.Waiter.wait.__code__)
         signal.pthread_kill(main, signal.SIGUSR1)
 
     killer = spawn(kill)
