@@ -11,6 +11,10 @@
     ├── ClosedError               the manager was closed
     ├── ClearFailedError          an invalidation that could not keep its promise
     │   └── ReentrantError        a change asked for from inside another change, by the same thread
+    ├── StoreError                what processes share cannot be read or written
+    │   └── StoreFullError        the value does not fit
+    ├── EncodeError               a value that the codec cannot store
+    ├── DecodeError               stored bytes that the codec cannot read
     └── LoadError                 a load that did not yield a value
         ├── LoadTimeoutError      it took longer than load_timeout
         └── RecursiveLoadError    it asked for the very key it was loading
@@ -26,12 +30,16 @@ __all__ = [
     "ClearFailedError",
     "ClosedError",
     "ConfigurationError",
+    "DecodeError",
+    "EncodeError",
     "InvalidKeyError",
     "LoadError",
     "LoadTimeoutError",
     "MissingExtraError",
     "RecursiveLoadError",
     "ReentrantError",
+    "StoreError",
+    "StoreFullError",
     "UnhashableArgumentError",
     "UnknownServiceError",
 ]
@@ -89,7 +97,18 @@ class ClosedError(CenoteError, RuntimeError):
 
 
 class ClearFailedError(CenoteError, RuntimeError):
-    """An invalidation could not keep its promise, so it must not be taken for done."""
+    """An invalidation could not keep its promise, so it must not be taken for done.
+
+    Attributes:
+        level: How far it reached all the same: "process", "machine" or "network"; "none" when nothing was cleared.
+    """
+
+    def __init__(self, message: str, level: str = "none") -> None:
+        super().__init__(message)
+        self.level = level
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.level)
 
 
 class ReentrantError(ClearFailedError):
@@ -108,6 +127,22 @@ class ReentrantError(ClearFailedError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.action,)
+
+
+class StoreError(CenoteError, RuntimeError):
+    """What processes share cannot be read or written; the message says why, and what to do."""
+
+
+class StoreFullError(StoreError):
+    """A value does not fit into the shared store, however much were evicted for it."""
+
+
+class EncodeError(CenoteError, TypeError):
+    """A value cannot be stored outside the process; the message names its type and the choices."""
+
+
+class DecodeError(CenoteError, ValueError):
+    """Stored bytes cannot be turned into a value: they are damaged, of another type, or not signed with this key."""
 
 
 class LoadError(CenoteError):
