@@ -23,8 +23,8 @@ class Lock(Protocol):
 
     def __exit__(self, *exc_info: object) -> None: ...
 
-    def acquire(self, *, blocking: bool = True) -> bool:
-        """Take the lock, or with ``blocking=False`` try to; return whether it was taken."""
+    def acquire(self, *, blocking: bool = True, timeout: float = -1) -> bool:
+        """Take the lock, or with ``blocking=False`` or within ``timeout`` seconds try to; return whether it was taken."""
         ...
 
     def release(self) -> None:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Any, Final, NamedTuple
 
-__all__ = ["InvalidationLog", "Record", "RecordKind"]
+__all__ = ["InvalidationLog", "News", "Record", "RecordKind"]
+
+_ALONE: Final[AbstractContextManager[Any]] = nullcontext()
 
 
 class RecordKind(Enum):
@@ -42,6 +47,18 @@ class Record:
         return replace(self, sequence=sequence)
 
 
+class News(NamedTuple):
+    """What a cache has to obey.
+
+    Attributes:
+        head: The sequence that it has obeyed afterwards.
+        records: What concerns it, in order; None when that is not known any more, and it must forget everything.
+    """
+
+    head: int
+    records: list[Record] | None
+
+
 class InvalidationLog(ABC):
     """An append-only sequence of invalidations, shared by everybody that its reach names.
 
@@ -57,6 +74,15 @@ class InvalidationLog(ABC):
 
     shares_keys: bool
     """Whether somebody outside this process must learn of single keys; if not, sets and deletes are not recorded."""
+
+    word: Sequence[int] | None = None
+    """Where somebody outside this process may append: what a read compares with its State's ``applied``, as item 0.
+
+    None where the swap of the State is the clear, and there is nothing to compare.
+    """
+
+    connected: bool = True
+    """Whether records of others reach this process; while they do not, nothing may be served or stored."""
 
     @property
     @abstractmethod
@@ -83,6 +109,66 @@ class InvalidationLog(ABC):
             The records; an empty list when there is none; None when some of them are no longer kept, and then the
             reader must forget everything.
         """
+
+    def news(self, cache: str | None, sequence: int) -> News:
+        """Return what concerns a cache since a sequence.
+
+        Args:
+            cache: The service's name; None is the global cache.
+            sequence: What it has obeyed.
+
+        Raises:
+            ClosedError: The log was closed.
+        """
+        records = self.since(sequence)
+        if records is None:
+            return News(self.head, None)
+        head = records[-1].sequence if records else sequence
+        return News(head, [each for each in records if each.kind is RecordKind.CLEAR_ALL or each.cache == cache])
+
+    def floor(self, cache: str | None, *, soft: bool) -> int:  # noqa: ARG002  # nothing outlives a log in memory
+        """Return the sequence of the last whole clear of a cache, hard or soft, everything's included; 0 for none."""
+        return 0
+
+    def exclusive(self, action: str) -> AbstractContextManager[Any]:  # noqa: ARG002  # for logs with a lock
+        """Return what keeps all others from appending, to be used in a ``with`` statement.
+
+        It is entered before a cache's own lock is taken, never inside one.
+
+        Args:
+            action: What is done, for the error.
+
+        Raises:
+            ClearFailedError: It is not to be had in time (when entered), or this thread is inside already.
+        """
+        return _ALONE
+
+    def confirm(self, sequence: int) -> None:  # noqa: B027  # where the swap is the clear there is nothing to wait for
+        """Wait until an invalidation holds everywhere in this log's reach.
+
+        Args:
+            sequence: What ``append`` returned.
+
+        Raises:
+            ClearFailedError: It may not; ``level`` says how far it reached.
+        """
+
+    def rejoin(self, forget: Callable[[], None]) -> bool:  # noqa: ARG002  # a log in memory cannot be lost
+        """Take part again, after what is shared was lost or replaced, or in a forked child.
+
+        Args:
+            forget: Called when what was cached until now must be forgotten.
+
+        Returns:
+            Whether records of others reach this process now.
+        """
+        return True
+
+    def hold(self) -> None:  # noqa: B027  # a log without locks has nothing to do
+        """Keep threads from changing the log while the process forks."""
+
+    def release(self) -> None:  # noqa: B027  # the same
+        """Let them go on."""
 
     def after_fork(self) -> None:  # noqa: B027  # a log without locks has nothing to do
         """Replace, in a forked child, locks whose holders may not exist there."""

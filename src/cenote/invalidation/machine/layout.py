@@ -1,0 +1,169 @@
+"""The layout of the file that the processes of one machine share.
+
+All numbers are little-endian; every word is 8 bytes at an offset that 8 divides, so that it is read and written in one
+piece. Whatever is written in several pieces is written under the file's lock, and a checksum or a later word says
+when it counts.
+
+::
+
+    offset      what
+    0           the fixed head: magic, format version, incarnation, boot, geometry, CRC-32
+    512         words, each in a cache line of its own: see ``Word``
+    4,096       services: 512 of 128 bytes (name, floors, the last record of a single key; CRC-32 over the name)
+    69,632      processes: 128 of 256 bytes (state, pid, since, what it has obeyed, what records removed there)
+    102,400     totals: two sets of counters for each service, of processes that ended
+    233,472     counters: for each process a set of 16 words for each service
+    8,622,080   records of clears, tags and prefixes: 4,096 of 256 bytes, a ring
+    9,670,656   records of single keys: 32,768 of 192 bytes, a ring of their own
+    15,962,112  claims: 4,096 of 64 bytes
+    16,224,256  end
+
+Version 1. A process refuses a file of another version. What later versions of version 1 may add without a new number:
+words in what is reserved here and written as zero.
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum
+from typing import Final
+
+__all__ = [
+    "CLAIM_BYTES",
+    "CLAIMS",
+    "CLAIMS_AT",
+    "COUNTERS",
+    "COUNTERS_AT",
+    "FILE_BYTES",
+    "HEAD",
+    "KEY_RECORDS",
+    "KEY_RECORDS_AT",
+    "KEY_RECORD_BYTES",
+    "MAGIC",
+    "PROCESSES",
+    "PROCESSES_AT",
+    "PROCESS_BYTES",
+    "RECORDS",
+    "RECORDS_AT",
+    "RECORD_BYTES",
+    "SERVICES",
+    "SERVICES_AT",
+    "SERVICE_BYTES",
+    "TOTALS_AT",
+    "VERSION",
+    "Counter",
+    "ProcessWord",
+    "ServiceWord",
+    "Word",
+]
+
+MAGIC: Final = b"CENOTELG"
+VERSION: Final = 1
+
+HEAD: Final = struct.Struct("<8sII16s16sQQ8I")
+"""Magic, version, bytes of the file, incarnation, boot, when it was made (nanoseconds of the monotonic clock), 0, geometry;
+a CRC-32 follows."""
+
+SERVICES: Final = 512
+SERVICE_BYTES: Final = 128
+PROCESSES: Final = 128
+PROCESS_BYTES: Final = 256
+COUNTERS: Final = 16
+RECORDS: Final = 4096
+RECORD_BYTES: Final = 256
+KEY_RECORDS: Final = 32768
+KEY_RECORD_BYTES: Final = 192
+CLAIMS: Final = 4096
+CLAIM_BYTES: Final = 64
+
+SERVICES_AT: Final = 4096
+PROCESSES_AT: Final = SERVICES_AT + SERVICES * SERVICE_BYTES
+TOTALS_AT: Final = PROCESSES_AT + PROCESSES * PROCESS_BYTES
+COUNTERS_AT: Final = TOTALS_AT + 2 * SERVICES * COUNTERS * 8
+RECORDS_AT: Final = COUNTERS_AT + PROCESSES * SERVICES * COUNTERS * 8
+KEY_RECORDS_AT: Final = RECORDS_AT + RECORDS * RECORD_BYTES
+CLAIMS_AT: Final = KEY_RECORDS_AT + KEY_RECORDS * KEY_RECORD_BYTES
+FILE_BYTES: Final = CLAIMS_AT + CLAIMS * CLAIM_BYTES
+
+
+class Word(IntEnum):
+    """The words of the head, as numbers of 8-byte words."""
+
+    HEAD = 64
+    """The sequence of the last record that counts: what every read looks at."""
+
+    DEADLINE = 72
+    """Until when a lease holds; for the network, 0 here."""
+
+    RECORDS = 80
+    """How many records of clears, tags and prefixes there ever were."""
+
+    KEY_RECORDS = 88
+    """How many records of single keys."""
+
+    STORED = 96
+    """The last sequence that the shared store is known to hold."""
+
+    FOLD = 104
+    """Which totals count (lowest bit), and which process was folded into them last."""
+
+    CENSUS = 112
+    """Grows when somebody wants everybody's figures at once."""
+
+    FLOORS = 120
+    """Four words: two places each for the last hard and the last soft clear of everything."""
+
+    SERVICES = 128
+    """How many services have a number beside the global cache."""
+
+
+class ServiceWord(IntEnum):
+    """The words of a service, behind 72 bytes of name and 8 of checksum."""
+
+    FLOORS = 10
+    """Four words: two places each for its last hard and its last soft clear."""
+
+    LAST_KEY = 14
+    """The sequence of the last record of a single key of it."""
+
+
+class ProcessWord(IntEnum):
+    """The words of a process."""
+
+    STATE = 0
+    """0 for a free place, else a number that no other process had in it."""
+
+    PID = 1
+    SINCE = 2
+    """When it attached, in nanoseconds since the Unix epoch."""
+
+    APPLIED = 3
+    """The sequence that all its caches have obeyed."""
+
+    CENSUS = 4
+    """The last census that it has written its figures for."""
+
+    REMOVED = 16
+    """Eight pairs of a sequence and how many entries that record removed there."""
+
+
+class Counter(IntEnum):
+    """The words of a set of counters."""
+
+    HITS = 0
+    MISSES = 1
+    EVICTIONS = 2
+    EXPIRATIONS = 3
+    INVALIDATIONS = 4
+    LOADS = 5
+    LOAD_FAILURES = 6
+    COALESCED = 7
+    STALE_SERVED = 8
+    LOAD_NANOSECONDS = 9
+    SAVED_NANOSECONDS = 10
+    ENTRIES = 11
+    """Live entries now; this and what follows are of living processes only."""
+
+    BYTES = 12
+    CLEARED = 13
+    """The sequence of the last whole hard clear that the entries were counted after."""

@@ -1,0 +1,259 @@
+"""The table of processes: who shares the file, and what each has counted.
+
+A place is its process's as long as that holds a lock on one byte beyond the file's end: pids come again, locks do not. What
+a dead process had counted is folded into the totals. There are two sets of totals; the one that does not count is
+written, and one word then says that it does and whose figures it holds, so a fold that is cut off is simply done again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+import sys
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from cenote.errors import ConfigurationError
+from cenote.invalidation.machine.file import SharedFile
+from cenote.invalidation.machine.layout import (
+    COUNTERS,
+    COUNTERS_AT,
+    FILE_BYTES,
+    PROCESS_BYTES,
+    PROCESSES,
+    PROCESSES_AT,
+    SERVICES,
+    TOTALS_AT,
+    Counter,
+    ProcessWord,
+    Word,
+)
+
+__all__ = ["Place", "Process", "Processes"]
+
+_SUMMED: Final = Counter.ENTRIES
+"""Counters before this one outlive their process."""
+
+_REMOVALS: Final = 8
+_SET: Final = COUNTERS * 8
+_ALL: Final = SERVICES * COUNTERS
+_LOCKS_AT: Final = FILE_BYTES + 4096
+_FLOCK: Final = "qqihh" if sys.platform == "darwin" else "hhqqi4x"
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process that shares the caches.
+
+    Attributes:
+        place: Its number in the table.
+        pid: Its process number.
+        since: When it attached, in seconds since the Unix epoch.
+        entries: Live entries that it holds.
+    """
+
+    place: int
+    pid: int
+    since: float
+    entries: int
+
+
+class Place:
+    """What one process writes about itself."""
+
+    def __init__(self, file: SharedFile, number: int) -> None:
+        self.number = number
+        self._words = file.words
+        self._own = (PROCESSES_AT + number * PROCESS_BYTES) // 8
+        self._counters = (COUNTERS_AT // 8) + number * _ALL
+
+    def counters(self, service: int) -> memoryview:
+        """Return the counters of a service, to be written as words."""
+        first = self._counters + service * COUNTERS
+        return self._words[first : first + COUNTERS]
+
+    def obeyed(self, sequence: int) -> None:
+        """Say that all caches of this process have obeyed a sequence."""
+        self._words[self._own + ProcessWord.APPLIED] = sequence
+
+    def answered(self, census: int) -> None:
+        """Say that the counters are what they were when a census was called, or later."""
+        self._words[self._own + ProcessWord.CENSUS] = census
+
+    def removed(self, sequence: int, entries: int) -> None:
+        """Note how many entries a record removed here."""
+        at = self._own + ProcessWord.REMOVED + 2 * (sequence % _REMOVALS)
+        before = self._words[at + 1] if self._words[at] == sequence else 0
+        self._words[at] = 0
+        self._words[at + 1] = before + entries
+        self._words[at] = sequence
+
+
+class Processes:
+    """The processes of one shared file."""
+
+    def __init__(self, file: SharedFile) -> None:
+        self._file = file
+        self._words = file.words
+
+    def enter(self) -> Place:
+        """Take a free place, or that of a process that ended.
+
+        Raises:
+            ConfigurationError: All places are taken.
+        """
+        with self._file.lock:
+            self.reclaim()
+            for number in range(PROCESSES):
+                own = self._own(number)
+                if number not in self._file.places and not self._words[own] and self._lock(number):
+                    self._file.places.add(number)
+                    self._wipe(number)
+                    self._words[own + ProcessWord.PID] = os.getpid()
+                    self._words[own + ProcessWord.SINCE] = time.time_ns()
+                    # A number that tells this use of the place from any other, for a fold that is cut off.
+                    self._words[own + ProcessWord.STATE] = time.monotonic_ns()
+                    return Place(self._file, number)
+        raise ConfigurationError(
+            f"{PROCESSES} processes share {self._file.path} already, and that is as many as it has room for"
+        )
+
+    def leave(self, place: Place) -> None:
+        """Fold a place's figures into the totals and give it back."""
+        with self._file.lock:
+            if place.number in self._file.places:
+                self._fold(place.number)
+                self._file.places.discard(place.number)
+                fcntl.lockf(self._file.descriptor, fcntl.LOCK_UN, 1, _LOCKS_AT + place.number)
+
+    def reclaim(self) -> list[int]:
+        """Fold the figures of processes that ended into the totals; under the file's lock.
+
+        Returns:
+            The places that they had.
+        """
+        ended = [number for number in range(PROCESSES) if self._words[self._own(number)] and not self.alive(number)]
+        for number in ended:
+            self._fold(number)
+        return ended
+
+    def alive(self, number: int) -> bool:
+        """Whether the process that took a place still runs."""
+        if number in self._file.places:
+            return True
+        return _locked_by_another(self._file.descriptor, _LOCKS_AT + number)
+
+    def living(self) -> list[int]:
+        """Return the places of processes that run."""
+        return [number for number in range(PROCESSES) if self._words[self._own(number)] and self.alive(number)]
+
+    def list(self) -> list[Process]:
+        """Return the processes that run."""
+        found = []
+        for number in self.living():
+            own = self._own(number)
+            entries = sum(
+                self._words[at + Counter.ENTRIES]
+                for at in range(self._set(number), self._set(number) + _ALL, COUNTERS)
+            )
+            words = self._words
+            found.append(
+                Process(number, words[own + ProcessWord.PID], words[own + ProcessWord.SINCE] / 1e9, entries)
+            )
+        return found
+
+    def applied(self, number: int) -> int:
+        """Return the sequence that a process has obeyed."""
+        return self._words[self._own(number) + ProcessWord.APPLIED]
+
+    def census_of(self, number: int) -> int:
+        """Return the last census that a process answered."""
+        return self._words[self._own(number) + ProcessWord.CENSUS]
+
+    def removed(self, number: int, sequence: int) -> int:
+        """Return how many entries a record removed there, as far as that is known."""
+        at = self._own(number) + ProcessWord.REMOVED + 2 * (sequence % _REMOVALS)
+        return self._words[at + 1] if self._words[at] == sequence else 0
+
+    def held(self, number: int, service: int, floor: int) -> int:
+        """Return how many live entries a process has of a service, not counting what the last clear made old."""
+        at = self._set(number) + service * COUNTERS
+        if self._words[at + Counter.CLEARED] < floor:
+            return 0
+        return self._words[at + Counter.ENTRIES]
+
+    def sums(self, service: int) -> list[int]:
+        """Return the counters of a service, summed over all processes; what living ones hold now is left at 0."""
+        whole = self._totals(self._words[Word.FOLD] & 1) + service * COUNTERS
+        found = list(self._words[whole : whole + COUNTERS])
+        for number in range(PROCESSES):
+            if self._words[self._own(number)] and not self._is_folded(number):
+                at = self._set(number) + service * COUNTERS
+                for counter in range(_SUMMED):
+                    found[counter] += self._words[at + counter]
+        return found
+
+    @staticmethod
+    def _own(number: int) -> int:
+        return (PROCESSES_AT + number * PROCESS_BYTES) // 8
+
+    @staticmethod
+    def _set(number: int) -> int:
+        return COUNTERS_AT // 8 + number * _ALL
+
+    @staticmethod
+    def _totals(which: int) -> int:
+        return TOTALS_AT // 8 + which * _ALL
+
+    def _lock(self, number: int) -> bool:
+        try:
+            fcntl.lockf(self._file.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _LOCKS_AT + number)
+        except OSError:
+            return False
+        return True
+
+    def _fold(self, number: int) -> None:
+        self._end_cut_off_fold()
+        if not self._is_folded(number):
+            which = self._words[Word.FOLD] & 1
+            now, then = self._totals(which), self._totals(1 - which)
+            sums = list(self._words[now : now + _ALL])
+            counted = self._words[self._set(number) : self._set(number) + _ALL]
+            for at in range(0, _ALL, COUNTERS):
+                for counter in range(at, at + _SUMMED):
+                    sums[counter] += counted[counter]
+            self._file.bytes[then * 8 : (then + _ALL) * 8] = struct.pack(f"={_ALL}Q", *sums)
+            self._words[Word.FOLD] = self._mark(number) | (1 - which)
+        self._words[self._own(number)] = 0
+
+    def _end_cut_off_fold(self) -> None:
+        """Free the place of a process whose figures are in the totals already, before the word that says so is overwritten."""
+        number = self._words[Word.FOLD] >> 1 & (PROCESSES - 1)
+        if self._words[self._own(number)] and self._is_folded(number):
+            self._words[self._own(number)] = 0
+
+    def _is_folded(self, number: int) -> bool:
+        return self._words[Word.FOLD] & ~1 == self._mark(number)
+
+    def _mark(self, number: int) -> int:
+        """What tells this use of a place in the word of the fold: its number and the time it was taken."""
+        return (self._words[self._own(number)] << 8 | number << 1) & 0xFFFFFFFFFFFFFFFE
+
+    def _wipe(self, number: int) -> None:
+        at = self._set(number) * 8
+        self._file.bytes[at : at + SERVICES * _SET] = bytes(SERVICES * _SET)
+        own = self._own(number) * 8
+        self._file.bytes[own : own + PROCESS_BYTES] = bytes(PROCESS_BYTES)
+
+
+def _locked_by_another(descriptor: int, offset: int) -> bool:
+    """Whether another process holds a lock on a byte, asked without taking it."""
+    if sys.platform == "darwin":
+        asked = struct.pack(_FLOCK, offset, 1, 0, fcntl.F_WRLCK, os.SEEK_SET)
+        kind = struct.unpack(_FLOCK, fcntl.fcntl(descriptor, fcntl.F_GETLK, asked))[3]
+    else:
+        asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, offset, 1, 0)
+        kind = struct.unpack(_FLOCK, fcntl.fcntl(descriptor, fcntl.F_GETLK, asked))[0]
+    return bool(kind != fcntl.F_UNLCK)
