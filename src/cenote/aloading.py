@@ -75,7 +75,7 @@ async def areload(
 ) -> Any:
     """Load a key now, whatever is there, and publish the new value."""
     with core.changing("refresh"):
-        core.state.detach_key(slot.index, key)
+        core.obey().detach_key(slot.index, key)
     return await aload(core, slot, key, call, terms, anew=True)
 
 

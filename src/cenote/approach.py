@@ -92,7 +92,7 @@ def serve(
     loop: asyncio.AbstractEventLoop | None = None,
 ) -> tuple[bool, Any]:
     """Serve what needs no decision under the lock; one State is loaded once, as on the fast path."""
-    state = core.state
+    state = core.current()
     entry = state.tables[slot.index].get(key)
     if entry is None:
         return False, None
@@ -117,7 +117,7 @@ def serve(
 
 def stale_while_loading(core: CacheCore, slot: Slot, key: Hashable) -> tuple[bool, Any]:
     """Look a key up for a caller without a loader: stale values are served while somebody else reloads them."""
-    state = core.state
+    state = core.current()
     entry = state.tables[slot.index].get(key)
     if entry is None:
         return False, None
@@ -176,7 +176,9 @@ def _register(
     *,
     parent: Flight | None,
 ) -> Flight:
-    flight = Flight(state, slot.index, key, birth=core.log.head, born=core.now(), tags=tags, parent=parent, loop=loop)
+    flight = Flight(
+        state, slot.index, key, birth=core.birth(state), born=core.now(), tags=tags, parent=parent, loop=loop
+    )
     started.append(flight)
     state.flights[slot.index, key] = flight
     return flight
@@ -200,7 +202,7 @@ def approach(
         if not core.running or not core.owns(slot, key):
             core.count_miss(slot)
             return Step.ALONE, None
-        state = core.state
+        state = core.obey()
         entry = state.store.find(key, slot.index)
         flight = _under_way(state, slot, key)
         if entry is not None and not anew:

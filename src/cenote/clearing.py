@@ -9,68 +9,43 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 from cenote import locks
 from cenote.audit import AuditEvent, AuditTrail
 from cenote.core import CacheCore
 from cenote.decide import Verdict
 from cenote.entry import SOFTLY_CLEARED, Entry
-from cenote.errors import ConfigurationError, ReentrantError
+from cenote.errors import ClearFailedError, ConfigurationError, ReentrantError
 from cenote.invalidation.log import Record, RecordKind
-from cenote.keeper import keeper
 from cenote.result import ClearResult, Mode
 from cenote.scope import Scope
 from cenote.state import State
-from cenote.tables import Slot
+from cenote.swapping import (
+    Tally,
+    entries_of,
+    finish,
+    hold_all,
+    names_of,
+    refuse_amid_swap,
+    release_all,
+    swap,
+    swap_all,
+)
 
-__all__ = [
-    "MOST_ITEMS",
-    "ClearOrder",
-    "Tally",
-    "clear_all",
-    "clear_cache",
-    "clear_scope",
-    "hold_all",
-    "release_all",
-    "run_clear",
-    "switch",
-]
+__all__ = ["MOST_ITEMS", "ClearOrder", "clear_all", "clear_cache", "clear_scope", "run_clear", "switch"]
 
 MOST_ITEMS: Final = 10_000
 """Most identifiers that a result lists."""
 
 CHUNK: Final = 256
 """Entries taken out before the write lock is released for a moment."""
-
-
-@dataclass
-class Tally:
-    """What a clear took: how many entries, and the identifiers of some.
-
-    Attributes:
-        entries: How many live entries.
-        items: Identifiers, at most ``most``.
-        most: How many to list.
-    """
-
-    most: int
-    entries: int = 0
-    items: list[str] = field(default_factory=list)
-
-    @property
-    def room(self) -> int:
-        """How many more identifiers it lists."""
-        return self.most - len(self.items)
-
-    def list_items(self, names: Sequence[Slot], entries: Iterable[Entry]) -> None:
-        """Add identifiers of entries, as far as there is room."""
-        for entry in islice(entries, self.room):
-            self.items.append(names[entry.slot].identifier(entry.key))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,45 +73,98 @@ class ClearOrder:
 
 
 def clear_cache(core: CacheCore, *, soft: bool, dry_run: bool, tally: Tally) -> None:
-    """Clear one cache as a whole, in constant time however many entries it has."""
+    """Clear one cache as a whole, in constant time however many entries it has.
+
+    Raises:
+        ClearFailedError: Other processes may not have learned of it; this one is cleared.
+    """
     if dry_run:
         _count_live(core, tally)
         return
-    with core.changing("clear"):
-        names = _names(core)
-        old = _swap(core, soft=soft)
-        tally.entries = len(old.store)
-    _finish(core, old, names, soft=soft, tally=tally)
+    _tell(core, partial(_clear_here, core, soft=soft, tally=tally), tally)
 
 
-def clear_all(cores: Sequence[CacheCore], *, soft: bool, dry_run: bool, tally: Tally, closing: bool = False) -> None:
+def _clear_here(core: CacheCore, *, soft: bool, tell: bool, tally: Tally) -> int:
+    """Clear one cache in this process, and return the sequence of the record."""
+    with _shutting_out(core, "clear", tell=tell), core.changing("clear"):
+        names = names_of(core)
+        if tell:
+            core.obey()
+            tally.entries += _entries_elsewhere(core)
+        old, sequence = swap(core, soft=soft, tell=tell)
+        tally.entries += len(old.store)
+    finish(core, old, names, soft=soft, tally=tally)
+    return sequence
+
+
+def clear_all(cores: Sequence[CacheCore], *, soft: bool, dry_run: bool, tally: Tally) -> None:
     """Clear every cache with one store: no reader finds one cleared and another old.
 
-    With ``closing`` the caches are closed in the same step, so that nothing is stored in between.
+    Raises:
+        ClearFailedError: Other processes may not have learned of it; this one is cleared.
     """
     if dry_run:
         for core in cores:
             _count_live(core, tally)
         return
-    _refuse_amid_swap(cores[0])
+    refuse_amid_swap(cores[0])
     for core in cores:
         if locks.owned(core.lock):
             raise ReentrantError("clear_all")
         core.check_open()
-    hold_all(cores)
+    _tell(cores[0], partial(_clear_all_here, cores, soft=soft, tally=tally), tally)
+
+
+def _clear_all_here(cores: Sequence[CacheCore], *, soft: bool, tell: bool, tally: Tally) -> int:
+    """Clear every cache in this process, and return the sequence of the record."""
+    sequence = None
+    with _shutting_out(cores[0], "clear_all", tell=tell):
+        hold_all(cores)
+        try:
+            if tell:
+                for core in cores:
+                    core.obey()
+                    tally.entries += _entries_elsewhere(core)
+                sequence = cores[0].log.append(Record(kind=RecordKind.CLEAR_ALL, soft=soft))
+            swapped = swap_all(cores, soft=soft, sequence=sequence)
+            tally.entries += sum(len(old.store) for _, _, old in swapped)
+        finally:
+            release_all(cores)
+    for core, names, old in swapped:
+        finish(core, old, names, soft=soft, tally=tally)
+    return sequence or 0
+
+
+def _shutting_out(core: CacheCore, action: str, *, tell: bool) -> AbstractContextManager[Any]:
+    """Return what keeps other processes away while they are told of something."""
+    return core.exclusive(action) if tell else nullcontext()
+
+
+def _tell(core: CacheCore, clear: Callable[..., int], tally: Tally) -> None:
+    """Run an invalidation and wait until it holds for all who share the caches.
+
+    Where they cannot be told, this process is emptied all the same, and no success is claimed.
+
+    Args:
+        core: A cache.
+        clear: Does it, tells others or not as ``tell`` says, and returns the sequence.
+        tally: Counts anew if others cannot be told.
+    """
     try:
-        sequence = cores[0].log.append(Record(kind=RecordKind.CLEAR_ALL, soft=soft))
-        swapped = [(core, _names(core), _replacement(core, soft=soft, sequence=sequence)) for core in cores]
-        cores[0].root.replace({core.index: new for core, _, (_, new) in swapped})
-        if closing:
-            for core in cores:
-                core.running = False
-                core.closed = True
-        tally.entries = sum(len(old.store) for _, _, (old, _) in swapped)
-    finally:
-        release_all(cores)
-    for core, names, (old, _) in swapped:
-        _finish(core, old, names, soft=soft, tally=tally)
+        sequence = clear(tell=True)
+    except ReentrantError:
+        raise
+    except ClearFailedError:
+        tally.entries = 0
+        tally.items.clear()
+        clear(tell=False)
+        raise
+    core.log.confirm(sequence)
+
+
+def _entries_elsewhere(core: CacheCore) -> int:
+    """Return how many entries other processes hold; with all of them kept from changing that."""
+    return 0 if core.log.census is None else core.log.census.entries_elsewhere(core.name)
 
 
 def clear_scope(core: CacheCore, scope: Scope, *, soft: bool, dry_run: bool, tally: Tally) -> None:
@@ -148,18 +176,43 @@ def clear_scope(core: CacheCore, scope: Scope, *, soft: bool, dry_run: bool, tal
         soft: Whether to mark entries stale only.
         dry_run: Whether to count only.
         tally: Where to count.
+
+    Raises:
+        ClearFailedError: Other processes may not have learned of it; this one is cleared.
     """
-    with core.changing("clear"):
-        state = core.state
-        sequence = core.log.head
+    if dry_run:
+        _clear_scope_here(core, scope, soft=soft, dry_run=True, tell=False, tally=tally)
+        return
+
+    sequences: list[int] = []
+
+    def clear(*, tell: bool) -> int:
+        sequences[:] = _clear_scope_here(core, scope, soft=soft, dry_run=False, tell=tell, tally=tally)
+        return sequences[-1] if sequences else 0
+
+    _tell(core, clear, tally)
+    if core.log.census is not None:
+        tally.entries += sum(map(core.log.census.removed_elsewhere, reversed(sequences)))
+
+
+def _clear_scope_here(
+    core: CacheCore, scope: Scope, *, soft: bool, dry_run: bool, tell: bool, tally: Tally
+) -> list[int]:
+    """Clear what a scope covers in this process, and return the sequences of the records written."""
+    sequences: list[int] = []
+    with _shutting_out(core, "clear", tell=tell), core.changing("clear"):
+        state = core.obey()
+        sequence = core.birth(state) + 1
         if not dry_run:
-            for record in scope.records(core.name, soft=soft):
-                sequence = core.log.append(record)
+            if tell:
+                sequences += [core.log.append(record) for record in scope.records(core.name, soft=soft)]
+                if sequences:
+                    sequence = state.applied = sequences[-1]
             if soft:
                 scope.soften(state, core.slots)
             else:
                 scope.detach(state, core.slots)
-        names = _names(core)
+        names = names_of(core)
         tagged = state.store.tagged(scope.tags)
         tables = _candidates(core, state, scope)
     covered = tagged
@@ -185,10 +238,12 @@ def clear_scope(core: CacheCore, scope: Scope, *, soft: bool, dry_run: bool, tal
                     entry.birth = SOFTLY_CLEARED
                 else:
                     state.store.remove(entry)
+            core.note_size()
     tally.entries += len(taken)
     tally.list_items(names, taken)
     if not dry_run and not soft:
         core.discard(taken)
+    return sequences
 
 
 def switch(core: CacheCore, wanted: Callable[[], bool]) -> bool | None:
@@ -207,12 +262,13 @@ def switch(core: CacheCore, wanted: Callable[[], bool]) -> bool | None:
         if on == core.running:
             return None
         if not on:
-            _refuse_amid_swap(core)
+            refuse_amid_swap(core)
         core.running = on
         if not on:
-            old = _swap(core, soft=False)
+            # Only this process is switched, so nobody else is told.
+            old, _ = swap(core, soft=False, tell=False)
     if old is not None:
-        _finish(core, old, [], soft=False, tally=Tally(most=0))
+        finish(core, old, [], soft=False, tally=Tally(most=0))
     return on
 
 
@@ -252,7 +308,9 @@ def run_clear(
         clear(tally)
     except Exception as error:
         message = f"Failed to clear {what}: {error}"
-        audit.record(replace(event, status="error", duration=time.perf_counter() - begin, message=message))
+        level = error.level if isinstance(error, ClearFailedError) else "none"
+        failed = replace(event, status="error", level=level, entries=tally.entries, message=message)
+        audit.record(replace(failed, duration=time.perf_counter() - begin))
         raise
     duration = time.perf_counter() - begin
     if order.dry_run:
@@ -283,97 +341,16 @@ def _new_receipt() -> str:
     return f"{random.getrandbits(64):016x}"  # a name, no secret
 
 
-def hold_all(cores: Sequence[CacheCore]) -> None:
-    """Take the write locks of several caches.
-
-    It waits for a lock only while it holds none: a finalizer or a signal handler that interrupted a change of one cache
-    may wait for another one's lock.
-    """
-    contended: CacheCore | None = None
-    while True:
-        held: list[CacheCore] = []
-        try:
-            if contended is not None:
-                contended.lock.acquire()
-                held.append(contended)
-            former, contended = contended, None
-            for core in cores:
-                if core is not former:
-                    if not core.lock.acquire(blocking=False):
-                        contended = core
-                        break
-                    held.append(core)
-        except BaseException:
-            release_all(held)
-            raise
-        if contended is None:
-            return
-        release_all(held)
-
-
-def release_all(cores: Sequence[CacheCore]) -> None:
-    """Give the locks back."""
-    for core in cores:
-        core.lock.release()
-
-
-def _names(core: CacheCore) -> list[Slot]:
-    """Return how tables name their entries now, whoever gets a name or a table later; call under the write lock."""
-    return [Slot(slot.index, slot.keys) for slot in core.slots]
-
-
 def _count_live(core: CacheCore, tally: Tally) -> None:
     core.check_open()
     core.sweep()
     with core.lock:
-        store = core.state.store
+        store = core.obey().store
+        tally.entries += _entries_elsewhere(core)
         tally.entries += len(store)
-        sample = list(islice(_entries_of(store.tables), tally.room))
-        names = _names(core)
+        sample = list(islice(entries_of(store.tables), tally.room))
+        names = names_of(core)
     tally.list_items(names, sample)
-
-
-def _entries_of(tables: list[dict[Hashable, Entry]]) -> Iterator[Entry]:
-    for table in tables:
-        yield from table.values()
-
-
-def _replacement(core: CacheCore, *, soft: bool, sequence: int) -> tuple[State, State]:
-    """Make the State that takes the present one's place; call under the write lock."""
-    state = core.state
-    # Exact counts: what has ended unseen is no live entry. The keeper keeps this backlog small.
-    ended = state.store.sweep_out(core.now())
-    core.counts.expirations += len(ended)
-    core.counts.invalidations += len(state.store)
-    return state, state.softened(sequence) if soft else State(core.new_store())
-
-
-def _refuse_amid_swap(core: CacheCore) -> None:
-    """Raise ReentrantError amid another cache's swap in this thread, which would put the old State back in force."""
-    if locks.owned(core.root.lock):
-        raise ReentrantError("clear")
-
-
-def _swap(core: CacheCore, *, soft: bool) -> State:
-    """Put a new State in force and return the old one; call under the write lock."""
-    _refuse_amid_swap(core)
-    sequence = core.log.append(Record(kind=RecordKind.CLEAR, cache=core.name, soft=soft))
-    old, new = _replacement(core, soft=soft, sequence=sequence)
-    core.install(new)
-    return old
-
-
-def _finish(core: CacheCore, old: State, names: list[Slot], *, soft: bool, tally: Tally) -> None:
-    """List identifiers of what a whole clear took, and hand the rest to the keeper."""
-    if soft:
-        with core.lock:
-            sample = list(islice(_entries_of(old.tables), tally.room))
-        tally.list_items(names, sample)
-        return
-    # Nobody publishes into a State that is not in force, so its tables stand still.
-    tally.list_items(names, _entries_of(old.tables))
-    if len(old.store):
-        keeper.bury(old.store.dismantle(), len(old.store))
 
 
 def _candidates(core: CacheCore, state: State, scope: Scope) -> list[tuple[list[Entry], bool]]:

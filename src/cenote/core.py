@@ -15,15 +15,16 @@ from cenote import locks
 from cenote.clock import Clock
 from cenote.decide import Verdict, decide
 from cenote.entry import GONE, NO_TAGS, Entry, ParticularEntry
-from cenote.errors import ClosedError, ConfigurationError, ReentrantError
+from cenote.errors import ConfigurationError
 from cenote.flight import Fill, Flight, Outcome
-from cenote.invalidation.log import InvalidationLog
+from cenote.following import Follower
+from cenote.invalidation.log import InvalidationLog, Record, RecordKind
 from cenote.keeper import keeper
 from cenote.options import CacheOptions
 from cenote.state import Root, State
-from cenote.stats import CacheStats, Counts
+from cenote.stats import CacheStats
 from cenote.stores.memory import MemoryStore
-from cenote.tables import GIL, Slot, Tables
+from cenote.tables import GIL, Slot
 from cenote.terms import Terms, Treatment
 
 __all__ = ["CacheCore"]
@@ -32,17 +33,11 @@ _READ_ONCE: Final = frozenset({AsyncGeneratorType, CoroutineType, GeneratorType}
 """Types of values that the first caller uses up."""
 
 
-class CacheCore(Tables):
+class CacheCore(Follower):
     """One cache, without the methods that users call."""
 
     def __init__(
-        self,
-        name: str | None,
-        options: CacheOptions,
-        root: Root,
-        index: int,
-        log: InvalidationLog,
-        clock: Clock,
+        self, name: str | None, options: CacheOptions, root: Root, index: int, log: InvalidationLog, clock: Clock
     ) -> None:
         """Make a core and hang its first State into the root.
 
@@ -54,49 +49,14 @@ class CacheCore(Tables):
             log: The invalidation log that it obeys and writes.
             clock: Its time.
         """
-        self.name = name
-        self.options = options
-        self.root = root
-        self.index = index
-        self.log = log
-        self.clock = clock
-        self.now = clock.monotonic
         self.treatment = Treatment(options)
-        self.counts = Counts()
-        super().__init__()
-        self.lock = locks.make_lock()
-        self.running = True
-        """Whether reads may be served and values stored; False while the cache is switched off."""
-        self.closed = False
         self.tasks: set[asyncio.Task[Any]] = set()
         """Background loads, referenced so that they are not collected."""
-        root.replace({index: State(self.new_store())})
-
-    @property
-    def state(self) -> State:
-        """The State in force."""
-        return self.root.states[self.index]
+        super().__init__(name, options, root, index, log, clock)
 
     def new_store(self) -> MemoryStore:
         """Make an empty store with a table for every slot."""
         return MemoryStore(self.options, len(self.slots), self.lock)
-
-    def changing(self, action: str) -> locks.Lock:
-        """Return the write lock for a change, to be used in a ``with`` statement.
-
-        Raises:
-            ReentrantError: This thread is inside a change already: a signal handler or a finalizer interrupted it.
-            ClosedError: The manager was closed.
-        """
-        if locks.owned(self.lock):
-            raise ReentrantError(action)
-        self.check_open()
-        return self.lock
-
-    def check_open(self) -> None:
-        """Raise ClosedError when the manager was closed."""
-        if self.closed:
-            raise ClosedError("the cache manager is closed")
 
     # Reads
 
@@ -146,20 +106,37 @@ class CacheCore(Tables):
         """Store a value that the caller has: an invalidation of every earlier load of the key."""
         born = self.now()
         entry = self._entry(slot.index, key, value, terms, birth=0, born=born, cost=0.0)[0]
+        record = self.key_record(slot, key)
         dropped: list[Entry] = []
-        with self.changing("set"):
+        with self.exclusive("set"), self.changing("set"):
+            state = self.obey()
+            # Whoever loads the key in another process learns of it before this entry can be seen.
+            if record is not None:
+                state.applied = self.log.append(record)
             if not self.running or not self.owns(slot, key):
                 return
-            state = self.state
             state.detach_key(slot.index, key)
             if entry is not None:
-                entry.birth = self.log.head
+                entry.birth = self.birth(state)
                 dropped = self._put(state, entry)
             else:
                 dropped = self._take_out(state, slot.index, key)
         self.discard(dropped)
         if keeper.backlog:
             keeper.assist()
+
+    def key_record(self, slot: Slot, key: Hashable) -> Record | None:
+        """Make what tells other processes that a key is old; None when there are none to be told.
+
+        Where the text of a key does not mean the same in every process, the whole function is named.
+        """
+        if not self.log.shares_keys:
+            return None
+        if slot.keys is None:
+            return Record(kind=RecordKind.KEY, cache=self.name, covered=(str(key),))
+        if slot.keys.is_portable(key):
+            return Record(kind=RecordKind.KEY, cache=self.name, covered=(slot.identifier(key),))
+        return Record(kind=RecordKind.PREFIX, cache=self.name, covered=(slot.opening,))
 
     def settle(self, slot: Slot, flight: Flight, value: Any, terms: Terms) -> Outcome:
         """End a flight with its value, and publish it if nothing made it old.
@@ -262,8 +239,8 @@ class CacheCore(Tables):
     def new_fill(self, slot: Slot, key: Hashable) -> Fill:
         """Take a birth for a value that the caller is about to compute."""
         with self.changing("fill"):
-            state = self.state
-            fill = Fill(state, slot.index, key, birth=self.log.head, born=self.now(), publish=self.fill_value)
+            state = self.obey()
+            fill = Fill(state, slot.index, key, birth=self.birth(state), born=self.now(), publish=self.fill_value)
             if self.owns(slot, key):
                 state.fills.add(fill)
             else:
@@ -271,21 +248,33 @@ class CacheCore(Tables):
             return fill
 
     def remove_key(self, slot: Slot, key: Hashable) -> bool:
-        """Take one key out, whatever is loading for it; return whether a live entry was there."""
-        with self.changing("delete"):
-            state = self.state
-            if self.slots[slot.index] is not slot:
-                return False
-            state.detach_key(slot.index, key)
-            entry = state.store.find(key, slot.index)
-            if entry is None:
-                return False
-            live = self.judge(state, entry) is not Verdict.DEAD
-            state.store.remove(entry)
-            self.counts.invalidations += live
-            self.counts.expirations += not live
-        self.discard([entry])
+        """Take one key out, whatever is loading for it; return whether a live entry was there, in any process."""
+        record = self.key_record(slot, key)
+        with self.exclusive("delete"), self.changing("delete"):
+            state = self.obey()
+            sequence = state.applied
+            if record is not None:
+                sequence = state.applied = self.log.append(record)
+            live, dropped = self._drop_key(state, slot, key) if self.slots[slot.index] is slot else (False, [])
+        self.discard(dropped)
+        if record is not None:
+            self.log.confirm(sequence)
+            if not live and self.log.census is not None:
+                return self.log.census.removed_elsewhere(sequence) > 0
         return live
+
+    def _drop_key(self, state: State, slot: Slot, key: Hashable) -> tuple[bool, list[Entry]]:
+        """Take a key out; return whether it was live, and its entry."""
+        state.detach_key(slot.index, key)
+        entry = state.store.find(key, slot.index)
+        if entry is None:
+            return False, []
+        live = self.judge(state, entry) is not Verdict.DEAD
+        state.store.remove(entry)
+        self.counts.invalidations += live
+        self.counts.expirations += not live
+        self.note_size()
+        return live, [entry]
 
     def sweep(self, enough: Callable[[], bool] | None = None) -> int:
         """Take out what has ended; return how many entries that were."""
@@ -294,6 +283,8 @@ class CacheCore(Tables):
         with self.lock:
             ended = self.state.store.sweep_out(self.now(), enough)
             self.counts.expirations += len(ended)
+            if ended:
+                self.note_size()
         self.discard(ended)
         return len(ended)
 
@@ -312,10 +303,6 @@ class CacheCore(Tables):
         """Whether an entry has ended, though no sweep has taken it out yet."""
         return self.judge(self.state, entry) is Verdict.DEAD
 
-    def install(self, state: State) -> None:
-        """Put a State in force: the one store that makes everything older unreachable."""
-        self.root.replace({self.index: state})
-
     def _take_out(self, state: State, slot: int, key: Hashable) -> list[Entry]:
         """Take out the value of a key whose new one is not to be kept; return the entry, if there was one."""
         older = state.store.find(key, slot)
@@ -323,6 +310,7 @@ class CacheCore(Tables):
             return []
         self.counts.expirations += self._is_over(older)
         state.store.remove(older)
+        self.note_size()
         return [older]
 
     def _put(self, state: State, entry: Entry) -> list[Entry]:
@@ -332,6 +320,7 @@ class CacheCore(Tables):
         self.counts.expirations += older is not None and not nothing_ends and self._is_over(older)
         evicted = state.store.put(entry)
         self.counts.evictions += len(evicted)
+        self.note_size()
         if older is not None and state.store.find(entry.key, entry.slot) is not older:
             evicted.append(older)  # its value is freed with the others', outside the lock
         if nothing_ends and state.store.expiring:
@@ -360,8 +349,25 @@ class CacheCore(Tables):
         for entry in entries:
             entry.value = GONE
 
+    def report(self) -> None:
+        """Publish this process's figures for the others' sums."""
+        census = self.log.census
+        if census is not None and self.log.connected:
+            census.report(self.name, self.own_stats())
+            with self.lock:
+                self.note_size()
+
     def stats(self) -> CacheStats:
-        """Return the statistics."""
+        """Return the statistics, of all processes that share the cache."""
+        self.current()
+        census = self.log.census
+        if census is None or not self.log.connected:
+            return self.own_stats()
+        self.report()
+        return census.total(self.name, self.own_stats())
+
+    def own_stats(self) -> CacheStats:
+        """Return what this process counted."""
         self.sweep()
         with self.lock:
             counts = self.counts

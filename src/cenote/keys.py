@@ -9,15 +9,17 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Hashable, Sequence
+from datetime import date
 from enum import Enum
 from math import isnan
 from operator import itemgetter
 from typing import Any, Final
+from uuid import UUID
 
 from cenote.errors import ConfigurationError, InvalidKeyError
 from cenote.literals import read_call
 
-__all__ = ["CallKeys", "check_key", "check_name", "part", "parts", "text_of"]
+__all__ = ["CallKeys", "check_key", "check_name", "is_portable", "part", "parts", "text_of"]
 
 NAME_RULE: Final = "1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -35,6 +37,9 @@ None is left out: a key that is None means that an identifier does not tell it.
 
 
 _WRITTEN_AS_LITERALS: Final = PLAIN | {bool, float, type(None)}
+
+_PORTABLE: Final = _WRITTEN_AS_LITERALS | {UUID, date}
+"""Types whose instances are equal if and only if their texts are, in every process; Decimal is none of them."""
 
 
 def check_name(name: object, what: str = "a service's name") -> str:
@@ -86,6 +91,16 @@ def part(value: Any) -> Hashable:
 def parts(*values: Any) -> tuple[Hashable, ...]:
     """Make several arguments a key."""
     return tuple([part(value) for value in values])
+
+
+def is_portable(key: Any) -> bool:
+    """Whether the text of a part of a key means the same value in every process, and no other value has it."""
+    if type(key) is not tuple:
+        return True
+    kind, value = key
+    if kind is tuple or kind is frozenset:
+        return all(map(is_portable, value))
+    return kind in _PORTABLE or issubclass(kind, Enum)
 
 
 def _value_of(key: Any) -> Any:
@@ -177,6 +192,13 @@ class CallKeys:
             digest = hashlib.blake2s(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
             text = f"{text[: LONGEST_TEXT - 32]}…#{digest}"
         return f"{self.opening}{text})"
+
+    def is_portable(self, key: Any) -> bool:
+        """Whether the identifier of a key means the same call in every process."""
+        if self.variadic:
+            shown, named = key
+            return all(map(is_portable, shown)) and all(is_portable(value) for _, value in named)
+        return is_portable(key) if self.single else all(map(is_portable, key))
 
     def owns(self, identifier: str) -> bool:
         """Whether a text has the form of this function's identifiers."""

@@ -45,7 +45,7 @@ def list_entries(core: CacheCore, prefix: str | None, tag: str | None, cursor: s
 
 def describe(core: CacheCore, slot: Slot, text: str, entry: Entry | None, key: Any = None) -> EntryInfo:
     """Say what is known of an entry."""
-    state = core.state
+    state = core.current()
     loading = (slot.index, key if entry is None else entry.key) in state.flights
     if entry is None:
         reason = "it is being loaded" if loading else "there is no such entry: never stored, evicted or invalidated"
@@ -92,7 +92,7 @@ def _live(core: CacheCore, prefix: str | None, tag: str | None) -> Iterator[tupl
     """Iterate over what may be served, with its identifier, from a snapshot of each table."""
     core.check_open()
     scope = Scope(prefix=prefix or "")
-    state = core.state
+    state = core.current()
     for slot in list(core.slots):
         whole = scope.may_cover(slot)
         if whole is False:

@@ -82,7 +82,7 @@ def load(
 def reload(core: CacheCore, slot: Slot, key: Hashable, call: Callable[[], Any], terms: Terms) -> Any:
     """Load a key now, whatever is there, and publish the new value."""
     with core.changing("refresh"):
-        core.state.detach_key(slot.index, key)
+        core.obey().detach_key(slot.index, key)
     return load(core, slot, key, call, terms, anew=True)
 
 

@@ -24,7 +24,7 @@ class Lock(Protocol):
     def __exit__(self, *exc_info: object) -> None: ...
 
     def acquire(self, *, blocking: bool = True, timeout: float = -1) -> bool:
-        """Take the lock, or with ``blocking=False`` or within ``timeout`` seconds try to; return whether it was taken."""
+        """Take the lock, or try to: at once, or within ``timeout`` seconds; return whether it was taken."""
         ...
 
     def release(self) -> None:

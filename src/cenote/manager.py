@@ -11,16 +11,18 @@ from typing import Any, Self
 from cenote import locks
 from cenote.audit import AuditTrail
 from cenote.cache import Cache
-from cenote.clearing import ClearOrder, Tally, clear_all, hold_all, release_all, run_clear
+from cenote.clearing import ClearOrder, clear_all, run_clear
 from cenote.clock import Clock, SystemClock
 from cenote.core import CacheCore
 from cenote.errors import ClosedError, ConfigurationError, ReentrantError, UnknownServiceError
+from cenote.invalidation.census import Process
 from cenote.keeper import keeper
 from cenote.keys import check_name
 from cenote.options import CacheOptions
 from cenote.result import ClearResult, Mode
 from cenote.state import Root, State
 from cenote.stats import ManagerStats
+from cenote.swapping import close_all, forget_all, hold_all, release_all
 from cenote.wiring import connect
 
 __all__ = ["CacheManager", "live_managers"]
@@ -39,7 +41,9 @@ class CacheManager:
         """Make a manager with an empty global cache.
 
         Args:
-            url: Where entries live and who learns of a clear; ``memory://`` is this process.
+            url: Where entries live and who learns of a clear. ``memory://`` is this process; with ``memory:///dir``
+            each
+                process that names the directory has entries of its own, and a clear reaches all of them.
             namespace: Keeps the caches of one application apart from those of others that share the backend.
             clock: Where time comes from; the machine's clock when not given.
 
@@ -49,7 +53,7 @@ class CacheManager:
         locks.refuse_gevent()
         self.url = url
         self.namespace = check_name(namespace, "namespace")
-        self.backend, self._log = connect(url)
+        self.backend, self._log = connect(url, self.namespace)
         self._clock = SystemClock() if clock is None else clock
         self._root = Root()
         self._lock = locks.make_lock()
@@ -59,7 +63,11 @@ class CacheManager:
         self._services: dict[str, Cache] = {}
         self._all: list[Cache] = []
         self._cores: list[CacheCore] = []
+        self._since = self._clock.time()
+        self._unattended = False
+        """Whether this is a forked child whose log has no watcher yet."""
         self.global_cache = self._add(None, CacheOptions())
+        self._log.attend(self)
         with _live_lock:
             _live.add(self)
 
@@ -193,6 +201,8 @@ class CacheManager:
         """Return the statistics of all caches."""
         with self._changing("stats"):
             self._check_open()
+            if self._log.census is not None and self._log.connected:
+                self._log.census.call()
             services = sorted(self._services.items())
         return ManagerStats(self.global_cache.stats(), {name: cache.stats() for name, cache in services})
 
@@ -204,13 +214,50 @@ class CacheManager:
         with self._changing("close"):
             if self._closed:
                 return
-            clear_all(self._cores, soft=False, dry_run=False, tally=Tally(most=0), closing=True)
+            self.report()
+            close_all(self._cores)
             self._closed = True
+            self._log.close()
         with _live_lock:
             _live.discard(self)
 
+    # What the log asks of the manager
+
+    def obey_all(self) -> None:
+        """Have every cache obey what other processes wrote."""
+        for core in list(self._cores):
+            core.current()
+
+    def report(self) -> None:
+        """Publish the figures of every cache, for whichever process is asked for the sums."""
+        if self._log.census is not None and not self._closed:
+            for core in list(self._cores):
+                core.report()
+
+    def rejoin(self) -> bool:
+        """Take part again when what is shared was lost, or in a forked child; whatever was cached is forgotten."""
+        attended = self._log.connected
+        joined = self._log.rejoin(lambda: forget_all(list(self._cores)))
+        if joined and not attended and self._unattended:
+            self._unattended = False
+            self._log.attend(self)
+        return joined
+
+    def tend(self) -> bool:
+        """Do a little of what a shared store needs; return whether there is more to do."""
+        return False
+
+    def processes(self) -> list[Process]:
+        """Return the processes that share the caches, this one included, the longest attached first."""
+        self._check_open()
+        if self._log.census is not None and self._log.connected:
+            return self._log.census.processes()
+        return [Process(os.getpid(), self._since, sum(len(cache) for cache in self._all))]
+
     def _add(self, name: str | None, options: CacheOptions) -> Cache:
         core = CacheCore(name, options, self._root, len(self._cores), self._log, self._clock)
+        if self._log.word is not None:
+            core.rejoin = self.rejoin  # so that the manager, and its watch, live as long as a memoized function
         cache = Cache(core, self.audit)
         self._cores.append(core)
         self._all.append(cache)
@@ -237,12 +284,14 @@ class CacheManager:
 
     def _before_fork(self) -> None:
         self._lock.acquire()
+        self._log.hold()
         hold_all(self._cores)
         self._root.lock.acquire()
 
     def _after_fork_in_parent(self) -> None:
         self._root.lock.release()
         release_all(self._cores)
+        self._log.release()
         self._lock.release()
 
     def _after_fork_in_child(self) -> None:
@@ -250,12 +299,13 @@ class CacheManager:
         self._root.lock = locks.make_lock()
         self.audit.after_fork()
         self._log.after_fork()
+        self._unattended = True
         for core in self._cores:
             core.lock = locks.make_lock()
             core.tasks.clear()
             # Freeing the parent's entries would copy every page that the two still share.
             _inherited.append(core.state)
-            core.install(State(core.new_store()))
+            core.install(core.fresh())
 
 
 def live_managers() -> list[CacheManager]:

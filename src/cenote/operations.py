@@ -8,7 +8,7 @@ from typing import Any, ParamSpec, TypeVar, cast, overload
 from cenote.approach import stale_while_loading
 from cenote.audit import AuditEvent, AuditTrail
 from cenote.bypass import bypassed, bypasses
-from cenote.clearing import ClearOrder, Tally, clear_cache, clear_scope, run_clear, switch
+from cenote.clearing import ClearOrder, clear_cache, clear_scope, run_clear, switch
 from cenote.core import CacheCore
 from cenote.entry import FOREVER, GONE
 from cenote.errors import ConfigurationError
@@ -20,6 +20,7 @@ from cenote.memoize import Decorator, Memoized, memoize
 from cenote.options import UNSET
 from cenote.result import ClearResult, Mode
 from cenote.scope import Scope
+from cenote.swapping import Tally
 from cenote.tables import GIL, Slot
 from cenote.terms import Terms, check_tags
 from cenote.view import CacheView
@@ -91,6 +92,9 @@ class Operations(CacheView):
         if bypasses.open and bypassed():
             return default
         state = self._root.states[self._index]
+        word = state.word
+        if word is not None and word[0] != state.applied:
+            return self._get_slowly(key, default)
         try:
             entry = state.tables[0].get(key)
         except TypeError:

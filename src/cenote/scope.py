@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import Any
+from collections.abc import Callable, Hashable
+from typing import Any, Self
 
-from cenote.entry import SOFTLY_CLEARED
+from cenote.entry import SOFTLY_CLEARED, Entry
 from cenote.invalidation.log import Record, RecordKind
 from cenote.state import State
 from cenote.tables import Slot
@@ -35,6 +35,14 @@ class Scope:
         self.prefix = prefix
         self.exact = exact
         self.table = table
+
+    @classmethod
+    def of(cls, record: Record) -> Self:
+        """Return the scope that a record of a key, of tags or of a prefix covers."""
+        if record.kind is RecordKind.TAGS:
+            return cls(tags=frozenset(record.covered))
+        (text,) = record.covered
+        return cls(exact=text) if record.kind is RecordKind.KEY else cls(prefix=text)
 
     def records(self, cache: str | None, *, soft: bool) -> list[Record]:
         """What to write into the log of invalidations."""
@@ -74,6 +82,24 @@ class Scope:
             return whole
         text = slot.identifier(key)
         return text == self.exact if self.exact is not None else text.startswith(self.prefix or "")
+
+    def entries(self, state: State, slots: list[Slot], slot_of: Callable[[str], Slot]) -> list[Entry]:
+        """Return the covered entries; call under the write lock."""
+        if self.tags:
+            return state.store.tagged(self.tags)
+        if self.exact is not None:
+            slot = slot_of(self.exact)
+            key = self.exact if slot.keys is None else slot.keys.key_of(self.exact)
+            if key is not None:
+                entry = state.store.find(key, slot.index)
+                return [] if entry is None else [entry]
+        return [
+            entry
+            for slot in slots
+            if self.may_cover(slot) is not False
+            for entry in state.tables[slot.index].values()
+            if self.covers(slot, entry.key)
+        ]
 
     def soften(self, state: State, slots: list[Slot]) -> None:
         """Have covered loads that are under way publish what they load as stale; call under the write lock."""

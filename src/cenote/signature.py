@@ -30,7 +30,7 @@ _WRAPPER: Final = """\
     {key}
     _cn_state = _cn_root.states[{index}]
     try:
-        _cn_entry = _cn_state.tables[{slot}][_cn_key]
+        _cn_entry = {abreast}_cn_state.tables[{slot}][_cn_key]
     except _cn_key_error:
         _cn_entry = None
     except _cn_type_error as _cn_error:
@@ -211,6 +211,8 @@ class Shape:
             key_tuple=key_tuple,
             index=core.index,
             slot=slot.index,
+            # The head before the lookup: what is written later is of calls that had not returned when this one began.
+            abreast="" if core.log.word is None else "None if _cn_state.word[0] != _cn_state.applied else ",
             endless="_cn_until is _cn_forever or " if endless else "",
             touch=touch,
             # Exact under the GIL: no thread switch falls between this load and store. See tests/core/test_stats.py.

@@ -8,7 +8,7 @@ store of a new tuple of them.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
 from cenote import locks
@@ -56,20 +56,35 @@ class State:
         flights: The loads under way, by slot and key. A load publishes only while it is found here.
         fills: The outstanding fill tokens.
         soft_floor: Entries with an earlier birth were cleared softly.
+        word: The head of a log that others append to, as item 0; None where nobody outside the process can.
+        applied: The last record that it has obeyed. A read that finds another head obeys first. It lies beside the
+            tables that it speaks of: kept elsewhere, a reader could pair old tables with a new number.
+        generation: The sequence of the last whole hard clear, which names what a shared store holds.
     """
 
-    __slots__ = ("fills", "flights", "soft_floor", "store", "tables", "touch")
+    __slots__ = ("applied", "fills", "flights", "generation", "soft_floor", "store", "tables", "touch", "word")
 
-    def __init__(self, store: MemoryStore) -> None:
+    def __init__(
+        self,
+        store: MemoryStore,
+        *,
+        word: Sequence[int] | None = None,
+        applied: int = 0,
+        generation: int = 0,
+        soft_floor: int = 0,
+    ) -> None:
         self.store = store
         self.tables = store.tables
         self.touch = store.policy.touch if store.policy is not None else None
         self.flights: dict[tuple[int, Hashable], Flight] = {}
         self.fills: weakref.WeakSet[Fill] = weakref.WeakSet()
-        self.soft_floor = 0
+        self.soft_floor = soft_floor
+        self.word = word
+        self.applied = applied
+        self.generation = generation
 
     def softened(self, floor: int) -> State:
-        """Return a State that shares everything with this one but has a later soft floor."""
+        """Return a State that shares everything with this one but has obeyed a soft clear."""
         state = State.__new__(State)
         state.store = self.store
         state.tables = self.tables
@@ -77,6 +92,9 @@ class State:
         state.flights = self.flights
         state.fills = self.fills
         state.soft_floor = floor
+        state.word = self.word
+        state.applied = floor
+        state.generation = self.generation
         return state
 
     def detach_key(self, slot: int, key: Hashable) -> None:

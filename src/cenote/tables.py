@@ -123,6 +123,10 @@ class Tables(ABC):
         """The State in force."""
 
     @abstractmethod
+    def current(self) -> State:
+        """Return the State in force once it has obeyed all that was written before."""
+
+    @abstractmethod
     def changing(self, action: str) -> locks.Lock:
         """Return the write lock for a change."""
 
@@ -231,12 +235,13 @@ class Tables(ABC):
             return slot, identifier
         key = slot.keys.key_of(identifier)
         if key is None:
-            for entry in self.state.store.entries(slot.index):
+            for entry in self.current().store.entries(slot.index):
                 if slot.identifier(entry.key) == identifier:
                     return slot, entry.key
         return slot, key
 
     def live_in(self, slot: Slot) -> int:
         """Return how many live entries a table has."""
+        state = self.current()
         self.sweep()
-        return len(self.state.tables[slot.index])
+        return len(state.tables[slot.index])

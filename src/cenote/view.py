@@ -49,8 +49,9 @@ class CacheView:
     def __len__(self) -> int:
         """How many live entries there are."""
         self._core.check_open()
+        state = self._core.current()
         self._core.sweep()
-        return len(self._core.state.store)
+        return len(state.store)
 
     def __contains__(self, key: object) -> bool:
         """Whether there is a live entry of a key; counts as no read."""
@@ -97,7 +98,7 @@ class CacheView:
         """Say what is known of one entry, and why it is fresh, stale or missing; counts as no read."""
         self._core.check_open()
         slot, place = self._core.place_of(key)
-        entry = None if place is None else self._core.state.store.find(place, slot.index)
+        entry = None if place is None else self._core.current().store.find(place, slot.index)
         return describe(self._core, slot, key, entry, place)
 
     def stats(self) -> CacheStats:

@@ -62,7 +62,21 @@ def test_finding_never_makes_a_cache(caches):
 
 @pytest.mark.parametrize(
     "url",
-    ["", "memory", "memory:", "memory://x", "memory:///dir", "memory://?a=1", "redis://h", "ftp://", 5, None, "["],
+    [
+        "",
+        "memory",
+        "memory:",
+        "memory://x",
+        "memory:///",
+        "memory://dir/x",
+        "memory:///dir?a=1",
+        "memory://?a=1",
+        "redis://h",
+        "ftp://",
+        5,
+        None,
+        "[",
+    ],
 )
 def test_a_url_that_names_no_backend_is_refused(url):
     with pytest.raises(ConfigurationError, match=r"url|memory://"):

@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
-__all__ = ["InvalidationLog", "News", "Record", "RecordKind"]
+from cenote.invalidation.census import Census
+
+__all__ = ["InvalidationLog", "Listener", "News", "Record", "RecordKind"]
 
 _ALONE: Final[AbstractContextManager[Any]] = nullcontext()
 
@@ -59,6 +61,22 @@ class News(NamedTuple):
     records: list[Record] | None
 
 
+class Listener(Protocol):
+    """Whose caches obey a log: a cache manager."""
+
+    def obey_all(self) -> None:
+        """Have every cache obey what was written."""
+
+    def report(self) -> None:
+        """Publish the figures of every cache."""
+
+    def rejoin(self) -> bool:
+        """Take part again and forget everything, because the log was lost; return whether that was possible."""
+
+    def tend(self) -> bool:
+        """Do a little of what a shared store needs; return whether there is more to do."""
+
+
 class InvalidationLog(ABC):
     """An append-only sequence of invalidations, shared by everybody that its reach names.
 
@@ -75,14 +93,21 @@ class InvalidationLog(ABC):
     shares_keys: bool
     """Whether somebody outside this process must learn of single keys; if not, sets and deletes are not recorded."""
 
-    word: Sequence[int] | None = None
-    """Where somebody outside this process may append: what a read compares with its State's ``applied``, as item 0.
+    census: Census | None = None
+    """The figures of all who share it; None for one process."""
 
-    None where the swap of the State is the clear, and there is nothing to compare.
-    """
+    @property
+    def word(self) -> Sequence[int] | None:
+        """What a read compares with its State's ``applied``, as item 0, where somebody outside the process may append.
 
-    connected: bool = True
-    """Whether records of others reach this process; while they do not, nothing may be served or stored."""
+        None where the swap of the State is the clear, and there is nothing to compare.
+        """
+        return None
+
+    @property
+    def connected(self) -> bool:
+        """Whether records of others reach this process; while they do not, nothing may be served or stored."""
+        return True
 
     @property
     @abstractmethod
@@ -152,6 +177,9 @@ class InvalidationLog(ABC):
         Raises:
             ClearFailedError: It may not; ``level`` says how far it reached.
         """
+
+    def attend(self, listener: Listener) -> None:  # noqa: B027  # a log in memory has nothing to tell
+        """Keep a manager's caches abreast while nobody reads them; called once they can be used, and after a fork."""
 
     def rejoin(self, forget: Callable[[], None]) -> bool:  # noqa: ARG002  # a log in memory cannot be lost
         """Take part again, after what is shared was lost or replaced, or in a forked child.

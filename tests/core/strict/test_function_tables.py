@@ -62,7 +62,7 @@ def test_what_was_resolved_to_a_dead_function_is_not_stored_for_the_next_one(wri
         alive.append(memoized(cache, "alive", "alive"))
 
     if write == "set":
-        with before_line(CacheCore.store_value, "with self.changing", replace):
+        with before_line(CacheCore.store_value, "with self.exclusive", replace):
             cache.set("dead('x')", "of the dead")
     elif write == "fill":
         with before_line(CacheCore.new_fill, "with self.changing", replace):
@@ -89,7 +89,9 @@ def test_an_identifier_that_was_stored_before_its_function_was_made_can_be_delet
 def test_a_set_that_was_resolved_before_its_function_was_made_is_not_left_out_of_reach() -> None:
     cache = CacheManager().service("s")
     late: list[Any] = []
-    with before_line(CacheCore.store_value, "with self.changing", lambda: late.append(memoized(cache, "late", "late"))):
+    with before_line(
+        CacheCore.store_value, "with self.exclusive", lambda: late.append(memoized(cache, "late", "late"))
+    ):
         cache.set("late('x')", "old")
     cache.delete("late('x')")
     assert cache.get("late('x')") is None
@@ -120,7 +122,7 @@ def test_a_prefix_holds_for_a_function_while_another_takes_its_name() -> None:
     first.__qualname__ = "f"
     memoized = cache.memoize()(first)
     assert memoized("x") == "oldx"
-    with before_line(clearing.clear_scope, "covered = tagged", lambda: made(cache, "other")):
+    with before_line(clearing._clear_scope_here, "covered = tagged", lambda: made(cache, "other")):
         assert cache.clear(prefix="f('x").entries_cleared == 1
     assert memoized("x") == "newx"
 
@@ -137,7 +139,7 @@ def test_a_clear_lists_what_it_took_from_a_table_that_another_function_got_meanw
         cache.memoize(name="alive")(lambda *args, **named: (args, named))
 
     function, text = (
-        (clearing.clear_cache, "_finish(") if prefix is None else (clearing.clear_scope, "covered = tagged")
+        (clearing._clear_here, "finish(") if prefix is None else (clearing._clear_scope_here, "covered = tagged")
     )
     with before_line(function, text, replace):
         result = cache.clear(prefix=prefix)

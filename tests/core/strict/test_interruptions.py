@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cenote import CacheManager, aloading, approach, clearing, loading
+from cenote import CacheManager, aloading, approach, clearing, loading, swapping
 from cenote.cache import Cache
 from cenote.core import CacheCore
 from cenote.errors import LoadTimeoutError, ReentrantError
@@ -145,7 +145,7 @@ def test_a_handler_inside_a_change_is_refused_where_it_could_wait_for_the_change
                 caught.append(error)
 
     def change() -> None:
-        with before_line(CacheCore.store_value, "state = self.state", handler):
+        with before_line(CacheCore.store_value, "state = self.obey", handler):
             second.set("k", 1)
 
     assert ended(in_thread(change))
@@ -199,7 +199,7 @@ def test_nothing_is_stored_while_a_manager_closes_nor_afterwards() -> None:
     def call() -> None:
         assert ended(in_thread(lambda: function("x")))
 
-    with before_line(clearing._finish, "if soft", call):
+    with before_line(swapping.finish, "if soft", call):
         caches.close()
     assert not cache._core.state.flights
     assert len(cache._core.state.store) == 0
@@ -215,7 +215,7 @@ def test_a_close_that_was_refused_can_be_repeated() -> None:
             caches.close()
         caught.append(refused.value)
 
-    with before_line(CacheCore.store_value, "state = self.state", handler):
+    with before_line(CacheCore.store_value, "state = self.obey", handler):
         cache.set("k", 1)
     assert caught
     caches.close()

@@ -10,7 +10,7 @@ import os
 import select
 from pathlib import Path
 
-__all__ = ["Bell", "ring"]
+__all__ = ["Bell", "ring", "take_down"]
 
 
 def _path(file: Path, place: int) -> Path:
@@ -54,6 +54,11 @@ class Bell:
         """Close it, and leave it hanging: in a forked child it is the parent's."""
         with contextlib.suppress(OSError):
             os.close(self.descriptor)
+
+
+def take_down(file: Path, place: int) -> None:
+    """Remove the bell of a process that ended."""
+    _path(file, place).unlink(missing_ok=True)
 
 
 def ring(file: Path, place: int) -> None:

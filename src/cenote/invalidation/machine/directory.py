@@ -1,4 +1,4 @@
-"""The directory that the processes of one machine share: whose it is, who may enter, and on what file system it lies."""
+"""The directory that processes of one machine share: whose it is, who may enter, on what file system it lies."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def file_system_of(path: Path) -> str | None:
         listed = subprocess.run(["/sbin/mount"], capture_output=True, text=True, timeout=5, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return None
-    # "/dev/disk3s1 on / (apfs, local, ...)"
+    # A line reads: device, "on", point, and in parentheses the type and its options.
     mounts = [line.partition(" on ")[2].rpartition(" (") for line in listed.splitlines()]
     return _deepest(path, [(point, kind.partition(",")[0]) for point, _, kind in mounts])
 

@@ -2,7 +2,8 @@
 
 A file is written under another name, with all its blocks allocated, and then linked to its own: nobody ever sees half
 of one. It is never shrunk and never renamed over. A damaged one is unlinked and another made; whoever had it open
-notices that the path leads elsewhere, and until all must have noticed nobody who uses the new one may call a clear done.
+notices that the path leads elsewhere, and until all must have noticed nobody who uses the new one may call a clear
+done.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ class SharedFile:
     def in_place(self) -> bool:
         """Whether the path still leads to this file."""
         try:
-            status = os.stat(self.path)
+            status = self.path.stat()
         except OSError:
             return False
         return (status.st_dev, status.st_ino) == self._identity
@@ -163,7 +164,9 @@ def _open_or_make(path: Path) -> SharedFile:
                     os.close(descriptor)
                     raise
                 os.close(descriptor)
-                logger.warning("%s cannot be used: %s; a new one is made, and all that was cached is forgotten", path, damage)
+                logger.warning(
+                    "%s cannot be used: %s; a new one is made, and all that was cached is forgotten", path, damage
+                )
                 path.unlink(missing_ok=True)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be opened or made: {error.strerror or error}") from error
@@ -251,6 +254,8 @@ def _allocate(descriptor: int) -> None:
 def _boot() -> bytes:
     """Return what tells one start of the machine from another; zeros where nothing does."""
     try:
-        return bytes.fromhex(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip().replace("-", ""))
+        return bytes.fromhex(
+            Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip().replace("-", "")
+        )
     except (OSError, ValueError):
         return bytes(16)

@@ -29,26 +29,26 @@ from enum import IntEnum
 from typing import Final
 
 __all__ = [
-    "CLAIM_BYTES",
     "CLAIMS",
     "CLAIMS_AT",
+    "CLAIMS_EACH",
     "COUNTERS",
     "COUNTERS_AT",
     "FILE_BYTES",
     "HEAD",
     "KEY_RECORDS",
     "KEY_RECORDS_AT",
-    "KEY_RECORD_BYTES",
+    "KEY_RECORDS_EACH",
     "MAGIC",
     "PROCESSES",
     "PROCESSES_AT",
-    "PROCESS_BYTES",
+    "PROCESSES_EACH",
     "RECORDS",
     "RECORDS_AT",
-    "RECORD_BYTES",
+    "RECORDS_EACH",
     "SERVICES",
     "SERVICES_AT",
-    "SERVICE_BYTES",
+    "SERVICES_EACH",
     "TOTALS_AT",
     "VERSION",
     "Counter",
@@ -61,29 +61,29 @@ MAGIC: Final = b"CENOTELG"
 VERSION: Final = 1
 
 HEAD: Final = struct.Struct("<8sII16s16sQQ8I")
-"""Magic, version, bytes of the file, incarnation, boot, when it was made (nanoseconds of the monotonic clock), 0, geometry;
+"""Magic, version, bytes of the file, incarnation, boot, nanoseconds of the monotonic clock when made, 0, geometry;
 a CRC-32 follows."""
 
 SERVICES: Final = 512
-SERVICE_BYTES: Final = 128
+SERVICES_EACH: Final = 128
 PROCESSES: Final = 128
-PROCESS_BYTES: Final = 256
+PROCESSES_EACH: Final = 256
 COUNTERS: Final = 16
 RECORDS: Final = 4096
-RECORD_BYTES: Final = 256
+RECORDS_EACH: Final = 256
 KEY_RECORDS: Final = 32768
-KEY_RECORD_BYTES: Final = 192
+KEY_RECORDS_EACH: Final = 192
 CLAIMS: Final = 4096
-CLAIM_BYTES: Final = 64
+CLAIMS_EACH: Final = 64
 
 SERVICES_AT: Final = 4096
-PROCESSES_AT: Final = SERVICES_AT + SERVICES * SERVICE_BYTES
-TOTALS_AT: Final = PROCESSES_AT + PROCESSES * PROCESS_BYTES
+PROCESSES_AT: Final = SERVICES_AT + SERVICES * SERVICES_EACH
+TOTALS_AT: Final = PROCESSES_AT + PROCESSES * PROCESSES_EACH
 COUNTERS_AT: Final = TOTALS_AT + 2 * SERVICES * COUNTERS * 8
 RECORDS_AT: Final = COUNTERS_AT + PROCESSES * SERVICES * COUNTERS * 8
-KEY_RECORDS_AT: Final = RECORDS_AT + RECORDS * RECORD_BYTES
-CLAIMS_AT: Final = KEY_RECORDS_AT + KEY_RECORDS * KEY_RECORD_BYTES
-FILE_BYTES: Final = CLAIMS_AT + CLAIMS * CLAIM_BYTES
+KEY_RECORDS_AT: Final = RECORDS_AT + RECORDS * RECORDS_EACH
+CLAIMS_AT: Final = KEY_RECORDS_AT + KEY_RECORDS * KEY_RECORDS_EACH
+FILE_BYTES: Final = CLAIMS_AT + CLAIMS * CLAIMS_EACH
 
 
 class Word(IntEnum):

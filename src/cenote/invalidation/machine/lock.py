@@ -106,7 +106,7 @@ class FileLock:
             raise LockBusyError(self._what, self._seconds)
         try:
             if not self._depth and not flock_within(self._descriptor, self._seconds):
-                raise LockBusyError(self._what, self._seconds)
+                raise LockBusyError(self._what, self._seconds)  # noqa: TRY301  # undone below, whatever comes
             self._depth += 1
         except BaseException:
             if not self._depth:

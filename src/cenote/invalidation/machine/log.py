@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Final
 
 from cenote.errors import ClearFailedError, ClosedError, ConfigurationError
-from cenote.invalidation.log import InvalidationLog, News, Record, RecordKind
-from cenote.invalidation.machine.file import forget_inherited
-from cenote.invalidation.machine.file import discard
+from cenote.invalidation.log import InvalidationLog, Listener, News, Record, RecordKind
+from cenote.invalidation.machine.census import MachineCensus
+from cenote.invalidation.machine.file import discard, forget_inherited
 from cenote.invalidation.machine.layout import Word
 from cenote.invalidation.machine.lock import FileLock
 from cenote.invalidation.machine.membership import Membership
 from cenote.invalidation.machine.ring import Draft, covered, drafts
 from cenote.invalidation.machine.services import DamagedError
+from cenote.invalidation.machine.watcher import Watcher
 
 __all__ = ["SETTLE_SECONDS", "MachineLog"]
 
@@ -54,7 +55,9 @@ class MachineLog(InvalidationLog):
         self.settle = settle
         self._closed = False
         self._joining = threading.Lock()
+        self._watcher: Watcher | None = None
         self.membership: Membership | None = Membership(path)
+        self.census = MachineCensus(self._joined)
 
     # What reads need
 
@@ -71,7 +74,8 @@ class MachineLog(InvalidationLog):
     @property
     def incarnation(self) -> str:  # type: ignore[override]  # another one when the file was replaced
         """128 random bits in hexadecimal, made with the file."""
-        return self._joined().file.incarnation
+        incarnation: str = self._joined().file.incarnation
+        return incarnation
 
     @property
     def head(self) -> int:
@@ -197,6 +201,10 @@ class MachineLog(InvalidationLog):
         joined = self.membership
         return joined is not None and joined.file.in_place
 
+    def attend(self, listener: Listener) -> None:
+        """Watch the file for a manager, from a thread of its own."""
+        self._watcher = Watcher(self, listener)
+
     def rejoin(self, forget: Callable[[], None]) -> bool:
         """Attach to the file that the path leads to now, made anew if need be.
 
@@ -241,10 +249,13 @@ class MachineLog(InvalidationLog):
         if self.membership is not None and self.membership.bell is not None:
             self.membership.bell.close()
         self.membership = None
+        self._watcher = None
         forget_inherited()
 
     def close(self) -> None:
         """Give the place back and close the file."""
+        if self._watcher is not None:
+            self._watcher.stop()
         with self._joining:
             self._closed = True
             former, self.membership = self.membership, None

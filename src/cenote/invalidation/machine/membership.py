@@ -10,12 +10,12 @@ from cenote.errors import ConfigurationError
 from cenote.invalidation.machine.bell import Bell
 from cenote.invalidation.machine.file import SharedFile, discard, open_shared
 from cenote.invalidation.machine.layout import (
-    KEY_RECORD_BYTES,
     KEY_RECORDS,
     KEY_RECORDS_AT,
-    RECORD_BYTES,
+    KEY_RECORDS_EACH,
     RECORDS,
     RECORDS_AT,
+    RECORDS_EACH,
     Word,
 )
 from cenote.invalidation.machine.processes import Processes
@@ -68,13 +68,13 @@ class Membership:
         words = file.words
         self.file = file
         self.word: Sequence[int] = words[Word.HEAD : Word.HEAD + 1]
-        self.records = Ring(file, at=RECORDS_AT, records=RECORDS, size=RECORD_BYTES, count=Word.RECORDS)
-        self.keys = Ring(file, at=KEY_RECORDS_AT, records=KEY_RECORDS, size=KEY_RECORD_BYTES, count=Word.KEY_RECORDS)
+        self.records = Ring(file, at=RECORDS_AT, records=RECORDS, size=RECORDS_EACH, count=Word.RECORDS)
+        self.keys = Ring(file, at=KEY_RECORDS_AT, records=KEY_RECORDS, size=KEY_RECORDS_EACH, count=Word.KEY_RECORDS)
         self.services = Services(file)
         self.processes = Processes(file)
 
     def _is_sound(self) -> bool:
-        """Whether head, last records, names and floors fit together; under the lock, so that nobody is amid a change."""
+        """Whether head, last records, names and floors fit together, looked at while nobody is amid a change."""
         with self.file.lock:
             head = self.word[0]
             last = [ring.last_sequence() for ring in (self.records, self.keys)]

@@ -1,7 +1,7 @@
 """The table of processes: who shares the file, and what each has counted.
 
-A place is its process's as long as that holds a lock on one byte beyond the file's end: pids come again, locks do not. What
-a dead process had counted is folded into the totals. There are two sets of totals; the one that does not count is
+A place is its process's as long as that holds a lock on one byte beyond the file's end: pids come again, locks do not.
+What a dead process had counted is folded into the totals. There are two sets of totals; the one that does not count is
 written, and one word then says that it does and whose figures it holds, so a fold that is cut off is simply done again.
 """
 
@@ -12,18 +12,19 @@ import os
 import struct
 import sys
 import time
-from dataclasses import dataclass
 from typing import Final
 
 from cenote.errors import ConfigurationError
+from cenote.invalidation.census import Process
+from cenote.invalidation.machine.bell import take_down
 from cenote.invalidation.machine.file import SharedFile
 from cenote.invalidation.machine.layout import (
     COUNTERS,
     COUNTERS_AT,
     FILE_BYTES,
-    PROCESS_BYTES,
     PROCESSES,
     PROCESSES_AT,
+    PROCESSES_EACH,
     SERVICES,
     TOTALS_AT,
     Counter,
@@ -31,7 +32,7 @@ from cenote.invalidation.machine.layout import (
     Word,
 )
 
-__all__ = ["Place", "Process", "Processes"]
+__all__ = ["Place", "Processes"]
 
 _SUMMED: Final = Counter.ENTRIES
 """Counters before this one outlive their process."""
@@ -43,30 +44,13 @@ _LOCKS_AT: Final = FILE_BYTES + 4096
 _FLOCK: Final = "qqihh" if sys.platform == "darwin" else "hhqqi4x"
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
-    """A process that shares the caches.
-
-    Attributes:
-        place: Its number in the table.
-        pid: Its process number.
-        since: When it attached, in seconds since the Unix epoch.
-        entries: Live entries that it holds.
-    """
-
-    place: int
-    pid: int
-    since: float
-    entries: int
-
-
 class Place:
     """What one process writes about itself."""
 
     def __init__(self, file: SharedFile, number: int) -> None:
         self.number = number
         self._words = file.words
-        self._own = (PROCESSES_AT + number * PROCESS_BYTES) // 8
+        self._own = (PROCESSES_AT + number * PROCESSES_EACH) // 8
         self._counters = (COUNTERS_AT // 8) + number * _ALL
 
     def counters(self, service: int) -> memoryview:
@@ -136,6 +120,7 @@ class Processes:
         """
         ended = [number for number in range(PROCESSES) if self._words[self._own(number)] and not self.alive(number)]
         for number in ended:
+            take_down(self._file.path, number)
             self._fold(number)
         return ended
 
@@ -149,19 +134,16 @@ class Processes:
         """Return the places of processes that run."""
         return [number for number in range(PROCESSES) if self._words[self._own(number)] and self.alive(number)]
 
-    def list(self) -> list[Process]:
+    def running(self) -> list[Process]:
         """Return the processes that run."""
         found = []
         for number in self.living():
             own = self._own(number)
             entries = sum(
-                self._words[at + Counter.ENTRIES]
-                for at in range(self._set(number), self._set(number) + _ALL, COUNTERS)
+                self._words[at + Counter.ENTRIES] for at in range(self._set(number), self._set(number) + _ALL, COUNTERS)
             )
-            words = self._words
-            found.append(
-                Process(number, words[own + ProcessWord.PID], words[own + ProcessWord.SINCE] / 1e9, entries)
-            )
+            since = self._words[own + ProcessWord.SINCE] / 1e9
+            found.append(Process(self._words[own + ProcessWord.PID], since, entries))
         return found
 
     def applied(self, number: int) -> int:
@@ -184,6 +166,11 @@ class Processes:
             return 0
         return self._words[at + Counter.ENTRIES]
 
+    def weight(self, number: int, service: int, floor: int) -> int:
+        """Return how many bytes those entries have."""
+        at = self._set(number) + service * COUNTERS
+        return 0 if self._words[at + Counter.CLEARED] < floor else self._words[at + Counter.BYTES]
+
     def sums(self, service: int) -> list[int]:
         """Return the counters of a service, summed over all processes; what living ones hold now is left at 0."""
         whole = self._totals(self._words[Word.FOLD] & 1) + service * COUNTERS
@@ -197,7 +184,7 @@ class Processes:
 
     @staticmethod
     def _own(number: int) -> int:
-        return (PROCESSES_AT + number * PROCESS_BYTES) // 8
+        return (PROCESSES_AT + number * PROCESSES_EACH) // 8
 
     @staticmethod
     def _set(number: int) -> int:
@@ -229,7 +216,7 @@ class Processes:
         self._words[self._own(number)] = 0
 
     def _end_cut_off_fold(self) -> None:
-        """Free the place of a process whose figures are in the totals already, before the word that says so is overwritten."""
+        """Free the place whose figures are in the totals already, before the word that says so is overwritten."""
         number = self._words[Word.FOLD] >> 1 & (PROCESSES - 1)
         if self._words[self._own(number)] and self._is_folded(number):
             self._words[self._own(number)] = 0
@@ -245,7 +232,7 @@ class Processes:
         at = self._set(number) * 8
         self._file.bytes[at : at + SERVICES * _SET] = bytes(SERVICES * _SET)
         own = self._own(number) * 8
-        self._file.bytes[own : own + PROCESS_BYTES] = bytes(PROCESS_BYTES)
+        self._file.bytes[own : own + PROCESSES_EACH] = bytes(PROCESSES_EACH)
 
 
 def _locked_by_another(descriptor: int, offset: int) -> bool:

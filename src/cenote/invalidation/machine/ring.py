@@ -2,7 +2,8 @@
 
 A record is written whole, then the count of its ring is raised, then the head: a reader that sees the head sees what
 it counts. Records carry the position and the sequence that they were written for, under a checksum. A reader walks back
-from the last one, and what it copied while a writer came around again, or tore, fails that check: it then forgets everything.
+from the last one, and what it copied while a writer came around again, or tore, fails that check: it then forgets
+everything.
 """
 
 from __future__ import annotations
@@ -75,9 +76,10 @@ class Ring:
             count -= 1
             self._words[self._count] = count
         at = self._place(count)
-        body = _HEADER.pack(
-            0, _NUMBERS[draft.kind], draft.soft, draft.service, count, sequence, len(draft.text)
-        )[4:] + draft.text
+        body = (
+            _HEADER.pack(0, _NUMBERS[draft.kind], draft.soft, draft.service, count, sequence, len(draft.text))[4:]
+            + draft.text
+        )
         self._bytes[at : at + 4 + len(body)] = zlib.crc32(body).to_bytes(4, "little") + body
         self._words[self._count] = count + 1
 

@@ -1,8 +1,8 @@
 """The table of services: a number for each name, and the floors that outlive the records.
 
-A floor is the sequence of the last whole clear. It has two places, and the older of the two is overwritten before the head
-moves: one that is later than the head is of a clear that was cut off, and does not count. Each carries a check of 16
-bits, because a damaged floor would bring back what was cleared.
+A floor is the sequence of the last whole clear. It has two places, and the older of the two is overwritten before the
+head moves: one that is later than the head is of a clear that was cut off, and does not count. Each carries a check of
+16 bits, because a damaged floor would bring back what was cleared.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 from cenote.errors import ConfigurationError
 from cenote.invalidation.machine.file import SharedFile
-from cenote.invalidation.machine.layout import SERVICE_BYTES, SERVICES, SERVICES_AT, ServiceWord, Word
+from cenote.invalidation.machine.layout import SERVICES, SERVICES_AT, SERVICES_EACH, ServiceWord, Word
 
 __all__ = ["DamagedError", "Services"]
 
@@ -73,7 +73,7 @@ class Services:
         return list(self._names)
 
     def floor(self, number: int, *, soft: bool) -> int:
-        """Return the sequence of the last whole clear of a service, those of everything included; 0 when there was none.
+        """Return the sequence of the last whole clear of a service, those of everything included; 0 for none.
 
         Raises:
             DamagedError: A floor is not what was written.
@@ -109,7 +109,7 @@ class Services:
 
     @staticmethod
     def _first(number: int) -> int:
-        return (SERVICES_AT + number * SERVICE_BYTES) // 8
+        return (SERVICES_AT + number * SERVICES_EACH) // 8
 
     def _value(self, at: int, salt: int) -> int:
         head = self._words[Word.HEAD]
@@ -129,7 +129,7 @@ class Services:
         if count >= SERVICES:
             raise DamagedError("the number of services is damaged")
         for number in range(len(self._names), count + 1):
-            at = SERVICES_AT + number * SERVICE_BYTES
+            at = SERVICES_AT + number * SERVICES_EACH
             raw = bytes(self._file.bytes[at : at + _NAME_BYTES + _CHECK_BYTES])
             name = raw[1 : 1 + raw[0]]
             if _check_of(raw[:_NAME_BYTES], number) != raw[_NAME_BYTES:]:
@@ -147,7 +147,7 @@ class Services:
             )
         text = name.encode()
         raw = (bytes([len(text)]) + text).ljust(_NAME_BYTES, b"\0")
-        at = SERVICES_AT + number * SERVICE_BYTES
+        at = SERVICES_AT + number * SERVICES_EACH
         self._file.bytes[at : at + _NAME_BYTES + _CHECK_BYTES] = raw + _check_of(raw, number)
         self._words[Word.SERVICES] = number
         self._names.append(name)

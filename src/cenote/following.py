@@ -1,0 +1,226 @@
+"""Following: how a cache obeys the records of the log that it did not write itself.
+
+Why a read is never served what another process made old: it loads the State, then the log's head, and serves only
+when the State has obeyed that very head. The State's number grows only when all that the records cover has left it,
+under the write lock; a clear of everything leaves the State behind, number and all.
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+from cenote import locks
+from cenote.clock import Clock
+from cenote.entry import SOFTLY_CLEARED, Entry
+from cenote.errors import ClearFailedError, ClosedError, ReentrantError
+from cenote.invalidation.log import InvalidationLog, Record, RecordKind
+from cenote.keeper import keeper
+from cenote.options import CacheOptions
+from cenote.scope import Scope
+from cenote.state import Root, State
+from cenote.stats import Counts
+from cenote.stores.memory import MemoryStore
+from cenote.tables import Tables
+
+__all__ = ["Follower"]
+
+logger = logging.getLogger("cenote")
+
+
+class Follower(Tables):
+    """The part of a cache's core that holds the State and keeps it abreast of the log."""
+
+    def __init__(
+        self, name: str | None, options: CacheOptions, root: Root, index: int, log: InvalidationLog, clock: Clock
+    ) -> None:
+        """Hang a first State into the root; see CacheCore for the arguments."""
+        self.name = name
+        self.options = options
+        self.root = root
+        self.index = index
+        self.log = log
+        self.clock = clock
+        self.now = clock.monotonic
+        self.counts = Counts()
+        super().__init__()
+        self.lock = locks.make_lock()
+        self.running = True
+        """Whether reads may be served and values stored; False while the cache is switched off."""
+        self.closed = False
+        self.rejoin: Callable[[], object] = bool
+        """What attaches all caches of the manager to a log that was lost; the manager sets it."""
+        root.replace({index: self.fresh()})
+
+    @property
+    def state(self) -> State:
+        """The State in force."""
+        return self.root.states[self.index]
+
+    def current(self) -> State:
+        """Return the State in force once it has obeyed all that was written before; what every read begins with."""
+        state = self.root.states[self.index]
+        word = state.word
+        if word is None or word[0] == state.applied:
+            return state
+        if locks.owned(self.lock):
+            return self.fresh()  # a finalizer amid a change of this thread finds nothing
+        if not self.log.connected and not self.closed:
+            self.rejoin()
+        with self.lock:
+            return self.obey()
+
+    def fresh(self) -> State:
+        """Make an empty State that has obeyed everything."""
+        log = self.log
+        store = self.new_store()
+        if log.word is None or not log.connected:
+            return State(store, word=log.word)
+        # The number first: what is written meanwhile is obeyed once more.
+        applied = log.head
+        return State(
+            store,
+            word=log.word,
+            applied=applied,
+            generation=log.floor(self.name, soft=False),
+            soft_floor=log.floor(self.name, soft=True),
+        )
+
+    def emptied(self, state: State, sequence: int) -> State:
+        """Make the State that takes another's place after a whole hard clear."""
+        return State(
+            self.new_store(),
+            word=state.word,
+            applied=sequence,
+            generation=sequence,
+            soft_floor=state.soft_floor,
+        )
+
+    @abstractmethod
+    def new_store(self) -> MemoryStore:
+        """Make an empty store with a table for every slot."""
+
+    def exclusive(self, action: str) -> AbstractContextManager[Any]:
+        """Return what keeps other processes from changing anything; it is entered before the write lock.
+
+        Raises:
+            ReentrantError: This thread is inside a change already: a signal handler or a finalizer interrupted it.
+            ClearFailedError: Other processes cannot be reached.
+        """
+        if locks.owned(self.lock):
+            raise ReentrantError(action)
+        self.check_open()
+        return self.log.exclusive(action)
+
+    def changing(self, action: str) -> locks.Lock:
+        """Return the write lock for a change, to be used in a ``with`` statement.
+
+        Raises:
+            ReentrantError: This thread is inside a change already: a signal handler or a finalizer interrupted it.
+            ClosedError: The manager was closed.
+        """
+        if locks.owned(self.lock):
+            raise ReentrantError(action)
+        self.check_open()
+        return self.lock
+
+    def check_open(self) -> None:
+        """Raise ClosedError when the manager was closed."""
+        if self.closed:
+            raise ClosedError("the cache manager is closed")
+
+    # Under the write lock
+
+    def birth(self, state: State) -> int:
+        """Return the sequence that what is born now is born at."""
+        return self.log.head if state.word is None else state.applied
+
+    def install(self, state: State) -> None:
+        """Put a State in force: the one store that makes everything older unreachable."""
+        self.root.replace({self.index: state})
+
+    def obey(self) -> State:
+        """Obey what was written since the State in force did last, and return the State then in force.
+
+        Where the log cannot be read an empty State is returned that is not in force: nothing is served from it, and
+        what is stored there is lost.
+        """
+        state = self.state
+        if state.word is None or state.word[0] == state.applied:
+            return state
+        try:
+            head, records = self.log.news(self.name, state.applied)
+            if records is None:
+                logger.info("the cache %s forgets everything: it missed records", self.name or "(global)")
+                return self.forget()
+            for record in records:
+                state = self._obey_one(state, record)
+        except (ClearFailedError, ClosedError):
+            return State(self.new_store(), word=self.log.word)
+        state.applied = head
+        return state
+
+    def forget(self) -> State:
+        """Leave everything behind, as a clear of this cache in this process does."""
+        old, new = self.state, self.fresh()
+        self.counts.invalidations += len(old.store)
+        self.install(new)
+        self.bury(old)
+        self.note_size()
+        return new
+
+    @staticmethod
+    def bury(old: State) -> None:
+        """Have what a State holds freed in the background."""
+        if len(old.store):
+            keeper.bury(old.store.dismantle(), len(old.store))
+
+    def note_size(self) -> None:
+        """Tell the other processes how many entries this one holds."""
+        if self.log.census is not None and self.log.connected:
+            state = self.state
+            self.log.census.note_entries(self.name, len(state.store), state.generation)
+
+    def _obey_one(self, state: State, record: Record) -> State:
+        whole = record.kind in (RecordKind.CLEAR, RecordKind.CLEAR_ALL)
+        if whole and record.soft:
+            new = state.softened(record.sequence)
+        elif whole:
+            new = self.emptied(state, record.sequence)
+        else:
+            removed = self._obey_scope(state, Scope.of(record), record)
+            if self.log.census is not None:
+                self.log.census.note_removed(record.sequence, removed)
+            return state
+        self.counts.invalidations += len(state.store)
+        self.install(new)
+        if not record.soft:
+            self.bury(state)
+            self.note_size()
+        return new
+
+    def _obey_scope(self, state: State, scope: Scope, record: Record) -> int:
+        """Take out, or mark, all that a record covers and that was born before it; return how many entries."""
+        if record.soft:
+            scope.soften(state, self.slots)
+        else:
+            scope.detach(state, self.slots)
+        now = self.now()
+        taken: list[Entry] = []
+        for entry in scope.entries(state, self.slots, self.slot_of):
+            if entry.birth >= record.sequence:
+                continue
+            if record.soft:
+                entry.birth = SOFTLY_CLEARED
+            else:
+                state.store.remove(entry)
+            if now < entry.hard_until:
+                taken.append(entry)
+        self.counts.invalidations += len(taken)
+        if not record.soft:
+            self.discard(taken)
+            self.note_size()
+        return len(taken)

@@ -1,0 +1,75 @@
+"""The port of censuses: what the processes that share caches tell each other about themselves."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from cenote.stats import CacheStats
+
+__all__ = ["Census", "Process"]
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process that shares the caches.
+
+    Attributes:
+        pid: Its process number.
+        since: When it attached, in seconds since the Unix epoch.
+        entries: Live entries in its memory.
+    """
+
+    pid: int
+    since: float
+    entries: int
+
+
+class Census(ABC):
+    """The figures of all processes that share a log.
+
+    They are exact while nothing runs. A process that is killed loses what it counted since its last report.
+    """
+
+    @abstractmethod
+    def report(self, cache: str | None, stats: CacheStats) -> None:
+        """Publish this process's own figures of a cache."""
+
+    @abstractmethod
+    def note_entries(self, cache: str | None, entries: int, cleared: int) -> None:
+        """Publish how many live entries this process holds.
+
+        Args:
+            cache: The cache.
+            entries: How many.
+            cleared: The sequence of the last whole hard clear that this process has obeyed.
+        """
+
+    @abstractmethod
+    def note_removed(self, sequence: int, entries: int) -> None:
+        """Publish how many entries a record of somebody else removed in this process."""
+
+    @abstractmethod
+    def entries_elsewhere(self, cache: str | None) -> int:
+        """Return how many live entries other processes hold, without those that a clear made old already."""
+
+    @abstractmethod
+    def removed_elsewhere(self, sequence: int) -> int:
+        """Wait a moment for the others to obey a record, and return how many entries it removed there."""
+
+    @abstractmethod
+    def call(self) -> None:
+        """Have everybody report, and wait a moment until they have."""
+
+    @abstractmethod
+    def total(self, cache: str | None, own: CacheStats) -> CacheStats:
+        """Return the figures of a cache over all processes, those that ended included.
+
+        Args:
+            cache: The cache.
+            own: What this process has reported, with what no sum can tell: the limit.
+        """
+
+    @abstractmethod
+    def processes(self) -> list[Process]:
+        """Return the processes that run, this one included, the longest attached first."""
