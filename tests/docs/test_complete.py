@@ -15,12 +15,14 @@ import pytest
 import typer
 
 import cenote
+import cenote.codecs
 import cenote.testing
 import cenote.testing.contracts
 import cenote.testing.pytest_plugin
 from cenote import Cache, CacheManager, CacheOptions, CacheStats, ClearResult, EntryInfo
 from cenote.cli.app import app as command_line
 from cenote.cli.exit_codes import ExitCode
+from cenote.codecs.extensions import KEPT
 from cenote.control import Settings, create_app
 from cenote.telemetry.prometheus import exposition
 
@@ -148,6 +150,13 @@ def test_every_public_name_is_in_the_library_reference() -> None:
     testing = [cenote.testing, cenote.testing.contracts, cenote.testing.pytest_plugin]
     names = [*cenote.__all__, *(name for module in testing for name in module.__all__)]
     assert [name for name in names if not re.search(rf"`[^`\n]*\b{name}\b", text)] == []
+
+
+def test_every_codec_has_a_heading_and_every_type_without_annotation_is_in_the_reference() -> None:
+    assert [name for name in cenote.codecs.__all__ if name not in headings("codecs")] == []
+    text = section("codecs", "Without an annotation")
+    names = {kind.__name__.replace("NoneType", "None") for kind in KEPT}
+    assert [name for name in names if f"`{name}`" not in text] == []
 
 
 @pytest.mark.parametrize("kind", [Cache, CacheManager], ids=lambda kind: kind.__name__)

@@ -30,7 +30,7 @@ REGISTRY = re.compile(
     )
 )
 HOME = re.compile(r"(?<![\w.$}])/(root|work|home/\w+|Users/\w+|builds|workspace)/")
-OUTSIDE_THE_CORE = {"cli", "control", "dashboard", "demo", "integrations", "telemetry", "testing"}
+OUTSIDE_THE_CORE = {"cli", "codecs", "control", "dashboard", "demo", "integrations", "telemetry", "testing"}
 
 
 def files() -> list[Path]:

@@ -1,0 +1,7 @@
+"""Codecs: how values become bytes that other processes can read, and come back unchanged."""
+
+from cenote.codecs.codec import Codec
+from cenote.codecs.msgpack import MsgpackCodec
+from cenote.codecs.pickled import PickleCodec
+
+__all__ = ["Codec", "MsgpackCodec", "PickleCodec"]
