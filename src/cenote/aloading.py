@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Any
 
 from cenote.approach import LOOK_AGAIN_SECONDS, Started, Step, apart, approach, leave, outcome_of, serve
+from cenote.claiming import Claim
 from cenote.core import CacheCore
 from cenote.errors import LoadTimeoutError
 from cenote.flight import Flight
@@ -76,7 +77,9 @@ async def areload(
     """Load a key now, whatever is there, and publish the new value."""
     with core.changing("refresh"):
         core.obey().detach_key(slot.index, key)
-    return await aload(core, slot, key, call, terms, anew=True)
+    value = await aload(core, slot, key, call, terms, anew=True)
+    core.tell_key(slot, key)
+    return value
 
 
 def waker_of(loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None]) -> Callable[[], None]:
@@ -137,7 +140,12 @@ async def _fly(
 ) -> None:
     CURRENT.set(flight)
     limit = core.options.load_timeout
+    claim = Claim(core, slot, flight)
     try:
+        while (pause := claim.pause()) is not None:
+            await asyncio.sleep(pause)
+        if claim.outcome is not None:
+            return
         if limit is None:
             value = await awaited(call)
         else:
@@ -148,6 +156,8 @@ async def _fly(
     except BaseException as reason:
         core.abandon(flight, reason)
         raise
+    finally:
+        claim.over()
 
 
 async def _timed(call: Callable[[], Awaitable[Any] | Any], limit: float, slot: Slot, flight: Flight) -> Any:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Hashable
 from enum import Enum, auto
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from cenote import locks
 from cenote.bypass import bypassed, bypasses
@@ -36,6 +36,9 @@ __all__ = [
     "serve",
     "stale_while_loading",
 ]
+
+_SERVED: Final = (Verdict.FRESH, Verdict.AHEAD, Verdict.HELD)
+"""Verdicts on entries that a caller takes without anybody loading first."""
 
 LOOK_AGAIN_SECONDS = 1.0
 """How often a waiter makes sure that the event loop which runs the load still runs."""
@@ -119,6 +122,8 @@ def stale_while_loading(core: CacheCore, slot: Slot, key: Hashable) -> tuple[boo
     """Look a key up for a caller without a loader: stale values are served while somebody else reloads them."""
     state = core.current()
     entry = state.tables[slot.index].get(key)
+    if core.sharing is not None and (entry is None or core.judge(state, entry) not in _SERVED):
+        entry = core.fetch(state, slot, key, entry)
     if entry is None:
         return False, None
     verdict = core.judge(state, entry)
@@ -204,10 +209,12 @@ def approach(
             return Step.ALONE, None
         state = core.obey()
         entry = state.store.find(key, slot.index)
+        if core.sharing is not None and not anew and (entry is None or core.judge(state, entry) not in _SERVED):
+            entry = core.fetch(state, slot, key, entry)
         flight = _under_way(state, slot, key)
         if entry is not None and not anew:
             verdict = core.judge(state, entry)
-            if verdict in (Verdict.FRESH, Verdict.AHEAD, Verdict.HELD):
+            if verdict in _SERVED:
                 if first:  # a caller that waited in vain was counted as a miss
                     core.count_hit(slot, state, entry)
                 if entry.error is not None:
@@ -229,6 +236,7 @@ def approach(
             core.count_miss(slot)
         if flight is None:
             flight = _register(core, slot, state, key, terms.known_tags(), loop, started, parent=CURRENT.get())
+            flight.anew = anew
             # With the registration: from then on somebody else may end it, and must wake whoever leads it.
             flight.wakers.append(waker)
             return Step.LEAD, flight

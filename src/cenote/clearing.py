@@ -1,8 +1,6 @@
-"""Clears: of one cache, of all at once, and of what a tag, a prefix or a key covers.
+"""Clears: of one cache, and of all at once.
 
-Why a clear holds when it returns: a whole clear replaces the State, and with it every table and every flight, by one
-store. A selective one takes covered flights and fills out under the write lock first; from then on nothing older can be
-published, so whatever the snapshot taken under the same lock holds of older entries is all there is to take out.
+Why a clear holds when it returns: it replaces the State, and with it every table and every flight, by one store.
 """
 
 from __future__ import annotations
@@ -10,43 +8,24 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from itertools import islice
-from typing import Any, Final
+from typing import Final
 
 from cenote import locks
 from cenote.audit import AuditEvent, AuditTrail
 from cenote.core import CacheCore
-from cenote.decide import Verdict
-from cenote.entry import SOFTLY_CLEARED, Entry
 from cenote.errors import ClearFailedError, ConfigurationError, ReentrantError
 from cenote.invalidation.log import Record, RecordKind
 from cenote.result import ClearResult, Mode
-from cenote.scope import Scope
-from cenote.state import State
-from cenote.swapping import (
-    Tally,
-    entries_of,
-    finish,
-    hold_all,
-    names_of,
-    refuse_amid_swap,
-    release_all,
-    swap,
-    swap_all,
-)
+from cenote.swapping import Tally, finish, hold_all, names_of, refuse_amid_swap, release_all, swap, swap_all
+from cenote.telling import count_live, entries_elsewhere, shutting_out, tell_others
 
-__all__ = ["MOST_ITEMS", "ClearOrder", "clear_all", "clear_cache", "clear_scope", "run_clear", "switch"]
+__all__ = ["MOST_ITEMS", "ClearOrder", "clear_all", "clear_cache", "run_clear", "switch"]
 
 MOST_ITEMS: Final = 10_000
 """Most identifiers that a result lists."""
-
-CHUNK: Final = 256
-"""Entries taken out before the write lock is released for a moment."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class ClearOrder:
@@ -79,20 +58,22 @@ def clear_cache(core: CacheCore, *, soft: bool, dry_run: bool, tally: Tally) -> 
         ClearFailedError: Other processes may not have learned of it; this one is cleared.
     """
     if dry_run:
-        _count_live(core, tally)
+        count_live(core, tally)
         return
-    _tell(core, partial(_clear_here, core, soft=soft, tally=tally), tally)
+    tell_others(core, partial(_clear_here, core, soft=soft, tally=tally), tally)
 
 
 def _clear_here(core: CacheCore, *, soft: bool, tell: bool, tally: Tally) -> int:
     """Clear one cache in this process, and return the sequence of the record."""
-    with _shutting_out(core, "clear", tell=tell), core.changing("clear"):
+    with shutting_out(core, "clear", tell=tell), core.changing("clear"):
         names = names_of(core)
         if tell:
             core.obey()
-            tally.entries += _entries_elsewhere(core)
+            _count_elsewhere(core, tally)
         old, sequence = swap(core, soft=soft, tell=tell)
-        tally.entries += len(old.store)
+        tally.entries += len(old.store) if core.keeps_originals else 0
+        if core.sharing is not None and tell:
+            core.sharing.mark(sequence)
     finish(core, old, names, soft=soft, tally=tally)
     return sequence
 
@@ -105,29 +86,31 @@ def clear_all(cores: Sequence[CacheCore], *, soft: bool, dry_run: bool, tally: T
     """
     if dry_run:
         for core in cores:
-            _count_live(core, tally)
+            count_live(core, tally)
         return
     refuse_amid_swap(cores[0])
     for core in cores:
         if locks.owned(core.lock):
             raise ReentrantError("clear_all")
         core.check_open()
-    _tell(cores[0], partial(_clear_all_here, cores, soft=soft, tally=tally), tally)
+    tell_others(cores[0], partial(_clear_all_here, cores, soft=soft, tally=tally), tally)
 
 
 def _clear_all_here(cores: Sequence[CacheCore], *, soft: bool, tell: bool, tally: Tally) -> int:
     """Clear every cache in this process, and return the sequence of the record."""
     sequence = None
-    with _shutting_out(cores[0], "clear_all", tell=tell):
+    with shutting_out(cores[0], "clear_all", tell=tell):
         hold_all(cores)
         try:
             if tell:
                 for core in cores:
                     core.obey()
-                    tally.entries += _entries_elsewhere(core)
+                    _count_elsewhere(core, tally)
                 sequence = cores[0].log.append(Record(kind=RecordKind.CLEAR_ALL, soft=soft))
             swapped = swap_all(cores, soft=soft, sequence=sequence)
-            tally.entries += sum(len(old.store) for _, _, old in swapped)
+            tally.entries += sum(len(old.store) for core, _, old in swapped if core.keeps_originals)
+            if cores[0].sharing is not None and sequence is not None:
+                cores[0].sharing.mark(sequence)
         finally:
             release_all(cores)
     for core, names, old in swapped:
@@ -135,115 +118,13 @@ def _clear_all_here(cores: Sequence[CacheCore], *, soft: bool, tell: bool, tally
     return sequence or 0
 
 
-def _shutting_out(core: CacheCore, action: str, *, tell: bool) -> AbstractContextManager[Any]:
-    """Return what keeps other processes away while they are told of something."""
-    return core.exclusive(action) if tell else nullcontext()
-
-
-def _tell(core: CacheCore, clear: Callable[..., int], tally: Tally) -> None:
-    """Run an invalidation and wait until it holds for all who share the caches.
-
-    Where they cannot be told, this process is emptied all the same, and no success is claimed.
-
-    Args:
-        core: A cache.
-        clear: Does it, tells others or not as ``tell`` says, and returns the sequence.
-        tally: Counts anew if others cannot be told.
-    """
-    try:
-        sequence = clear(tell=True)
-    except ReentrantError:
-        raise
-    except ClearFailedError:
-        tally.entries = 0
-        tally.items.clear()
-        clear(tell=False)
-        raise
-    core.log.confirm(sequence)
-
-
-def _entries_elsewhere(core: CacheCore) -> int:
-    """Return how many entries other processes hold; with all of them kept from changing that."""
-    return 0 if core.log.census is None else core.log.census.entries_elsewhere(core.name)
-
-
-def clear_scope(core: CacheCore, scope: Scope, *, soft: bool, dry_run: bool, tally: Tally) -> None:
-    """Clear what a scope covers.
-
-    Args:
-        core: The cache.
-        scope: What is covered.
-        soft: Whether to mark entries stale only.
-        dry_run: Whether to count only.
-        tally: Where to count.
-
-    Raises:
-        ClearFailedError: Other processes may not have learned of it; this one is cleared.
-    """
-    if dry_run:
-        _clear_scope_here(core, scope, soft=soft, dry_run=True, tell=False, tally=tally)
-        return
-
-    sequences: list[int] = []
-
-    def clear(*, tell: bool) -> int:
-        sequences[:] = _clear_scope_here(core, scope, soft=soft, dry_run=False, tell=tell, tally=tally)
-        return sequences[-1] if sequences else 0
-
-    _tell(core, clear, tally)
-    if core.log.census is not None:
-        tally.entries += sum(map(core.log.census.removed_elsewhere, reversed(sequences)))
-
-
-def _clear_scope_here(
-    core: CacheCore, scope: Scope, *, soft: bool, dry_run: bool, tell: bool, tally: Tally
-) -> list[int]:
-    """Clear what a scope covers in this process, and return the sequences of the records written."""
-    sequences: list[int] = []
-    with _shutting_out(core, "clear", tell=tell), core.changing("clear"):
-        state = core.obey()
-        sequence = core.birth(state) + 1
-        if not dry_run:
-            if tell:
-                sequences += [core.log.append(record) for record in scope.records(core.name, soft=soft)]
-                if sequences:
-                    sequence = state.applied = sequences[-1]
-            if soft:
-                scope.soften(state, core.slots)
-            else:
-                scope.detach(state, core.slots)
-        names = names_of(core)
-        tagged = state.store.tagged(scope.tags)
-        tables = _candidates(core, state, scope)
-    covered = tagged
-    seen = set(tagged)
-    for entries, sure in tables:
-        covered += [
-            entry for entry in entries if entry not in seen and (sure or scope.covers(names[entry.slot], entry.key))
-        ]
-    taken: list[Entry] = []
-    for start in range(0, len(covered), CHUNK):
-        with core.lock:
-            if not core.is_current(state):
-                break  # a whole clear came in between and has taken the rest
-            for entry in covered[start : start + CHUNK]:
-                live = state.store.find(entry.key, entry.slot) is entry
-                if not live or core.judge(state, entry) is Verdict.DEAD or (not dry_run and entry.birth >= sequence):
-                    continue
-                taken.append(entry)
-                if dry_run:
-                    continue
-                core.counts.invalidations += 1
-                if soft:
-                    entry.birth = SOFTLY_CLEARED
-                else:
-                    state.store.remove(entry)
-            core.note_size()
-    tally.entries += len(taken)
-    tally.list_items(names, taken)
-    if not dry_run and not soft:
-        core.discard(taken)
-    return sequences
+def _count_elsewhere(core: CacheCore, tally: Tally) -> None:
+    """Count, and list, what a whole clear takes outside of this process's memory."""
+    count = entries_elsewhere(core)
+    tally.entries += count
+    if core.sharing is not None:
+        core.counts.invalidations += count
+        tally.items += core.sharing.sample(core.state.generation, tally.room)
 
 
 def switch(core: CacheCore, wanted: Callable[[], bool]) -> bool | None:
@@ -339,28 +220,3 @@ def run_clear(
 def _new_receipt() -> str:
     """Make the id of a clear; not from the system's generator, whose call would hand the GIL to a busy thread."""
     return f"{random.getrandbits(64):016x}"  # a name, no secret
-
-
-def _count_live(core: CacheCore, tally: Tally) -> None:
-    core.check_open()
-    core.sweep()
-    with core.lock:
-        store = core.obey().store
-        tally.entries += _entries_elsewhere(core)
-        tally.entries += len(store)
-        sample = list(islice(entries_of(store.tables), tally.room))
-        names = names_of(core)
-    tally.list_items(names, sample)
-
-
-def _candidates(core: CacheCore, state: State, scope: Scope) -> list[tuple[list[Entry], bool]]:
-    """Return the tables that a scope covers as a whole (True) or may cover in part; call under the write lock.
-
-    A copy of a table is one step of the interpreter; all that is done entry by entry is left for later.
-    """
-    found = []
-    for slot in core.slots:
-        whole = scope.may_cover(slot)
-        if whole is not False:
-            found.append((list(state.tables[slot.index].values()), bool(whole)))
-    return found

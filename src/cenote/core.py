@@ -7,27 +7,36 @@ and checks under it that its flight is still registered in the State it began in
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Hashable, Iterable
+from contextlib import nullcontext
+from dataclasses import replace
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any, Final, NoReturn
 
 from cenote import locks
 from cenote.clock import Clock
+from cenote.codecs import Codec
 from cenote.decide import Verdict, decide
 from cenote.entry import GONE, NO_TAGS, Entry, ParticularEntry
-from cenote.errors import ConfigurationError
+from cenote.errors import ClearFailedError, ClosedError, ConfigurationError, StoreError
 from cenote.flight import Fill, Flight, Outcome
 from cenote.following import Follower
 from cenote.invalidation.log import InvalidationLog, Record, RecordKind
 from cenote.keeper import keeper
 from cenote.options import CacheOptions
-from cenote.state import Root, State
+from cenote.sharing import Sharing
+from cenote.state import NOT_SHARED, Root, State
 from cenote.stats import CacheStats
 from cenote.stores.memory import MemoryStore
+from cenote.stores.shared import SharedStore
+from cenote.stores.stored import StoredEntry
 from cenote.tables import GIL, Slot
 from cenote.terms import Terms, Treatment
 
 __all__ = ["CacheCore"]
+
+logger = logging.getLogger("cenote")
 
 _READ_ONCE: Final = frozenset({AsyncGeneratorType, CoroutineType, GeneratorType})
 """Types of values that the first caller uses up."""
@@ -37,7 +46,14 @@ class CacheCore(Follower):
     """One cache, without the methods that users call."""
 
     def __init__(
-        self, name: str | None, options: CacheOptions, root: Root, index: int, log: InvalidationLog, clock: Clock
+        self,
+        name: str | None,
+        options: CacheOptions,
+        root: Root,
+        index: int,
+        log: InvalidationLog,
+        clock: Clock,
+        shared: tuple[SharedStore, Codec] | None = None,
     ) -> None:
         """Make a core and hang its first State into the root.
 
@@ -48,8 +64,12 @@ class CacheCore(Follower):
             index: Its place there.
             log: The invalidation log that it obeys and writes.
             clock: Its time.
+            shared: Where its entries live outside of this process, and how they are written there; entries in memory are
+                then copies.
         """
         self.treatment = Treatment(options)
+        self.sharing = None if shared is None else Sharing(name, *shared, clock, self.treatment)
+        self.keeps_originals = shared is None
         self.tasks: set[asyncio.Task[Any]] = set()
         """Background loads, referenced so that they are not collected."""
         super().__init__(name, options, root, index, log, clock)
@@ -106,14 +126,17 @@ class CacheCore(Follower):
         """Store a value that the caller has: an invalidation of every earlier load of the key."""
         born = self.now()
         entry = self._entry(slot.index, key, value, terms, birth=0, born=born, cost=0.0)[0]
+        stored = self._pack(slot, key, value, entry)
         record = self.key_record(slot, key)
         dropped: list[Entry] = []
         with self.exclusive("set"), self.changing("set"):
             state = self.obey()
-            # Whoever loads the key in another process learns of it before this entry can be seen.
+            kept = self.running and self.owns(slot, key)
+            # The store before the record: whoever obeys the record finds the new value, or none, never the old one.
+            self._share(state, slot, key, stored if kept else None, birth=state.applied + 1)
             if record is not None:
                 state.applied = self.log.append(record)
-            if not self.running or not self.owns(slot, key):
+            if not kept:
                 return
             state.detach_key(slot.index, key)
             if entry is not None:
@@ -124,6 +147,18 @@ class CacheCore(Follower):
         self.discard(dropped)
         if keeper.backlog:
             keeper.assist()
+
+    def _pack(self, slot: Slot, key: Hashable, value: Any, entry: Entry | None) -> StoredEntry | None:
+        return None if self.sharing is None else self.sharing.pack(slot, key, value, entry)
+
+    def _share(self, state: State, slot: Slot, key: Hashable, stored: StoredEntry | None, *, birth: int) -> bool:
+        """Put what a key has now into the shared store, or nothing; return whether a live entry had to go for that."""
+        if self.sharing is None:
+            return False
+        if stored is None:
+            return self.sharing.remove(state.generation, slot, key, sequence=birth)
+        self.counts.evictions += self.sharing.put(state.generation, stored, birth=birth, sequence=birth)
+        return False
 
     def key_record(self, slot: Slot, key: Hashable) -> Record | None:
         """Make what tells other processes that a key is old; None when there are none to be told.
@@ -147,28 +182,85 @@ class CacheCore(Follower):
         now = self.now()
         cost = max(0.0, now - flight.born)
         entry, kept = self._entry(slot.index, flight.key, value, terms, birth=flight.birth, born=flight.born, cost=cost)
-        dropped: list[Entry] = []
-        with self.lock:
-            if flight.outcome is not None:
-                return flight.outcome
-            self.counts.loads += 1
-            slot.count_load(cost)
-            if flight.registered:
-                flight.detach()
-                state = flight.state
-                if self.is_current(state):
-                    if entry is None:
-                        dropped = self._take_out(state, slot.index, flight.key)
-                    elif not flight.missed & entry.tags:
-                        entry.birth = flight.birth  # a soft clear may have changed it since the entry was made
-                        dropped = self._put(state, entry)
-            outcome = Outcome(kept)
-            flight.end(outcome)
+        outcome, dropped = Outcome(kept), list[Entry]()
+        if self.sharing is None:
+            with self.lock:
+                dropped = self._publish(slot, flight, entry, None)
+                ended = self._end(slot, flight, outcome, cost)
+        else:
+            stored = self.sharing.pack(slot, flight.key, value, entry)
+            try:
+                # A load that another process made old is detached by what is obeyed here, with nobody else writing.
+                with self.log.exclusive("load"), self.lock:
+                    self.obey()
+                    dropped = self._publish(slot, flight, entry, stored)
+            except (ClearFailedError, ClosedError, StoreError) as error:
+                logger.warning("%s was loaded and cannot be kept: %s", slot.identifier(flight.key), error)
+            with self.lock:
+                ended = self._end(slot, flight, outcome, cost)
         flight.wake()
         self.discard(dropped)
         if keeper.backlog:
             keeper.assist()
+        return ended
+
+    def _publish(self, slot: Slot, flight: Flight, entry: Entry | None, stored: StoredEntry | None) -> list[Entry]:
+        """Store what a flight loaded, if it may; return the entries that went for it; call under the write lock."""
+        state = flight.state
+        if flight.outcome is not None or not flight.registered:
+            return []
+        if not self.is_current(state) or (entry is not None and flight.missed & entry.tags):
+            flight.detach()
+            return []
+        self._share(state, slot, flight.key, stored, birth=flight.birth)
+        flight.detach()
+        if entry is None:
+            return self._take_out(state, slot.index, flight.key)
+        entry.birth = flight.birth  # a soft clear may have changed it since the entry was made
+        return self._put(state, entry)
+
+    def _end(self, slot: Slot, flight: Flight, outcome: Outcome, cost: float) -> Outcome:
+        """Count a load and note how it ended; return how it ended before, if it did; call under the write lock."""
+        if flight.outcome is not None:
+            return flight.outcome
+        self.counts.loads += 1
+        slot.count_load(cost)
+        flight.detach()
+        flight.end(outcome)
         return outcome
+
+    def fetch(self, state: State, slot: Slot, key: Hashable, entry: Entry | None) -> Entry | None:
+        """Return the entry of a key: the copy in memory, or a later one of the shared store, copied into memory.
+
+        What the store holds in a State's generation was not made old by anything that the State has obeyed: it is taken
+        out before the record of that is written. The copy is kept only where nothing was obeyed since, and has the
+        birth of its original, so what is written meanwhile finds it.
+        """
+        if self.sharing is None or state.generation == NOT_SHARED:
+            return entry
+        applied = state.applied
+        found = self.sharing.find(state.generation, slot, key)
+        if found is None or (entry is not None and entry.born >= found.born):
+            return entry
+        dropped: list[Entry] = []
+        with self.lock:
+            if self.state is state and state.applied == applied and self.running and self.owns(slot, key):
+                dropped = self._put(state, found)
+        self.discard(dropped)
+        return found
+
+    def adopt(self, slot: Slot, flight: Flight) -> Outcome | None:
+        """End a flight with what another process has loaded meanwhile, if that is fresh; return how it ended."""
+        with self.lock:
+            state = self.obey()
+            entry = self.fetch(state, slot, flight.key, None)
+            if entry is None or self.judge(state, entry) not in (Verdict.FRESH, Verdict.AHEAD):
+                return None
+            outcome = Outcome(entry.value)
+            flight.detach()
+            flight.end(outcome)
+        flight.wake()
+        return flight.outcome
 
     def fail(self, slot: Slot, flight: Flight, error: Exception) -> Outcome:
         """End a flight with its failure: serve a stale copy where that was asked for, remember it where asked to."""
@@ -216,19 +308,23 @@ class CacheCore(Follower):
         cost = max(0.0, self.now() - fill.born)
         terms = Terms.of(ttl, tags)
         entry = self._entry(fill.slot, fill.key, value, terms, birth=fill.birth, born=fill.born, cost=cost)[0]
+        stored = self._pack(self.slots[fill.slot], fill.key, value, entry)
         dropped: list[Entry] = []
-        with self.changing("fill"):
+        with nullcontext() if self.sharing is None else self.exclusive("fill"), self.changing("fill"):
+            if self.sharing is not None:
+                self.obey()
             state = fill.state
             if entry is None or fill.void or fill.missed & entry.tags or not (self.running and self.is_current(state)):
                 return False
-            older = state.store.find(fill.key, fill.slot)
+            slot = self.slots[fill.slot]
+            older = self.fetch(state, slot, fill.key, state.store.find(fill.key, fill.slot))
             if older is not None and older.born > fill.born:
                 return False
+            self._share(state, slot, fill.key, stored, birth=fill.birth)
             fill.void = True
             flight = state.flights.get((fill.slot, fill.key))
             if flight is not None and flight.born < fill.born:
                 flight.detach()  # as a set would: what began earlier does not overwrite it
-            slot = self.slots[fill.slot]
             self.counts.loads += 1
             slot.count_load(cost)
             entry.birth = fill.birth
@@ -253,28 +349,40 @@ class CacheCore(Follower):
         with self.exclusive("delete"), self.changing("delete"):
             state = self.obey()
             sequence = state.applied
+            live = self._share(state, slot, key, None, birth=sequence)
+            self.counts.invalidations += live
             if record is not None:
                 sequence = state.applied = self.log.append(record)
-            live, dropped = self._drop_key(state, slot, key) if self.slots[slot.index] is slot else (False, [])
+            dropped: list[Entry] = []
+            if self.slots[slot.index] is slot:
+                live = self._drop_key(state, slot, key, dropped) or live
         self.discard(dropped)
         if record is not None:
             self.log.confirm(sequence)
-            if not live and self.log.census is not None:
+            if not live and self.sharing is None and self.log.census is not None:
                 return self.log.census.removed_elsewhere(sequence) > 0
         return live
 
-    def _drop_key(self, state: State, slot: Slot, key: Hashable) -> tuple[bool, list[Entry]]:
-        """Take a key out; return whether it was live, and its entry."""
+    def tell_key(self, slot: Slot, key: Hashable) -> None:
+        """Have other processes drop their copies of a key that was loaded anew here."""
+        record = self.key_record(slot, key)
+        if record is not None:
+            with self.exclusive("refresh"), self.changing("refresh"):
+                state = self.obey()
+                state.applied = self.log.append(record)
+
+    def _drop_key(self, state: State, slot: Slot, key: Hashable, dropped: list[Entry]) -> bool:
+        """Take a key out of memory; return whether it was live."""
         state.detach_key(slot.index, key)
         entry = state.store.find(key, slot.index)
         if entry is None:
-            return False, []
+            return False
         live = self.judge(state, entry) is not Verdict.DEAD
         state.store.remove(entry)
-        self.counts.invalidations += live
-        self.counts.expirations += not live
+        self.count_gone(invalidated=int(live), expired=int(not live))
         self.note_size()
-        return live, [entry]
+        dropped.append(entry)
+        return live
 
     def sweep(self, enough: Callable[[], bool] | None = None) -> int:
         """Take out what has ended; return how many entries that were."""
@@ -282,7 +390,7 @@ class CacheCore(Follower):
             return 0
         with self.lock:
             ended = self.state.store.sweep_out(self.now(), enough)
-            self.counts.expirations += len(ended)
+            self.count_gone(expired=len(ended))
             if ended:
                 self.note_size()
         self.discard(ended)
@@ -308,7 +416,7 @@ class CacheCore(Follower):
         older = state.store.find(key, slot)
         if older is None:
             return []
-        self.counts.expirations += self._is_over(older)
+        self.count_gone(expired=int(self._is_over(older)))
         state.store.remove(older)
         self.note_size()
         return [older]
@@ -317,9 +425,9 @@ class CacheCore(Follower):
         """Store an entry, and return those that went for it."""
         nothing_ends = not state.store.expiring
         older = state.store.find(entry.key, entry.slot)
-        self.counts.expirations += older is not None and not nothing_ends and self._is_over(older)
+        self.count_gone(expired=int(older is not None and not nothing_ends and self._is_over(older)))
         evicted = state.store.put(entry)
-        self.counts.evictions += len(evicted)
+        self.counts.evictions += len(evicted) if self.keeps_originals else 0
         self.note_size()
         if older is not None and state.store.find(entry.key, entry.slot) is not older:
             evicted.append(older)  # its value is freed with the others', outside the lock
@@ -359,12 +467,16 @@ class CacheCore(Follower):
 
     def stats(self) -> CacheStats:
         """Return the statistics, of all processes that share the cache."""
-        self.current()
+        state = self.current()
         census = self.log.census
         if census is None or not self.log.connected:
             return self.own_stats()
         self.report()
-        return census.total(self.name, self.own_stats())
+        total = census.total(self.name, self.own_stats())
+        if self.sharing is None:
+            return total
+        entries, size = self.sharing.count(state.generation)
+        return replace(total, current_size=entries, max_size=None, bytes=size)
 
     def own_stats(self) -> CacheStats:
         """Return what this process counted."""

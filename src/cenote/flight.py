@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any
 
+from cenote.invalidation.claims import UNCLAIMED
 from cenote.options import UNSET
 from cenote.waits import add_child, remove_child
 
@@ -50,6 +51,7 @@ class Flight:
         key: Its key there.
         birth: The log sequence applied when it began.
         born: Monotonic seconds when it began.
+        anew: Whether it loads though there may be a fresh value.
         tags: Its tags; None while they are not known.
         missed: Tags that were invalidated while its own were not known.
         parent: The flight whose loader started this one.
@@ -59,12 +61,15 @@ class Flight:
         rests_on: Flights that its loader started or waits for.
         interested: How many callers want its outcome.
         wakers: What to call when it has ended.
+        claim: Its claim among the processes that share the cache.
         outcome: How it ended; None while it is under way.
     """
 
     __slots__ = (
+        "anew",
         "birth",
         "born",
+        "claim",
         "interested",
         "key",
         "loop",
@@ -104,6 +109,8 @@ class Flight:
         self.task: asyncio.Task[Any] | None = None
         self.mates: tuple[Flight, ...] = ()
         self.rests_on: list[Flight] = []
+        self.anew = False
+        self.claim = UNCLAIMED
         self.interested = 1
         self.wakers: list[Callable[[], None]] = []
         self.outcome: Outcome | None = None

@@ -21,7 +21,7 @@ from cenote.invalidation.log import InvalidationLog, Record, RecordKind
 from cenote.keeper import keeper
 from cenote.options import CacheOptions
 from cenote.scope import Scope
-from cenote.state import Root, State
+from cenote.state import NOT_SHARED, Root, State
 from cenote.stats import Counts
 from cenote.stores.memory import MemoryStore
 from cenote.tables import Tables
@@ -32,7 +32,13 @@ logger = logging.getLogger("cenote")
 
 
 class Follower(Tables):
-    """The part of a cache's core that holds the State and keeps it abreast of the log."""
+    """The part of a cache's core that holds the State and keeps it abreast of the log.
+
+    Attributes:
+        keeps_originals: Whether the entries in memory are the entries, and not copies of those in a shared store.
+    """
+
+    keeps_originals = True
 
     def __init__(
         self, name: str | None, options: CacheOptions, root: Root, index: int, log: InvalidationLog, clock: Clock
@@ -78,7 +84,7 @@ class Follower(Tables):
         log = self.log
         store = self.new_store()
         if log.word is None or not log.connected:
-            return State(store, word=log.word)
+            return State(store, word=log.word, generation=NOT_SHARED)
         # The number first: what is written meanwhile is obeyed once more.
         applied = log.head
         return State(
@@ -159,18 +165,24 @@ class Follower(Tables):
             for record in records:
                 state = self._obey_one(state, record)
         except (ClearFailedError, ClosedError):
-            return State(self.new_store(), word=self.log.word)
+            return State(self.new_store(), word=self.log.word, generation=NOT_SHARED)
         state.applied = head
         return state
 
     def forget(self) -> State:
         """Leave everything behind, as a clear of this cache in this process does."""
         old, new = self.state, self.fresh()
-        self.counts.invalidations += len(old.store)
+        self.count_gone(invalidated=len(old.store))
         self.install(new)
         self.bury(old)
         self.note_size()
         return new
+
+    def count_gone(self, *, invalidated: int = 0, expired: int = 0) -> None:
+        """Count entries that left memory, unless they were copies."""
+        if self.keeps_originals:
+            self.counts.invalidations += invalidated
+            self.counts.expirations += expired
 
     @staticmethod
     def bury(old: State) -> None:
@@ -195,7 +207,7 @@ class Follower(Tables):
             if self.log.census is not None:
                 self.log.census.note_removed(record.sequence, removed)
             return state
-        self.counts.invalidations += len(state.store)
+        self.count_gone(invalidated=len(state.store))
         self.install(new)
         if not record.soft:
             self.bury(state)
@@ -219,7 +231,7 @@ class Follower(Tables):
                 state.store.remove(entry)
             if now < entry.hard_until:
                 taken.append(entry)
-        self.counts.invalidations += len(taken)
+        self.count_gone(invalidated=len(taken))
         if not record.soft:
             self.discard(taken)
             self.note_size()

@@ -103,6 +103,17 @@ def is_portable(key: Any) -> bool:
     return kind in _PORTABLE or issubclass(kind, Enum)
 
 
+def _origin(key: Any) -> str:
+    if type(key) is not tuple:
+        return ""
+    kind, value = key
+    if kind is tuple:
+        return "".join(map(_origin, value))
+    if kind is frozenset:
+        return "".join(sorted(map(_origin, value)))
+    return f"{kind.__module__};" if issubclass(kind, Enum) else ""
+
+
 def _value_of(key: Any) -> Any:
     """Undo ``part``."""
     if type(key) is not tuple:
@@ -199,6 +210,13 @@ class CallKeys:
             shown, named = key
             return all(map(is_portable, shown)) and all(is_portable(value) for _, value in named)
         return is_portable(key) if self.single else all(map(is_portable, key))
+
+    def origin(self, key: Any) -> str:
+        """Name the modules of the classes whose text does not tell them: an enum is written without its module."""
+        if self.variadic:
+            shown, named = key
+            return "".join(map(_origin, shown)) + "".join(_origin(value) for _, value in named)
+        return _origin(key) if self.single else "".join(map(_origin, key))
 
     def owns(self, identifier: str) -> bool:
         """Whether a text has the form of this function's identifiers."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Hashable
 from typing import Any
 
 from cenote import locks
 from cenote.approach import LOOK_AGAIN_SECONDS, Started, Step, apart, approach, leave, outcome_of, serve
+from cenote.claiming import Claim
 from cenote.core import CacheCore
 from cenote.errors import LoadTimeoutError
 from cenote.flight import Flight
@@ -83,13 +85,20 @@ def reload(core: CacheCore, slot: Slot, key: Hashable, call: Callable[[], Any], 
     """Load a key now, whatever is there, and publish the new value."""
     with core.changing("refresh"):
         core.obey().detach_key(slot.index, key)
-    return load(core, slot, key, call, terms, anew=True)
+    value = load(core, slot, key, call, terms, anew=True)
+    core.tell_key(slot, key)
+    return value
 
 
 def _lead(core: CacheCore, slot: Slot, flight: Flight, call: Callable[[], Any], terms: Terms) -> Any:
     """Run a load in the calling thread, to its end in every case."""
     token = CURRENT.set(flight)
+    claim = Claim(core, slot, flight)
     try:
+        while (pause := claim.pause()) is not None:
+            time.sleep(pause)
+        if claim.outcome is not None:
+            return outcome_of(core, flight, led=True)
         value = call()
         outcome = core.settle(slot, flight, value, terms)
     except Exception as error:
@@ -101,6 +110,7 @@ def _lead(core: CacheCore, slot: Slot, flight: Flight, call: Callable[[], Any], 
         core.abandon(flight, reason)
         raise
     finally:
+        claim.over()
         CURRENT.reset(token)
     # Where callers have copies of their own, the loader's value is one already: what is kept is another copy.
     return value if core.treatment.hand_out is not None else outcome.value

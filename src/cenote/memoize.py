@@ -6,7 +6,7 @@ import functools
 import inspect
 import weakref
 from collections.abc import Callable, Iterable
-from typing import Any, Concatenate, NamedTuple, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Concatenate, NamedTuple, ParamSpec, Protocol, TypeVar, get_type_hints, overload
 
 from cenote.aloading import aload, areload
 from cenote.core import CacheCore
@@ -14,6 +14,7 @@ from cenote.entry import NO_TAGS
 from cenote.errors import ConfigurationError
 from cenote.loading import load, reload
 from cenote.options import UNSET
+from cenote.sharing import fingerprint_of
 from cenote.signature import Shape
 from cenote.tables import Slot
 from cenote.terms import Terms, check_tags
@@ -140,6 +141,7 @@ def memoize(
     if not hasattr(func, "__qualname__"):
         func = _named(func)
     shape, slot = _take_slot(core, func, name, ignore, key)
+    _describe(slot, func, name, shape)
     is_async = inspect.iscoroutinefunction(func)
     load_one = aload if is_async else load
     load_anew = areload if is_async else reload
@@ -171,6 +173,28 @@ def memoize(
     # The wrapper and all that reaches into the table, such as a kept ``f.refresh``, hold the shape.
     weakref.finalize(shape, core.released.append, slot).atexit = False
     return wrapper
+
+
+def _describe(slot: Slot, func: Any, name: str | None, shape: Shape) -> None:
+    """Say how a function's values are stored, and what tells it from others of its name in other processes.
+
+    Functions made inside another one are told apart by a number, which means nothing elsewhere: what they return
+    is shared only under a name that was given.
+    """
+    place = (func.__module__, func.__qualname__) if name is None else (name,)
+    local = name is None and "<locals>" in func.__qualname__
+    slot.fingerprint = None if local else fingerprint_of(*place, shape.keys.positional, shape.keys.keyword)
+    slot.annotated = functools.cache(functools.partial(_annotated, func))
+
+
+def _annotated(func: Any) -> Any:
+    """Return the annotated type of what a function returns; Any where there is none, or none that can be resolved."""
+    while isinstance(func, functools.partial):
+        func = func.func
+    try:
+        return get_type_hints(func, include_extras=True).get("return", Any)
+    except (NameError, TypeError, AttributeError):
+        return Any
 
 
 def _named(func: Callable[..., Any]) -> functools.partial[Any]:

@@ -8,7 +8,7 @@ from typing import Any, ParamSpec, TypeVar, cast, overload
 from cenote.approach import stale_while_loading
 from cenote.audit import AuditEvent, AuditTrail
 from cenote.bypass import bypassed, bypasses
-from cenote.clearing import ClearOrder, clear_cache, clear_scope, run_clear, switch
+from cenote.clearing import ClearOrder, clear_cache, run_clear, switch
 from cenote.core import CacheCore
 from cenote.entry import FOREVER, GONE
 from cenote.errors import ConfigurationError
@@ -20,6 +20,7 @@ from cenote.memoize import Decorator, Memoized, memoize
 from cenote.options import UNSET
 from cenote.result import ClearResult, Mode
 from cenote.scope import Scope
+from cenote.selecting import clear_scope
 from cenote.swapping import Tally
 from cenote.tables import GIL, Slot
 from cenote.terms import Terms, check_tags

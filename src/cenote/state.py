@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cenote import locks
 from cenote.stores.memory import MemoryStore
@@ -17,7 +17,10 @@ from cenote.stores.memory import MemoryStore
 if TYPE_CHECKING:
     from cenote.flight import Fill, Flight
 
-__all__ = ["Root", "State"]
+__all__ = ["NOT_SHARED", "Root", "State"]
+
+NOT_SHARED: Final = -1
+"""The generation of a State that knows of no log: nothing of a shared store may be served from it."""
 
 
 class Root:

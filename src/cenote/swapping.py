@@ -116,8 +116,7 @@ def _replacement(core: CacheCore, *, soft: bool, sequence: int | None) -> tuple[
     state = core.state
     # Exact counts: what has ended unseen is no live entry. The keeper keeps this backlog small.
     ended = state.store.sweep_out(core.now())
-    core.counts.expirations += len(ended)
-    core.counts.invalidations += len(state.store)
+    core.count_gone(expired=len(ended), invalidated=len(state.store))
     if sequence is None:
         return state, core.fresh()
     return state, state.softened(sequence) if soft else core.emptied(state, sequence)
@@ -175,6 +174,10 @@ def forget_all(cores: Sequence[CacheCore]) -> None:
 
 def finish(core: CacheCore, old: State, names: list[Slot], *, soft: bool, tally: Tally) -> None:
     """List identifiers of what a whole clear took, and hand the rest to the keeper."""
+    if not core.keeps_originals:
+        if not soft:
+            core.bury(old)
+        return
     if soft:
         with core.lock:
             sample = list(islice(entries_of(old.tables), tally.room))

@@ -34,9 +34,14 @@ class Slot:
         load_seconds: What they took together.
         saved_seconds: What the hits saved, as far as they were valued.
         valued: How many hits that are.
+        fingerprint: Tells the function from others of its name in the store that processes share; None keeps its
+            entries out of there.
+        annotated: Returns the annotated type of the values, for a codec.
     """
 
     __slots__ = (
+        "annotated",
+        "fingerprint",
         "hits",
         "hot_hits",
         "index",
@@ -58,6 +63,8 @@ class Slot:
         self.load_seconds = 0.0
         self.saved_seconds = 0.0
         self.valued = 0
+        self.fingerprint: int | None = 0
+        self.annotated: Callable[[], Any] = _anything
 
     def identifier(self, key: Any) -> str:
         """Return the text that names an entry of this table."""
@@ -96,6 +103,11 @@ class Slot:
         self.loads += other.loads
         self.load_seconds += other.load_seconds
         self.saved_seconds += other.saved_seconds
+
+
+def _anything() -> Any:
+    """The type of values of which nothing is known."""
+    return Any
 
 
 class Tables(ABC):

@@ -176,6 +176,47 @@ class Treatment:
             used=now,
         )
 
+    def restore(
+        self,
+        slot: int,
+        key: Hashable,
+        value: Any,
+        *,
+        birth: int,
+        born: float,
+        expires: float,
+        hard: float,
+        cost: float,
+        tags: frozenset[str],
+        now: float,
+    ) -> Entry:
+        """Make the entry of a value that was stored elsewhere, with the terms that it was stored with."""
+        options = self._options
+        if self.take_in is not None:
+            value = self.take_in(value)
+        if not self._particular and not tags:
+            return Entry(key, value, birth=birth, born=born, fresh_until=expires, slot=slot, cost=cost)
+        simple = expires
+        if options.idle_ttl is not None:
+            simple = 0.0
+        elif options.refresh_ahead is not None and expires != FOREVER:
+            stored = born + cost
+            simple = stored + (expires - stored) * options.refresh_ahead
+        return ParticularEntry(
+            key,
+            value,
+            birth=birth,
+            born=born,
+            fresh_until=simple,
+            hard_until=hard,
+            slot=slot,
+            cost=cost,
+            tags=tags,
+            size=self._weigh(value),
+            expires=expires,
+            used=now,
+        )
+
     def failure(
         self,
         slot: int,

@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Any, Final, NamedTuple, Protocol
 
 from cenote.invalidation.census import Census
+from cenote.invalidation.claims import Claims
 
 __all__ = ["InvalidationLog", "Listener", "News", "Record", "RecordKind"]
 
@@ -95,6 +96,9 @@ class InvalidationLog(ABC):
 
     census: Census | None = None
     """The figures of all who share it; None for one process."""
+
+    claims: Claims | None = None
+    """Who loads what, among all who share it; None for one process."""
 
     @property
     def word(self) -> Sequence[int] | None:

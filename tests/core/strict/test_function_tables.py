@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cenote import CacheManager, approach, clearing
+from cenote import CacheManager, approach, clearing, selecting
 from cenote.cache import Cache
 from cenote.core import CacheCore
 from cenote.signature import Shape
@@ -122,7 +122,7 @@ def test_a_prefix_holds_for_a_function_while_another_takes_its_name() -> None:
     first.__qualname__ = "f"
     memoized = cache.memoize()(first)
     assert memoized("x") == "oldx"
-    with before_line(clearing._clear_scope_here, "covered = tagged", lambda: made(cache, "other")):
+    with before_line(selecting._clear_scope_here, "covered = tagged", lambda: made(cache, "other")):
         assert cache.clear(prefix="f('x").entries_cleared == 1
     assert memoized("x") == "newx"
 
@@ -139,7 +139,7 @@ def test_a_clear_lists_what_it_took_from_a_table_that_another_function_got_meanw
         cache.memoize(name="alive")(lambda *args, **named: (args, named))
 
     function, text = (
-        (clearing._clear_here, "finish(") if prefix is None else (clearing._clear_scope_here, "covered = tagged")
+        (clearing._clear_here, "finish(") if prefix is None else (selecting._clear_scope_here, "covered = tagged")
     )
     with before_line(function, text, replace):
         result = cache.clear(prefix=prefix)

@@ -15,6 +15,7 @@ from typing import Final
 from cenote.errors import ClearFailedError, ClosedError, ConfigurationError
 from cenote.invalidation.log import InvalidationLog, Listener, News, Record, RecordKind
 from cenote.invalidation.machine.census import MachineCensus
+from cenote.invalidation.machine.claims import MachineClaims
 from cenote.invalidation.machine.file import discard, forget_inherited
 from cenote.invalidation.machine.layout import Word
 from cenote.invalidation.machine.lock import FileLock
@@ -58,6 +59,7 @@ class MachineLog(InvalidationLog):
         self._watcher: Watcher | None = None
         self.membership: Membership | None = Membership(path)
         self.census = MachineCensus(self._joined)
+        self.claims = MachineClaims(self._joined)
 
     # What reads need
 

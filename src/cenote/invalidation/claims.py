@@ -1,0 +1,45 @@
+"""The port of claims: which process loads a key, so that the others wait for it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Final
+
+__all__ = ["UNCLAIMED", "Claims"]
+
+UNCLAIMED: Final = 0
+"""What ``take`` returns where a load goes on without a claim."""
+
+
+class Claims(ABC):
+    """The loads that the processes of a log have under way.
+
+    A claim is a courtesy: losing one costs a second load, never a wrong value.
+    """
+
+    @abstractmethod
+    def take(self, cache: str | None, identifier: str, generation: int, *, inside: list[int], bound: float) -> int | None:
+        """Claim a load.
+
+        Args:
+            cache: The cache.
+            identifier: The entry's.
+            generation: That of the State which the load publishes into; claims of another one do not count.
+            inside: The claims of the loads that this one runs inside of: who waits for one of them is not waited for.
+            bound: Seconds after which another's claim does not count.
+
+        Returns:
+            The claim; UNCLAIMED to load without one; None when another process loads.
+        """
+
+    @abstractmethod
+    def is_busy(self, cache: str | None, identifier: str, generation: int) -> bool:
+        """Whether somebody's claim is there; cheap, and it may be that of a dead process."""
+
+    @abstractmethod
+    def give_back(self, claim: int, *, inside: list[int]) -> None:
+        """Give a claim back, and note that the loads around it wait for nobody."""
+
+    @abstractmethod
+    def void(self, cache: str | None, identifier: str) -> None:
+        """Make a claim not count, because what it loads is old already; with all others kept away."""

@@ -1,0 +1,189 @@
+"""Sharing: one cache's part of a store that processes share, between entries in memory and entries in bytes.
+
+What comes from the store keeps the birth that it was stored with, so a copy in memory is never taken for newer than its
+original. Times are wall-clock in the store, which outlives processes, and monotonic in memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from itertools import islice
+from typing import Any, Final
+
+from cenote.clock import Clock
+from cenote.codecs import Codec
+from cenote.entry import FOREVER, Entry
+from cenote.errors import DecodeError, StoreError
+from cenote.stores.shared import Place, SharedStore
+from cenote.stores.stored import StoredEntry
+from cenote.tables import Slot
+from cenote.terms import Treatment
+
+__all__ = ["Sharing", "fingerprint_of"]
+
+logger = logging.getLogger("cenote")
+
+_ALL: Final = 1 << 62
+
+PAGE: Final = 500
+"""How many entries are looked at, or changed, before others may write."""
+
+
+class Sharing:
+    """The shared entries of one cache.
+
+    Every method that changes something is called while all other processes are kept away.
+    """
+
+    def __init__(self, cache: str | None, store: SharedStore, codec: Codec, clock: Clock, treatment: Treatment) -> None:
+        """Make a cache's part of a store.
+
+        Args:
+            cache: The cache; None is the global one.
+            store: The store.
+            codec: Turns values into bytes.
+            clock: The cache's time.
+            treatment: Makes entries of what is read.
+        """
+        self.store = store
+        self._cache = cache or ""
+        self._codec = codec
+        self._clock = clock
+        self._treatment = treatment
+        self.swept: Callable[[Mapping[Place, int]], int] = _how_many
+        """Counts what was swept, for the caches it was swept from; returns how many entries that were."""
+
+    # Reads
+
+    def find(self, generation: int, slot: Slot, key: Hashable) -> Entry | None:
+        """Return the entry of a key as the store has it now, or None."""
+        identifier = self.identifier(slot, key)
+        if identifier is None:
+            return None
+        try:
+            stored = self.store.find(self._cache, generation, identifier)
+            if stored is None or stored.fingerprint != _fingerprint(slot, key):
+                return None
+            value = self._codec.decode(stored.payload, slot.annotated())
+        except (StoreError, DecodeError) as error:
+            logger.warning("%s of %s cannot be read and counts as missing: %s", identifier, self._title, error)
+            return None
+        shift = self._clock.monotonic() - self._clock.time()
+        return self._treatment.restore(
+            slot.index,
+            key,
+            value,
+            birth=stored.birth,
+            born=stored.born + shift,
+            expires=FOREVER if stored.expires == FOREVER else stored.expires + shift,
+            hard=FOREVER if stored.hard_until == FOREVER else stored.hard_until + shift,
+            cost=stored.cost,
+            tags=stored.tags,
+            now=self._clock.monotonic(),
+        )
+
+    def identifier(self, slot: Slot, key: Hashable) -> str | None:
+        """Return what an entry is called in the store; None where its name means nothing to another process."""
+        if slot.keys is None:
+            return str(key)
+        if slot.fingerprint is None or not slot.keys.is_portable(key):
+            return None
+        return slot.identifier(key)
+
+    def count(self, generation: int) -> tuple[int, int]:
+        """Return how many entries and bytes there are."""
+        return self.store.count(self._cache, generation)
+
+    def entries(self, generation: int, prefix: str) -> Iterator[StoredEntry]:
+        """Iterate over the live entries whose identifier begins with a prefix, without their values."""
+        after: str | None = None
+        while True:
+            page = self.store.entries(self._cache, generation, prefix=prefix, after=after, limit=PAGE)
+            yield from page
+            if len(page) < PAGE:
+                return
+            after = page[-1].identifier
+
+    def live(self, generation: int) -> int:
+        """Return how many entries there are whose time is not over; with all others kept away."""
+        while self.swept(self.store.sweep(PAGE)) == PAGE:
+            pass
+        return self.count(generation)[0]
+
+    def sample(self, generation: int, most: int) -> list[str]:
+        """Return identifiers of some entries."""
+        return [entry.identifier for entry in islice(self.entries(generation, ""), most)]
+
+    # Changes
+
+    def pack(self, slot: Slot, key: Hashable, value: Any, entry: Entry | None) -> StoredEntry | None:
+        """Encode a value for the store; None when the entry is not to be kept, or not to be shared.
+
+        Raises:
+            EncodeError: The codec cannot store it.
+        """
+        identifier = None if entry is None else self.identifier(slot, key)
+        if entry is None or identifier is None:
+            return None
+        shift = self._clock.time() - self._clock.monotonic()
+        return StoredEntry(
+            identifier,
+            entry.birth,
+            entry.born + shift,
+            entry.expires + shift,
+            entry.hard_until + shift,
+            entry.cost,
+            _fingerprint(slot, key),
+            entry.tags,
+            self._codec.encode(value, slot.annotated()),
+        )
+
+    def put(self, generation: int, stored: StoredEntry, *, birth: int, sequence: int) -> int:
+        """Keep an entry; return how many others were evicted for it."""
+        stored.birth = birth
+        return self.store.put(self._cache, generation, stored, sequence=sequence)
+
+    def remove(self, generation: int, slot: Slot, key: Hashable, *, sequence: int) -> bool:
+        """Take a key out; return whether a live entry was there."""
+        identifier = self.identifier(slot, key)
+        return identifier is not None and self.store.remove(self._cache, generation, identifier, sequence=sequence)
+
+    def mark(self, sequence: int) -> None:
+        """Note that the log has come to a sequence, so that a store or a log from before it is recognised."""
+        self.store.mark(sequence)
+
+    def covered(self, generation: int, *, tags: frozenset[str], prefix: str | None, exact: str | None) -> list[str]:
+        """Return the identifiers of the entries that carry one of the tags, begin with the prefix, or are the one."""
+        found = [] if exact is None else [exact]
+        if tags:
+            found += self.store.carriers(self._cache, generation, tags, _ALL)
+        if prefix is not None:
+            found += self.store.matching(self._cache, generation, prefix, after=None, limit=_ALL)
+        return list(dict.fromkeys(found))
+
+    def take_out(self, generation: int, identifiers: list[str], *, soft: bool, before: int, sequence: int) -> int:
+        """Remove entries, or mark them stale; return how many live ones there were."""
+        change: Callable[..., int] = self.store.soften_many if soft else self.store.remove_many
+        return change(self._cache, generation, identifiers, before=before, sequence=sequence)
+
+    @property
+    def _title(self) -> str:
+        return self._cache or "the global cache"
+
+
+def _how_many(swept: Mapping[Place, int]) -> int:
+    return sum(swept.values())
+
+
+def _fingerprint(slot: Slot, key: Any) -> int:
+    found = slot.fingerprint or 0
+    origin = "" if slot.keys is None else slot.keys.origin(key)
+    return fingerprint_of(found, origin) if origin else found
+
+
+def fingerprint_of(*parts: object) -> int:
+    """Return 64 bits that tell functions of the same name apart."""
+    text = "\0".join(map(str, parts)).encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") or 1
