@@ -1,0 +1,460 @@
+"""The store that the processes of one machine share: an LMDB file, without a server.
+
+Several namespaces live in one file. Writes are not brought to the disk one by one: a killed process loses and damages
+nothing, but after a crash of the machine the file must be checked (``lmdb_check``) before it is opened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from cenote.clock import Clock, SystemClock
+from cenote.entry import FOREVER
+from cenote.errors import ConfigurationError, DecodeError, StoreError, StoreFullError
+from cenote.stores.lmdb_batch import COUNTS, STAMP, STAMP_KEY, Batch
+from cenote.stores.lmdb_env import Environment, Tables, as_store_error, borrow, forget_inherited, lmdb, translated
+from cenote.stores.lmdb_keys import LONGEST, cut_prefix, entry_key, place_key, place_of, tag_key, told_by
+from cenote.stores.shared import Place, SharedStore
+from cenote.stores.stored import SOFT, StoredEntry, terms_of, unpack
+
+__all__ = ["LmdbStore"]
+
+READS_REMEMBERED: Final = 4096
+SMALLEST_MAP: Final = 1 << 20
+PUTS_BETWEEN_LOOKS: Final = 64
+LARGE: Final = 1 << 14
+"""Bytes of a payload before which the room in the file is looked at each time."""
+
+_PAGES: Final = struct.Struct("<8xQQQ")
+
+
+class LmdbStore(SharedStore):
+    """Entries of one namespace in the LMDB file of a directory.
+
+    Over ``max_bytes``, which each namespace has for itself and which counts keys and values, the entry put first is
+    evicted first; one that this process has read lately is spared once. When the file itself becomes full, a
+    twentieth of the namespace is evicted.
+
+    Attributes:
+        path: The directory.
+        namespace: The namespace.
+        max_bytes: The limit of the namespace.
+    """
+
+    __slots__ = (
+        "_begin",
+        "_clock",
+        "_closed",
+        "_entries",
+        "_environment",
+        "_map_size",
+        "_places",
+        "_puts",
+        "_read",
+        "_reads",
+        "_tables",
+        "max_bytes",
+        "namespace",
+        "path",
+    )
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        namespace: str,
+        *,
+        max_bytes: int,
+        map_size: int | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """Open a namespace; the first to do so makes it, so the caller holds the machine-wide lock.
+
+        Args:
+            path: A directory that is there, for its owner alone.
+            namespace: 1 to 128 characters.
+            max_bytes: The limit of the namespace in bytes of keys and values; the file needs about twice as much.
+            map_size: The limit of the file in bytes, of which only what is used is taken from the disk. All processes
+                must be told the same. Defaults to four times ``max_bytes`` and 16 MiB.
+            clock: Where the wall-clock time comes from.
+
+        Raises:
+            MissingExtraError: The package lmdb is not installed.
+            ConfigurationError: An argument cannot be used, or the directory is open with another ``map_size``.
+            StoreError: The file cannot be opened.
+        """
+        map_size = 4 * max_bytes + (16 << 20) if map_size is None else map_size
+        if not 0 < len(namespace) <= 128:
+            raise ConfigurationError(f"a namespace must have 1 to 128 characters, not {len(namespace)}")
+        if max_bytes < 1 or map_size < SMALLEST_MAP:
+            raise ConfigurationError(f"max_bytes must be positive and map_size at least {SMALLEST_MAP} bytes")
+        self.path = Path(path)
+        self.namespace = namespace
+        self.max_bytes = max_bytes
+        self._map_size = map_size
+        self._clock = clock or SystemClock()
+        self._closed = False
+        self._places: dict[str, tuple[int, bytes]] = {}
+        self._puts = 0
+        self._reads: deque[bytes] = deque(maxlen=READS_REMEMBERED)
+        self._read = self._reads.append
+        self._environment: Environment | None = None
+        self._tables: Tables | None = None
+        self._entries: Any = None
+        self._begin: Callable[..., Any] = self._begin_late
+        self._open()
+
+    # The hot path: each call saved here is felt by every read that leaves the process's own memory.
+    def find(self, cache: str, generation: int, identifier: str) -> StoredEntry | None:  # noqa: D102
+        try:
+            known = self._places.get(cache)
+            place = known[1] if known is not None and known[0] == generation else self._place(cache, generation)
+            if identifier.isascii():
+                key = place + identifier.encode()
+                if len(key) >= LONGEST:
+                    key = entry_key(place, identifier)
+            else:
+                key = entry_key(place, identifier)
+            txn = self._begin(self._entries)
+            data = txn.get(key)
+            txn.abort()
+            if data is None:
+                return None
+            if len(key) < LONGEST:
+                entry = unpack(data, key, identifier)
+            else:
+                entry = unpack(data, key)
+                if entry.identifier != identifier:
+                    return None
+        except DecodeError:
+            return None
+        except lmdb.ReadersFullError as error:
+            # Slots of killed processes are given back only when somebody looks.
+            if self._open()[0].reader_check():
+                return self.find(cache, generation, identifier)
+            raise as_store_error(error, self.path) from error
+        except lmdb.Error as error:
+            raise as_store_error(error, self.path) from error
+        if entry.hard_until != FOREVER and entry.hard_until <= self._clock.time():
+            return None
+        self._read(key)
+        return entry
+
+    def put(self, cache: str, generation: int, entry: StoredEntry, *, sequence: int) -> int:  # noqa: D102
+        place = self._place(cache, generation)
+        key = entry_key(place, entry.identifier)
+        evicted = 0
+        with translated(self.path):
+            self._puts += 1
+            if not self._puts % PUTS_BETWEEN_LOOKS or len(entry.payload) >= LARGE:
+                evicted = self._look(len(entry.payload))
+            while True:
+                try:
+                    with self._changing(sequence) as batch:
+                        size = batch.put(key, place, entry)
+                        if size > self.max_bytes // 4:
+                            raise StoreFullError(
+                                f"{entry.identifier[:80]!r} has {size} bytes, more than a quarter of the limit of "
+                                f"{self.max_bytes}: raise max_bytes"
+                            )
+                        over = 0
+                        if batch.size > self.max_bytes:
+                            over = batch.evict(self.max_bytes, set(self._reads), key)
+                    return evicted + over
+                except lmdb.MapFullError:
+                    made = self._make_room()
+                    if not made:
+                        raise
+                    evicted += made
+
+    def remove(self, cache: str, generation: int, identifier: str, *, sequence: int) -> bool:  # noqa: D102
+        return self._remove(cache, generation, [identifier], FOREVER, sequence) > 0
+
+    def remove_many(  # noqa: D102
+        self, cache: str, generation: int, identifiers: Iterable[str], *, before: int, sequence: int
+    ) -> int:
+        return self._remove(cache, generation, identifiers, before, sequence)
+
+    def soften_many(  # noqa: D102
+        self, cache: str, generation: int, identifiers: Iterable[str], *, before: int, sequence: int
+    ) -> int:
+        place = self._place(cache, generation)
+        now = self._clock.time()
+        softened = 0
+        with self._writing(sequence) as batch:
+            for key, data in self._named(batch, place, identifiers):
+                with contextlib.suppress(DecodeError):
+                    entry = unpack(data, key)
+                    if SOFT < entry.birth < before:
+                        softened += entry.hard_until > now
+                        entry.birth = SOFT
+                        batch.replace(key, entry, data)
+        return softened
+
+    def carriers(self, cache: str, generation: int, tags: Iterable[str], limit: int) -> list[str]:  # noqa: D102
+        place = self._place(cache, generation)
+        found: dict[str, None] = {}
+        with self._reading() as (txn, tables), txn.cursor(db=tables.tags) as cursor:
+            for tag in tags:
+                start = tag_key(place, tag)
+                more = cursor.set_range(start)
+                while more and len(found) < limit and cursor.key().startswith(start):
+                    key = txn.get(cursor.key()[len(start) :], db=tables.order)
+                    if key is not None and (identifier := _identifier(txn, tables, key, place)) is not None:
+                        found[identifier] = None
+                    more = cursor.next()
+        return list(found)
+
+    def matching(  # noqa: D102
+        self, cache: str, generation: int, prefix: str, *, after: str | None = None, limit: int
+    ) -> list[str]:
+        place = self._place(cache, generation)
+        found: list[str] = []
+        with self._reading() as (txn, tables):
+            for _, identifier in _walk(txn, tables, place, prefix, after):
+                if len(found) >= limit:
+                    break
+                found.append(identifier)
+        return found
+
+    def entries(  # noqa: D102
+        self, cache: str, generation: int, *, prefix: str = "", after: str | None = None, limit: int
+    ) -> list[StoredEntry]:
+        place = self._place(cache, generation)
+        now = self._clock.time()
+        found: list[StoredEntry] = []
+        with self._reading() as (txn, tables):
+            for key, _ in _walk(txn, tables, place, prefix, after):
+                if len(found) >= limit:
+                    break
+                with contextlib.suppress(DecodeError):
+                    entry = unpack(txn.get(key, db=tables.entries), key)
+                    if entry.hard_until > now:
+                        entry.payload = b""
+                        found.append(entry)
+        return found
+
+    def count(self, cache: str, generation: int) -> tuple[int, int]:  # noqa: D102
+        place = self._place(cache, generation)
+        with self._reading() as (txn, tables):
+            row = txn.get(place, db=tables.meta)
+        if row is None:
+            return 0, 0
+        entries, size = COUNTS.unpack(row)
+        return entries, size
+
+    def sweep(self, limit: int) -> dict[Place, int]:  # noqa: D102
+        now = self._clock.time()
+        swept: dict[Place, int] = {}
+        with self._writing() as batch:
+            for _ in range(limit):
+                ended = batch.ended(now)
+                if ended is None:
+                    break
+                batch.remove(*ended)
+                place = place_of(ended[0])[0]
+                swept[place] = swept.get(place, 0) + 1
+        return swept
+
+    def reap(self, floor: Callable[[str], int], limit: int) -> int:  # noqa: D102
+        gone = 0
+        with self._writing() as batch:
+            for place in batch.places():
+                cache, generation = place_of(place)[0]
+                if generation < floor(cache):
+                    for key, data in batch.some(place, limit - gone):
+                        batch.remove(key, place, data)
+                        gone += 1
+        return gone
+
+    def garbage(self, floor: Callable[[str], int]) -> int:  # noqa: D102
+        waiting = 0
+        with self._reading() as (txn, tables), txn.cursor(db=tables.meta) as cursor:
+            for key, row in cursor:
+                if key != STAMP_KEY:
+                    cache, generation = place_of(key)[0]
+                    if generation < floor(cache):
+                        waiting += COUNTS.unpack(row)[0]
+        return waiting
+
+    def mark(self, sequence: int) -> None:  # noqa: D102
+        with self._writing(sequence):
+            pass
+
+    @property
+    def stamp(self) -> tuple[str, int]:  # noqa: D102
+        with self._reading() as (txn, tables):
+            stamp = txn.get(STAMP_KEY, db=tables.meta)
+        if stamp is None:
+            return "", 0
+        return stamp[STAMP.size :].decode(), STAMP.unpack_from(stamp)[0]
+
+    def reset(self, incarnation: str, head: int) -> None:  # noqa: D102
+        with translated(self.path):
+            env, tables = self._open()
+            with env.begin(write=True) as txn:
+                Batch(txn, tables).reset(incarnation, head)
+
+    def sync(self) -> None:  # noqa: D102
+        with translated(self.path):
+            self._open()[0].sync(True)  # noqa: FBT003  # LMDB's own signature
+
+    def close(self) -> None:  # noqa: D102
+        if self._closed:
+            return
+        self._closed = True
+        environment = self._environment
+        self._forget()
+        if environment is not None:
+            environment.give_back()
+
+    def after_fork(self) -> None:  # noqa: D102
+        forget_inherited()
+        self._reads.clear()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._begin = self._begin_late
+        self._environment = self._tables = self._entries = None
+
+    def _begin_late(self, *_: Any, **how: Any) -> Any:
+        """Open the environment, and begin the first transaction in it."""
+        env, tables = self._open()
+        return env.begin(tables.entries, **how)
+
+    def _open(self) -> tuple[Any, Tables]:
+        environment, tables = self._environment, self._tables
+        if environment is None or tables is None:
+            if self._closed:
+                self._refuse()
+            environment = borrow(self.path, self._map_size)
+            try:
+                with translated(self.path):
+                    tables = environment.tables(self.namespace)
+            except BaseException:
+                environment.give_back()
+                raise
+            self._environment, self._tables = environment, tables
+            self._entries = tables.entries
+            self._begin = environment.env.begin
+        return environment.env, tables
+
+    def _refuse(self) -> NoReturn:
+        raise StoreError(f"the shared store {self.path} was closed")
+
+    def _place(self, cache: str, generation: int) -> bytes:
+        known = self._places.get(cache)
+        if known is None or known[0] != generation:
+            known = self._places[cache] = generation, place_key(cache, generation)
+        return known[1]
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[tuple[Any, Tables]]:
+        with translated(self.path):
+            env, tables = self._open()
+            with env.begin() as txn:
+                yield txn, tables
+
+    @contextlib.contextmanager
+    def _changing(self, sequence: int) -> Iterator[Batch]:
+        env, tables = self._open()
+        with env.begin(write=True) as txn:
+            batch = Batch(txn, tables)
+            yield batch
+            batch.finish(sequence)
+
+    @contextlib.contextmanager
+    def _writing(self, sequence: int = 0) -> Iterator[Batch]:
+        with translated(self.path), self._changing(sequence) as batch:
+            yield batch
+
+    def _remove(self, cache: str, generation: int, identifiers: Iterable[str], before: float, sequence: int) -> int:
+        place = self._place(cache, generation)
+        now = self._clock.time()
+        gone = 0
+        with self._writing(sequence) as batch:
+            for key, data in self._named(batch, place, identifiers):
+                try:
+                    unpack(data, key, "")
+                    birth, hard_until, _ = terms_of(data)
+                except DecodeError:
+                    birth, hard_until = SOFT, 0.0
+                if birth < before:
+                    batch.remove(key, place, data)
+                    gone += hard_until > now
+        return gone
+
+    @staticmethod
+    def _named(batch: Batch, place: bytes, identifiers: Iterable[str]) -> Iterator[tuple[bytes, bytes]]:
+        """Give keys and bytes of those identifiers that have an entry."""
+        for identifier in identifiers:
+            key = entry_key(place, identifier)
+            data = batch.get(key)
+            if data is None:
+                continue
+            if len(key) == LONGEST:
+                with contextlib.suppress(DecodeError):
+                    if unpack(data, key).identifier != identifier:
+                        continue
+            yield key, data
+
+    def _look(self, room: int) -> int:
+        """Evict before the file is so full that not even an eviction finds the pages it needs."""
+        env = self._open()[0]
+        reserve = max(self._map_size // 16, 1 << 18) + 2 * room
+        if (env.info()["last_pgno"] + 1) * env.stat()["psize"] < self._map_size - reserve:
+            return 0
+        env.reader_check()
+        with env.begin() as txn, txn.cursor() as cursor:
+            pages = sum(sum(_PAGES.unpack_from(row)) for _, row in cursor)
+        return self._make_room() if pages * env.stat()["psize"] > self._map_size - reserve else 0
+
+    def _make_room(self) -> int:
+        """Evict a twentieth of the namespace, in steps small enough for what is left of the file."""
+        self._open()[0].reader_check()
+        with self._changing(0) as batch:
+            size = batch.size
+        gone = 0
+        room, step = size - size // 20 - 1, size // 320 + 1
+        while size > room and step:
+            try:
+                with self._changing(0) as batch:
+                    taken = batch.evict(max(room, size - step))
+                    size = batch.size
+            except lmdb.MapFullError:
+                step //= 8
+                continue
+            gone += taken
+            if not taken:
+                break
+        return gone
+
+
+def _identifier(txn: Any, tables: Tables, key: bytes, place: bytes) -> str | None:
+    """Return the identifier of a key; None when only a damaged value tells it."""
+    told = told_by(key, place)
+    if told is None:
+        with contextlib.suppress(DecodeError):
+            data = txn.get(key, db=tables.entries)
+            return None if data is None else unpack(data, key).identifier
+    return told
+
+
+def _walk(txn: Any, tables: Tables, place: bytes, prefix: str, after: str | None) -> Iterator[tuple[bytes, str]]:
+    """Give keys and identifiers of a place in the order of the keys."""
+    start = cut_prefix(place, prefix)
+    last = b"" if after is None else entry_key(place, after)
+    with txn.cursor(db=tables.entries) as cursor:
+        more = cursor.set_range(max(start, last))
+        if more and cursor.key() == last:
+            more = cursor.next()
+        while more and (key := cursor.key()).startswith(start):
+            identifier = _identifier(txn, tables, key, place)
+            if identifier is not None and identifier.startswith(prefix):
+                yield key, identifier
+            more = cursor.next()
