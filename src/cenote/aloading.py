@@ -142,7 +142,7 @@ async def _fly(
     limit = core.options.load_timeout
     claim = Claim(core, slot, flight)
     try:
-        while (pause := claim.pause()) is not None:
+        while (pause := claim.pause()) is not None:  # noqa: ASYNC110  # another process wakes nobody here
             await asyncio.sleep(pause)
         if claim.outcome is not None:
             return

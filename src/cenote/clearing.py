@@ -27,6 +27,7 @@ __all__ = ["MOST_ITEMS", "ClearOrder", "clear_all", "clear_cache", "run_clear", 
 MOST_ITEMS: Final = 10_000
 """Most identifiers that a result lists."""
 
+
 @dataclass(frozen=True, kw_only=True)
 class ClearOrder:
     """How a clear is asked for; see ``Cache.clear``."""
@@ -124,7 +125,7 @@ def _count_elsewhere(core: CacheCore, tally: Tally) -> None:
     tally.entries += count
     if core.sharing is not None:
         core.counts.invalidations += count
-        tally.items += core.sharing.sample(core.state.generation, tally.room)
+        tally.items += core.sharing.sample(core.state, tally.room)
 
 
 def switch(core: CacheCore, wanted: Callable[[], bool]) -> bool | None:

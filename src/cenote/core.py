@@ -64,7 +64,8 @@ class CacheCore(Follower):
             index: Its place there.
             log: The invalidation log that it obeys and writes.
             clock: Its time.
-            shared: Where its entries live outside of this process, and how they are written there; entries in memory are
+            shared: Where its entries live outside of this process, and how they are written there; entries in memory
+            are
                 then copies.
         """
         self.treatment = Treatment(options)
@@ -156,8 +157,9 @@ class CacheCore(Follower):
         if self.sharing is None:
             return False
         if stored is None:
-            return self.sharing.remove(state.generation, slot, key, sequence=birth)
-        self.counts.evictions += self.sharing.put(state.generation, stored, birth=birth, sequence=birth)
+            return self.sharing.remove(state, slot, key, sequence=birth)
+        sequence = max(birth, state.applied)
+        self.counts.evictions += self.sharing.put(state, stored, birth=birth, sequence=sequence)
         return False
 
     def key_record(self, slot: Slot, key: Hashable) -> Record | None:
@@ -239,13 +241,15 @@ class CacheCore(Follower):
         if self.sharing is None or state.generation == NOT_SHARED:
             return entry
         applied = state.applied
-        found = self.sharing.find(state.generation, slot, key)
+        found = self.sharing.find(state, slot, key)
         if found is None or (entry is not None and entry.born >= found.born):
             return entry
         dropped: list[Entry] = []
         with self.lock:
             if self.state is state and state.applied == applied and self.running and self.owns(slot, key):
                 dropped = self._put(state, found)
+                # Where there was a copy already, the value is in it now, and what was found holds the old one.
+                found = state.store.find(key, slot.index) or found
         self.discard(dropped)
         return found
 
@@ -457,6 +461,22 @@ class CacheCore(Follower):
         for entry in entries:
             entry.value = GONE
 
+    def live(self) -> int:
+        """Return how many live entries there are, in the shared store or in this process's memory."""
+        state = self.current()
+        if self.sharing is not None and state.generation != NOT_SHARED:
+            return self.sharing.count(state)[0]
+        self.sweep()
+        return len(state.store)
+
+    def look(self, slot: Slot, identifier: str, key: Hashable | None) -> Entry | None:
+        """Return the entry of an identifier, for somebody who does not want its value."""
+        state = self.current()
+        entry = None if key is None else state.store.find(key, slot.index)
+        if entry is None and self.sharing is not None and state.generation != NOT_SHARED:
+            return self.sharing.look(state, slot, identifier)
+        return entry
+
     def report(self) -> None:
         """Publish this process's figures for the others' sums."""
         census = self.log.census
@@ -473,9 +493,9 @@ class CacheCore(Follower):
             return self.own_stats()
         self.report()
         total = census.total(self.name, self.own_stats())
-        if self.sharing is None:
+        if self.sharing is None or state.generation == NOT_SHARED:
             return total
-        entries, size = self.sharing.count(state.generation)
+        entries, size = self.sharing.count(state)
         return replace(total, current_size=entries, max_size=None, bytes=size)
 
     def own_stats(self) -> CacheStats:

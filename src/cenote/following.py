@@ -21,7 +21,7 @@ from cenote.invalidation.log import InvalidationLog, Record, RecordKind
 from cenote.keeper import keeper
 from cenote.options import CacheOptions
 from cenote.scope import Scope
-from cenote.state import NOT_SHARED, Root, State
+from cenote.state import NOT_SHARED, Root, State, shelf_of
 from cenote.stats import Counts
 from cenote.stores.memory import MemoryStore
 from cenote.tables import Tables
@@ -92,6 +92,7 @@ class Follower(Tables):
             word=log.word,
             applied=applied,
             generation=log.floor(self.name, soft=False),
+            shelf=shelf_of(self.name, log.incarnation),
             soft_floor=log.floor(self.name, soft=True),
         )
 
@@ -102,6 +103,7 @@ class Follower(Tables):
             word=state.word,
             applied=sequence,
             generation=sequence,
+            shelf=state.shelf,
             soft_floor=state.soft_floor,
         )
 

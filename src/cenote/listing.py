@@ -15,7 +15,7 @@ from cenote.entry import FOREVER, Entry, ParticularEntry
 from cenote.errors import ConfigurationError
 from cenote.result import EntryInfo, EntryPage
 from cenote.scope import Scope
-from cenote.state import State
+from cenote.state import NOT_SHARED, State
 from cenote.tables import Slot
 
 __all__ = ["describe", "list_entries", "list_keys"]
@@ -93,6 +93,11 @@ def _live(core: CacheCore, prefix: str | None, tag: str | None) -> Iterator[tupl
     core.check_open()
     scope = Scope(prefix=prefix or "")
     state = core.current()
+    if core.sharing is not None and state.generation != NOT_SHARED:
+        for text, entry in core.sharing.listed(state, prefix or "", core.slot_of):
+            if (tag is None or tag in entry.tags) and core.judge(state, entry) is not Verdict.DEAD:
+                yield text, entry
+        return
     for slot in list(core.slots):
         whole = scope.may_cover(slot)
         if whole is False:

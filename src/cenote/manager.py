@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import weakref
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from cenote import locks
 from cenote.audit import AuditTrail
 from cenote.cache import Cache
 from cenote.clearing import ClearOrder, clear_all, run_clear
 from cenote.clock import Clock, SystemClock
+from cenote.codecs import Codec, MsgpackCodec
 from cenote.core import CacheCore
 from cenote.errors import ClosedError, ConfigurationError, ReentrantError, UnknownServiceError
 from cenote.invalidation.census import Process
@@ -20,12 +23,16 @@ from cenote.keeper import keeper
 from cenote.keys import check_name
 from cenote.options import CacheOptions
 from cenote.result import ClearResult, Mode
-from cenote.state import Root, State
+from cenote.state import Root, State, cache_of
 from cenote.stats import ManagerStats
+from cenote.stores.shared import Place
 from cenote.swapping import close_all, forget_all, hold_all, release_all
 from cenote.wiring import connect
 
 __all__ = ["CacheManager", "live_managers"]
+
+TENDED_AT_ONCE: Final = 200
+"""Entries of a shared store that are swept or reaped before others may write."""
 
 _live: weakref.WeakSet[CacheManager] = weakref.WeakSet()
 _live_lock = threading.Lock()
@@ -37,7 +44,14 @@ class CacheManager:
     It may be used from any thread, and as a context manager, which closes it.
     """
 
-    def __init__(self, url: str = "memory://", *, namespace: str = "cenote", clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        url: str = "memory://",
+        *,
+        namespace: str = "cenote",
+        codec: Codec | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         """Make a manager with an empty global cache.
 
         Args:
@@ -45,6 +59,8 @@ class CacheManager:
             each
                 process that names the directory has entries of its own, and a clear reaches all of them.
             namespace: Keeps the caches of one application apart from those of others that share the backend.
+            codec: How values are written outside of the process; typed msgpack when not given. Without meaning for
+                ``memory:``.
             clock: Where time comes from; the machine's clock when not given.
 
         Raises:
@@ -53,7 +69,10 @@ class CacheManager:
         locks.refuse_gevent()
         self.url = url
         self.namespace = check_name(namespace, "namespace")
-        self.backend, self._log = connect(url, self.namespace)
+        backend = connect(url, self.namespace)
+        self.backend, self._log = backend.name, backend.log
+        self._shared = backend.shared
+        self._codec = None if self._shared is None else codec or MsgpackCodec()
         self._clock = SystemClock() if clock is None else clock
         self._root = Root()
         self._lock = locks.make_lock()
@@ -218,6 +237,8 @@ class CacheManager:
             close_all(self._cores)
             self._closed = True
             self._log.close()
+            if self._shared is not None:
+                self._shared.close()
         with _live_lock:
             _live.discard(self)
 
@@ -237,15 +258,39 @@ class CacheManager:
     def rejoin(self) -> bool:
         """Take part again when what is shared was lost, or in a forked child; whatever was cached is forgotten."""
         attended = self._log.connected
-        joined = self._log.rejoin(lambda: forget_all(list(self._cores)))
+        joined = self._log.rejoin(self._forget)
         if joined and not attended and self._unattended:
             self._unattended = False
             self._log.attend(self)
         return joined
 
+    def _forget(self) -> None:
+        if self._shared is not None and self._log.connected:
+            with self._log.exclusive("open"):
+                self._shared.align()
+        forget_all(list(self._cores))
+
     def tend(self) -> bool:
         """Do a little of what a shared store needs; return whether there is more to do."""
-        return False
+        shared, census = self._shared, self._log.census
+        if shared is None or census is None or not census.first or self._closed:
+            return False
+        with self._log.exclusive("tend"):
+            swept = self._count_swept(shared.store.sweep(TENDED_AT_ONCE))
+            return max(swept, shared.store.reap(self._floor, TENDED_AT_ONCE)) >= TENDED_AT_ONCE
+
+    def _floor(self, shelf: str) -> int:
+        """Return the generation below which a shelf of the shared store holds garbage."""
+        cache = cache_of(shelf, self._log.incarnation)
+        return sys.maxsize if cache is None else self._log.floor(cache or None, soft=False)
+
+    def _count_swept(self, swept: Mapping[Place, int]) -> int:
+        """Count what ended in the shared store for the caches that it belonged to; return how much that was."""
+        for (shelf, _), count in swept.items():
+            cache = self.find(cache_of(shelf, self._log.incarnation) or None)
+            if cache is not None:
+                cache.count_expired(count)
+        return sum(swept.values())
 
     def processes(self) -> list[Process]:
         """Return the processes that share the caches, this one included, the longest attached first."""
@@ -255,7 +300,10 @@ class CacheManager:
         return [Process(os.getpid(), self._since, sum(len(cache) for cache in self._all))]
 
     def _add(self, name: str | None, options: CacheOptions) -> Cache:
-        core = CacheCore(name, options, self._root, len(self._cores), self._log, self._clock)
+        shared = None if self._shared is None or self._codec is None else (self._shared.store, self._codec)
+        core = CacheCore(name, options, self._root, len(self._cores), self._log, self._clock, shared)
+        if core.sharing is not None and self._shared is not None:
+            core.sharing.noted, core.sharing.swept = self._shared.noted, self._count_swept
         if self._log.word is not None:
             core.rejoin = self.rejoin  # so that the manager, and its watch, live as long as a memoized function
         cache = Cache(core, self.audit)
@@ -285,12 +333,16 @@ class CacheManager:
     def _before_fork(self) -> None:
         self._lock.acquire()
         self._log.hold()
+        if self._shared is not None:
+            self._shared.hold()
         hold_all(self._cores)
         self._root.lock.acquire()
 
     def _after_fork_in_parent(self) -> None:
         self._root.lock.release()
         release_all(self._cores)
+        if self._shared is not None:
+            self._shared.release()
         self._log.release()
         self._lock.release()
 
@@ -299,6 +351,8 @@ class CacheManager:
         self._root.lock = locks.make_lock()
         self.audit.after_fork()
         self._log.after_fork()
+        if self._shared is not None:
+            self._shared.after_fork()
         self._unattended = True
         for core in self._cores:
             core.lock = locks.make_lock()

@@ -70,14 +70,14 @@ def _shared_by(core: CacheCore, state: State, scope: Scope) -> list[str]:
     """Return the identifiers of what is covered in the shared store."""
     assert core.sharing is not None  # noqa: S101  # asked before
     prefix = scope.prefix if scope.table is None else scope.table.opening
-    return core.sharing.covered(state.generation, tags=scope.tags, prefix=prefix, exact=scope.exact)
+    return core.sharing.covered(state, tags=scope.tags, prefix=prefix, exact=scope.exact)
 
 
 def _take_out_shared(core: CacheCore, state: State, covered: list[str], *, soft: bool, tally: Tally) -> None:
     """Take entries out of the shared store, or mark them there; with all others kept away."""
     assert core.sharing is not None  # noqa: S101  # asked before
     head = core.log.head
-    count = core.sharing.take_out(state.generation, covered, soft=soft, before=head + 1, sequence=head)
+    count = core.sharing.take_out(state, covered, soft=soft, before=head + 1, sequence=head)
     core.counts.invalidations += count
     tally.entries += count
     tally.items += covered[: tally.room] if count else []
@@ -96,11 +96,8 @@ def _clear_scope_here(
             tally.entries += len(covered_there)
             tally.items += covered_there[: tally.room]
         if not dry_run:
-            if tell and core.sharing is not None:
-                # Before the record: whoever obeys it must find nothing old in the store.
-                _take_out_shared(core, state, _shared_by(core, state, scope), soft=soft, tally=tally)
             if tell:
-                sequences += [core.log.append(record) for record in scope.records(core.name, soft=soft)]
+                sequences = _write(core, state, scope, soft=soft, tally=tally)
                 if sequences:
                     sequence = state.applied = sequences[-1]
             if soft:
@@ -140,6 +137,14 @@ def _clear_scope_here(
     if not dry_run and not soft:
         core.discard(taken)
     return sequences
+
+
+def _write(core: CacheCore, state: State, scope: Scope, *, soft: bool, tally: Tally) -> list[int]:
+    """Take what is covered out of the shared store and write the records; with all others kept away."""
+    if core.sharing is not None:
+        # Before the record: whoever obeys it must find nothing old in the store.
+        _take_out_shared(core, state, _shared_by(core, state, scope), soft=soft, tally=tally)
+    return [core.log.append(record) for record in scope.records(core.name, soft=soft)]
 
 
 def _candidates(core: CacheCore, state: State, scope: Scope) -> list[tuple[list[Entry], bool]]:

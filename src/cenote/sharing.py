@@ -16,6 +16,7 @@ from cenote.clock import Clock
 from cenote.codecs import Codec
 from cenote.entry import FOREVER, Entry
 from cenote.errors import DecodeError, StoreError
+from cenote.state import State
 from cenote.stores.shared import Place, SharedStore
 from cenote.stores.stored import StoredEntry
 from cenote.tables import Slot
@@ -48,28 +49,34 @@ class Sharing:
             treatment: Makes entries of what is read.
         """
         self.store = store
-        self._cache = cache or ""
+        self._title = cache or "the global cache"
         self._codec = codec
         self._clock = clock
         self._treatment = treatment
+        self.noted: Callable[[int], object] = bool
+        """Told of every sequence that the store has come to."""
+
         self.swept: Callable[[Mapping[Place, int]], int] = _how_many
         """Counts what was swept, for the caches it was swept from; returns how many entries that were."""
 
     # Reads
 
-    def find(self, generation: int, slot: Slot, key: Hashable) -> Entry | None:
+    def find(self, state: State, slot: Slot, key: Hashable) -> Entry | None:
         """Return the entry of a key as the store has it now, or None."""
         identifier = self.identifier(slot, key)
         if identifier is None:
             return None
         try:
-            stored = self.store.find(self._cache, generation, identifier)
+            stored = self.store.find(state.shelf, state.generation, identifier)
             if stored is None or stored.fingerprint != _fingerprint(slot, key):
                 return None
             value = self._codec.decode(stored.payload, slot.annotated())
         except (StoreError, DecodeError) as error:
             logger.warning("%s of %s cannot be read and counts as missing: %s", identifier, self._title, error)
             return None
+        return self._restore(slot, key, value, stored)
+
+    def _restore(self, slot: Slot, key: Hashable, value: Any, stored: StoredEntry) -> Entry:
         shift = self._clock.monotonic() - self._clock.time()
         return self._treatment.restore(
             slot.index,
@@ -84,6 +91,20 @@ class Sharing:
             now=self._clock.monotonic(),
         )
 
+    def look(self, state: State, slot: Slot, identifier: str) -> Entry | None:
+        """Return what is known of an entry, without its value."""
+        try:
+            stored = self.store.find(state.shelf, state.generation, identifier)
+        except StoreError as error:
+            logger.warning("%s of %s cannot be read: %s", identifier, self._title, error)
+            return None
+        return None if stored is None else self._restore(slot, identifier, None, stored)
+
+    def listed(self, state: State, prefix: str, slot_of: Callable[[str], Slot]) -> Iterator[tuple[str, Entry]]:
+        """Iterate over the entries whose identifier begins with a prefix, without their values."""
+        for stored in self.entries(state, prefix):
+            yield stored.identifier, self._restore(slot_of(stored.identifier), stored.identifier, None, stored)
+
     def identifier(self, slot: Slot, key: Hashable) -> str | None:
         """Return what an entry is called in the store; None where its name means nothing to another process."""
         if slot.keys is None:
@@ -92,29 +113,29 @@ class Sharing:
             return None
         return slot.identifier(key)
 
-    def count(self, generation: int) -> tuple[int, int]:
+    def count(self, state: State) -> tuple[int, int]:
         """Return how many entries and bytes there are."""
-        return self.store.count(self._cache, generation)
+        return self.store.count(state.shelf, state.generation)
 
-    def entries(self, generation: int, prefix: str) -> Iterator[StoredEntry]:
+    def entries(self, state: State, prefix: str) -> Iterator[StoredEntry]:
         """Iterate over the live entries whose identifier begins with a prefix, without their values."""
         after: str | None = None
         while True:
-            page = self.store.entries(self._cache, generation, prefix=prefix, after=after, limit=PAGE)
+            page = self.store.entries(state.shelf, state.generation, prefix=prefix, after=after, limit=PAGE)
             yield from page
             if len(page) < PAGE:
                 return
             after = page[-1].identifier
 
-    def live(self, generation: int) -> int:
+    def live(self, state: State) -> int:
         """Return how many entries there are whose time is not over; with all others kept away."""
         while self.swept(self.store.sweep(PAGE)) == PAGE:
             pass
-        return self.count(generation)[0]
+        return self.count(state)[0]
 
-    def sample(self, generation: int, most: int) -> list[str]:
+    def sample(self, state: State, most: int) -> list[str]:
         """Return identifiers of some entries."""
-        return [entry.identifier for entry in islice(self.entries(generation, ""), most)]
+        return [entry.identifier for entry in islice(self.entries(state, ""), most)]
 
     # Changes
 
@@ -140,37 +161,40 @@ class Sharing:
             self._codec.encode(value, slot.annotated()),
         )
 
-    def put(self, generation: int, stored: StoredEntry, *, birth: int, sequence: int) -> int:
+    def put(self, state: State, stored: StoredEntry, *, birth: int, sequence: int) -> int:
         """Keep an entry; return how many others were evicted for it."""
         stored.birth = birth
-        return self.store.put(self._cache, generation, stored, sequence=sequence)
+        evicted = self.store.put(state.shelf, state.generation, stored, sequence=sequence)
+        self.noted(sequence)
+        return evicted
 
-    def remove(self, generation: int, slot: Slot, key: Hashable, *, sequence: int) -> bool:
+    def remove(self, state: State, slot: Slot, key: Hashable, *, sequence: int) -> bool:
         """Take a key out; return whether a live entry was there."""
         identifier = self.identifier(slot, key)
-        return identifier is not None and self.store.remove(self._cache, generation, identifier, sequence=sequence)
+        if identifier is None:
+            return False
+        live = self.store.remove(state.shelf, state.generation, identifier, sequence=sequence)
+        self.noted(sequence)
+        return live
 
     def mark(self, sequence: int) -> None:
         """Note that the log has come to a sequence, so that a store or a log from before it is recognised."""
         self.store.mark(sequence)
+        self.noted(sequence)
 
-    def covered(self, generation: int, *, tags: frozenset[str], prefix: str | None, exact: str | None) -> list[str]:
+    def covered(self, state: State, *, tags: frozenset[str], prefix: str | None, exact: str | None) -> list[str]:
         """Return the identifiers of the entries that carry one of the tags, begin with the prefix, or are the one."""
         found = [] if exact is None else [exact]
         if tags:
-            found += self.store.carriers(self._cache, generation, tags, _ALL)
+            found += self.store.carriers(state.shelf, state.generation, tags, _ALL)
         if prefix is not None:
-            found += self.store.matching(self._cache, generation, prefix, after=None, limit=_ALL)
+            found += self.store.matching(state.shelf, state.generation, prefix, after=None, limit=_ALL)
         return list(dict.fromkeys(found))
 
-    def take_out(self, generation: int, identifiers: list[str], *, soft: bool, before: int, sequence: int) -> int:
+    def take_out(self, state: State, identifiers: list[str], *, soft: bool, before: int, sequence: int) -> int:
         """Remove entries, or mark them stale; return how many live ones there were."""
         change: Callable[..., int] = self.store.soften_many if soft else self.store.remove_many
-        return change(self._cache, generation, identifiers, before=before, sequence=sequence)
-
-    @property
-    def _title(self) -> str:
-        return self._cache or "the global cache"
+        return change(state.shelf, state.generation, identifiers, before=before, sequence=sequence)
 
 
 def _how_many(swept: Mapping[Place, int]) -> int:

@@ -17,7 +17,7 @@ from cenote.stores.memory import MemoryStore
 if TYPE_CHECKING:
     from cenote.flight import Fill, Flight
 
-__all__ = ["NOT_SHARED", "Root", "State"]
+__all__ = ["NOT_SHARED", "Root", "State", "cache_of", "shelf_of"]
 
 NOT_SHARED: Final = -1
 """The generation of a State that knows of no log: nothing of a shared store may be served from it."""
@@ -62,10 +62,11 @@ class State:
         word: The head of a log that others append to, as item 0; None where nobody outside the process can.
         applied: The last record that it has obeyed. A read that finds another head obeys first. It lies beside the
             tables that it speaks of: kept elsewhere, a reader could pair old tables with a new number.
-        generation: The sequence of the last whole hard clear, which names what a shared store holds.
+        generation: The sequence of the last whole hard clear.
+        shelf: What the cache is called in a shared store: its name, and the incarnation that sequences belong to.
     """
 
-    __slots__ = ("applied", "fills", "flights", "generation", "soft_floor", "store", "tables", "touch", "word")
+    __slots__ = ("applied", "fills", "flights", "generation", "shelf", "soft_floor", "store", "tables", "touch", "word")
 
     def __init__(
         self,
@@ -74,6 +75,7 @@ class State:
         word: Sequence[int] | None = None,
         applied: int = 0,
         generation: int = 0,
+        shelf: str = "",
         soft_floor: int = 0,
     ) -> None:
         self.store = store
@@ -85,6 +87,7 @@ class State:
         self.word = word
         self.applied = applied
         self.generation = generation
+        self.shelf = shelf
 
     def softened(self, floor: int) -> State:
         """Return a State that shares everything with this one but has obeyed a soft clear."""
@@ -98,6 +101,7 @@ class State:
         state.word = self.word
         state.applied = floor
         state.generation = self.generation
+        state.shelf = self.shelf
         return state
 
     def detach_key(self, slot: int, key: Hashable) -> None:
@@ -121,3 +125,14 @@ class State:
                 del self.flights[place]
         for fill in self.fills:
             fill.missed |= tags
+
+
+def shelf_of(cache: str | None, incarnation: str) -> str:
+    """Return what a cache is called in a shared store while a log has an incarnation."""
+    return f"{cache or ''}:{incarnation[:16]}"
+
+
+def cache_of(shelf: str, incarnation: str) -> str | None:
+    """Return the cache of a shelf, "" for the global one; None when it belongs to another incarnation."""
+    cache, _, made_in = shelf.partition(":")
+    return cache if made_in == incarnation[:16] else None

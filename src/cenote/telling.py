@@ -1,7 +1,7 @@
 """Telling: how an invalidation of this process reaches the others, and what they hold.
 
-Why a clear that returns holds in every process: its record is under the head of the log before it returns, and every read
-of every process compares that head with what its State has obeyed. What a shared store holds of a selective one is
+Why a clear that returns holds in every process: its record is under the head of the log before it returns, and every
+read of every process compares that head with what its State has obeyed. What a shared store holds of a selective one is
 taken out before the record is written, so whoever obeys the record finds nothing old there; a whole one changes the
 generation that entries are found by.
 """
@@ -50,7 +50,7 @@ def tell_others(core: CacheCore, clear: Callable[..., int], tally: Tally) -> Non
 def entries_elsewhere(core: CacheCore) -> int:
     """Return how many entries there are outside of this process; with all others kept from changing that."""
     if core.sharing is not None:
-        return core.sharing.live(core.state.generation)
+        return core.sharing.live(core.state)
     return 0 if core.log.census is None else core.log.census.entries_elsewhere(core.name)
 
 
@@ -62,7 +62,7 @@ def count_live(core: CacheCore, tally: Tally) -> None:
         state = core.obey()
         tally.entries += entries_elsewhere(core)
         if core.sharing is not None:
-            tally.items += core.sharing.sample(state.generation, tally.room)
+            tally.items += core.sharing.sample(state, tally.room)
             return
         tally.entries += len(state.store)
         sample = list(islice(entries_of(state.tables), tally.room))

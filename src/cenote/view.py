@@ -25,7 +25,7 @@ class CacheView:
         self._core = core
 
     def __repr__(self) -> str:
-        return f"<Cache of {self.title}: {len(self._core.state.store)} entries>"
+        return f"<Cache of {self.title}: {self._core.live()} entries>"
 
     @property
     def name(self) -> str | None:
@@ -49,9 +49,7 @@ class CacheView:
     def __len__(self) -> int:
         """How many live entries there are."""
         self._core.check_open()
-        state = self._core.current()
-        self._core.sweep()
-        return len(state.store)
+        return self._core.live()
 
     def __contains__(self, key: object) -> bool:
         """Whether there is a live entry of a key; counts as no read."""
@@ -98,8 +96,12 @@ class CacheView:
         """Say what is known of one entry, and why it is fresh, stale or missing; counts as no read."""
         self._core.check_open()
         slot, place = self._core.place_of(key)
-        entry = None if place is None else self._core.current().store.find(place, slot.index)
-        return describe(self._core, slot, key, entry, place)
+        return describe(self._core, slot, key, self._core.look(slot, key, place), place)
+
+    def count_expired(self, entries: int) -> None:
+        """Count entries that ended in a shared store."""
+        with self._core.lock:
+            self._core.counts.expirations += entries
 
     def stats(self) -> CacheStats:
         """Return the statistics since the cache was made."""

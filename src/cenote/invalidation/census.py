@@ -70,6 +70,11 @@ class Census(ABC):
             own: What this process has reported, with what no sum can tell: the limit.
         """
 
+    @property
+    @abstractmethod
+    def first(self) -> bool:
+        """Whether this is the one process that does what needs to be done once for all."""
+
     @abstractmethod
     def processes(self) -> list[Process]:
         """Return the processes that run, this one included, the longest attached first."""

@@ -18,7 +18,9 @@ class Claims(ABC):
     """
 
     @abstractmethod
-    def take(self, cache: str | None, identifier: str, generation: int, *, inside: list[int], bound: float) -> int | None:
+    def take(
+        self, cache: str | None, identifier: str, generation: int, *, inside: list[int], bound: float
+    ) -> int | None:
         """Claim a load.
 
         Args:

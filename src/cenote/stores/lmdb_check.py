@@ -29,7 +29,7 @@ __all__ = ["check", "discard", "verify"]
 FILES: Final = ("data.mdb", "lock.mdb")
 
 
-def check(path: str | os.PathLike[str], timeout: float) -> str | None:  # noqa: ASYNC109  # not asynchronous
+def check(path: str | os.PathLike[str], timeout: float) -> str | None:  # not asynchronous
     """Judge the file of a directory in a child process.
 
     Args:

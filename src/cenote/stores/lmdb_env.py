@@ -107,7 +107,7 @@ def borrow(path: Path, map_size: int) -> Environment:
                 found = _environments[path] = Environment(path, map_size, inherited=path in _inherited)
         elif found.map_size != map_size:
             raise ConfigurationError(
-                f"{path} is open with map_size={found.map_size}, not {map_size}; all stores of a directory need the same"
+                f"{path} is open with map_size={found.map_size}, not {map_size}: all of a directory need the same"
             )
         found.users += 1
         return found

@@ -109,6 +109,12 @@ class MachineCensus(Census):
             bytes=None if own.bytes is None else own.bytes + size,
         )
 
+    @property
+    def first(self) -> bool:
+        """Whether no living process has an earlier place."""
+        joined = self._joined()
+        return joined.processes.living()[:1] == [joined.place.number]
+
     def processes(self) -> list[Process]:
         """Return the processes that run, the longest attached first."""
         return sorted(self._joined().processes.running(), key=_by_age)

@@ -1,7 +1,7 @@
 """The claims of one machine, kept in the shared file: a table by hash, with the owner's place in each.
 
-A claim is written under the file's lock. It counts as long as its owner lives, is of the same generation and is not older
-than whoever asks allows. Each notes which claim its own load waits for; whoever would wait walks along these, and
+A claim is written under the file's lock. It counts as long as its owner lives, is of the same generation and is not
+older than whoever asks allows. Each notes which claim its own load waits for; whoever would wait walks along these, and
 does not wait in a circle.
 """
 
@@ -34,7 +34,9 @@ class MachineClaims(Claims):
         """
         self._joined = joined
 
-    def take(self, cache: str | None, identifier: str, generation: int, *, inside: list[int], bound: float) -> int | None:
+    def take(
+        self, cache: str | None, identifier: str, generation: int, *, inside: list[int], bound: float
+    ) -> int | None:
         """Claim a load; None when another process loads."""
         joined = self._joined()
         words = joined.file.words

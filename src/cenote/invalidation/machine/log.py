@@ -6,13 +6,14 @@ is called done when its records are under the head and the file is the one that 
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from cenote.errors import ClearFailedError, ClosedError, ConfigurationError
+from cenote.errors import CenoteError, ClearFailedError, ClosedError
 from cenote.invalidation.log import InvalidationLog, Listener, News, Record, RecordKind
 from cenote.invalidation.machine.census import MachineCensus
 from cenote.invalidation.machine.claims import MachineClaims
@@ -25,6 +26,8 @@ from cenote.invalidation.machine.services import DamagedError
 from cenote.invalidation.machine.watcher import Watcher
 
 __all__ = ["SETTLE_SECONDS", "MachineLog"]
+
+logger = logging.getLogger("cenote")
 
 SETTLE_SECONDS: Final = 1.0
 """How long after a file was made no clear is called done: those who have an older one open must notice first.
@@ -195,6 +198,20 @@ class MachineLog(InvalidationLog):
                 "process",
             )
 
+    # The shared store
+
+    def note_stored(self, sequence: int) -> None:
+        """Note that the shared store holds all up to a sequence; with all others kept away."""
+        words = self._joined().file.words
+        words[Word.STORED] = max(words[Word.STORED], sequence)
+
+    def fits(self, stamp: tuple[str, int]) -> bool:
+        """Whether a store's stamp is of this very log: if either was set back, the store may hold what was cleared."""
+        joined = self._joined()
+        incarnation, sequence = stamp
+        words = joined.file.words
+        return incarnation == joined.file.incarnation and words[Word.STORED] <= sequence <= words[Word.HEAD]
+
     # Coming and going
 
     @property
@@ -224,11 +241,16 @@ class MachineLog(InvalidationLog):
             former, self.membership = self.membership, None
             try:
                 self.membership = Membership(self.path)
-            except (ConfigurationError, ClearFailedError, OSError):
-                # Without a file that others see nothing may be served from memory.
+                forget()
+            except (CenoteError, OSError) as error:
+                # Without a file that others see nothing may be served.
+                logger.warning("%s cannot be used, so nothing is cached: %s", self.path, error)
+                joined, self.membership = self.membership, None
+                if joined is not None:
+                    joined.leave()
+                forget()
                 return False
             finally:
-                forget()
                 if former is not None:
                     former.leave()
             return True

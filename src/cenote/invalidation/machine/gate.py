@@ -1,0 +1,100 @@
+"""The gate of a shared store: who has it open, and one writer at a time, whatever namespace it writes to.
+
+The store's own lock waits without end for a stopped writer. This one is taken first, and has a deadline.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from cenote.errors import ConfigurationError
+from cenote.invalidation.machine.lock import LOCK_SECONDS, FileLock, flock_within
+
+__all__ = ["StoreGate"]
+
+_USERS: Final = "store.users"
+_WRITER: Final = "store.writer"
+
+
+class StoreGate:
+    """A lock over all who write to the store of a directory, to be used in a ``with`` statement."""
+
+    def __init__(self, directory: Path) -> None:
+        """Come to the gate; ``opening`` goes through.
+
+        Args:
+            directory: Where the store is.
+
+        Raises:
+            ConfigurationError: The directory cannot be written to.
+        """
+        self._directory = directory
+        self._users = -1
+        self._writer = -1
+        self._open()
+
+    def _open(self) -> None:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        try:
+            self._users = os.open(self._directory / _USERS, flags, 0o600)
+            self._writer = os.open(self._directory / _WRITER, flags, 0o600)
+        except OSError as error:
+            raise ConfigurationError(f"{self._directory} cannot be written to: {error.strerror}") from error
+        self._lock = FileLock(self._writer, f"the store in {self._directory}")
+
+    @contextlib.contextmanager
+    def opening(self) -> Iterator[bool]:
+        """Go through the gate while nobody else does.
+
+        Yields:
+            Whether no other process has the store open.
+        """
+        directory = os.open(self._directory, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if not flock_within(directory, LOCK_SECONDS):
+                raise ConfigurationError(f"another process is opening the store in {self._directory} and does not end")
+            alone = flock_within(self._users, 0.0)
+            yield alone
+            fcntl.flock(self._users, fcntl.LOCK_SH)
+        finally:
+            os.close(directory)
+
+    def __enter__(self) -> None:
+        """Keep other writers away.
+
+        Raises:
+            LockBusyError: One of them does not go on.
+        """
+        self._lock.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._lock.__exit__(kind, error, traceback)
+
+    def hold(self) -> None:
+        """Keep this process's threads from writing while it forks."""
+        self._lock.hold_threads()
+
+    def release(self) -> None:
+        """Let them write again."""
+        self._lock.release_threads()
+
+    def after_fork(self) -> None:
+        """Go through once more, in a forked child: what the parent has locked stays the parent's."""
+        self.close()
+        self._open()
+        fcntl.flock(self._users, fcntl.LOCK_SH)
+
+    def close(self) -> None:
+        """Leave."""
+        for descriptor in (self._users, self._writer):
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+        self._users = self._writer = -1
