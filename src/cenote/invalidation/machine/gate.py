@@ -93,7 +93,7 @@ class StoreGate:
         fcntl.flock(self._users, fcntl.LOCK_SH)
 
     def close(self) -> None:
-        """Leave."""
+        """Close what is open; whatever was locked is free."""
         for descriptor in (self._users, self._writer):
             with contextlib.suppress(OSError):
                 os.close(descriptor)
