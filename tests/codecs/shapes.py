@@ -136,6 +136,7 @@ class Home(pydantic.BaseModel):
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = datetime(2026, 10, 25, 2, 30, 0, 1, tzinfo=UTC)
 LATER = datetime(2026, 10, 25, 2, 30, fold=1, tzinfo=BERLIN)
+FOLDED = datetime(2026, 10, 25, 2, 30, fold=1)  # noqa: DTZ001  # local times have folds
 OFFSET = timezone(timedelta(hours=-3), "three")
 
 BOOK = Book("Dune", ("Herbert",), date(1965, 8, 1), Decimal("9.90"), frozenset({"sf"}), Size.LARGE, Point(1, 2.0))
@@ -195,6 +196,8 @@ TYPED = [
     (Box((1, Point(2))), Box[tuple[int, Point]]),
     (Fixed(1, NOW, b"\xff"), Fixed),
     (Fixed(1, LATER), Fixed),
+    (Fixed(1, FOLDED), Fixed),
+    (Fixed(1, NOW.astimezone(OFFSET)), Fixed),
     ([Fixed(1, NOW), Sparse(2)], list[Fixed | Sparse]),
     (Sparse(), Sparse),
     (Sparse(b=(1, 2)), Sparse),

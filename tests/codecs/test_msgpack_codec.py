@@ -251,6 +251,30 @@ def test_a_field_that_its_class_changes_when_made_comes_back_as_it_was():
     assert back(counted, Counted).calls == 5
 
 
+def test_a_struct_that_changes_its_fields_when_made_comes_back_as_it_was():
+    class Doubled(msgspec.Struct):
+        a: int
+        any: Any = None
+
+        def __post_init__(self):
+            self.a *= 2
+
+    for value in (Doubled(1), Doubled(1, (1,))):
+        assert value.a == 2
+        assert back(value, Doubled) == value
+
+
+def test_nesting_is_kept_up_to_200_levels_and_no_further():
+    value = (1,)
+    for _ in range(200):
+        value = (value,)
+    assert back(value) == value
+    with pytest.raises(EncodeError, match="200 levels"):
+        CODEC.encode((value,))
+    with pytest.raises(EncodeError, match="200 levels"):
+        CODEC.encode([(value,)])
+
+
 def test_the_validators_of_a_model_do_not_run_again():
     assert back(Cat(lives=5), Cat).lives == 4
 
