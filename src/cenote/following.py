@@ -93,6 +93,7 @@ class Follower(Tables):
             applied=applied,
             generation=log.floor(self.name, soft=False),
             shelf=shelf_of(self.name, log.incarnation),
+            gauge=None if log.census is None else log.census.gauge(self.name),
             soft_floor=log.floor(self.name, soft=True),
         )
 
@@ -104,6 +105,7 @@ class Follower(Tables):
             applied=sequence,
             generation=sequence,
             shelf=state.shelf,
+            gauge=state.gauge,
             soft_floor=state.soft_floor,
         )
 
@@ -194,9 +196,11 @@ class Follower(Tables):
 
     def note_size(self) -> None:
         """Tell the other processes how many entries this one holds."""
-        if self.log.census is not None and self.log.connected:
-            state = self.state
-            self.log.census.note_entries(self.name, len(state.store), state.generation)
+        state = self.state
+        gauge = state.gauge
+        if gauge is not None:
+            gauge[0] = len(state.store)
+            gauge[1] = state.generation
 
     def _obey_one(self, state: State, record: Record) -> State:
         whole = record.kind in (RecordKind.CLEAR, RecordKind.CLEAR_ALL)

@@ -16,6 +16,7 @@ from cenote.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
     from cenote.flight import Fill, Flight
+    from cenote.invalidation.census import Gauge
 
 __all__ = ["NOT_SHARED", "Root", "State", "cache_of", "shelf_of"]
 
@@ -63,10 +64,23 @@ class State:
         applied: The last record that it has obeyed. A read that finds another head obeys first. It lies beside the
             tables that it speaks of: kept elsewhere, a reader could pair old tables with a new number.
         generation: The sequence of the last whole hard clear.
+        gauge: Where other processes see how many entries there are; None where there are none to see it.
         shelf: What the cache is called in a shared store: its name, and the incarnation that sequences belong to.
     """
 
-    __slots__ = ("applied", "fills", "flights", "generation", "shelf", "soft_floor", "store", "tables", "touch", "word")
+    __slots__ = (
+        "applied",
+        "fills",
+        "flights",
+        "gauge",
+        "generation",
+        "shelf",
+        "soft_floor",
+        "store",
+        "tables",
+        "touch",
+        "word",
+    )
 
     def __init__(
         self,
@@ -76,6 +90,7 @@ class State:
         applied: int = 0,
         generation: int = 0,
         shelf: str = "",
+        gauge: Gauge | None = None,
         soft_floor: int = 0,
     ) -> None:
         self.store = store
@@ -88,6 +103,7 @@ class State:
         self.applied = applied
         self.generation = generation
         self.shelf = shelf
+        self.gauge = gauge
 
     def softened(self, floor: int) -> State:
         """Return a State that shares everything with this one but has obeyed a soft clear."""
@@ -102,6 +118,7 @@ class State:
         state.applied = floor
         state.generation = self.generation
         state.shelf = self.shelf
+        state.gauge = self.gauge
         return state
 
     def detach_key(self, slot: int, key: Hashable) -> None:

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Protocol
 
 from cenote.stats import CacheStats
 
-__all__ = ["Census", "Process"]
+__all__ = ["Census", "Gauge", "Process"]
+
+
+class Gauge(Protocol):
+    """Numbers that other processes see."""
+
+    def __setitem__(self, index: int, number: int, /) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +43,10 @@ class Census(ABC):
         """Publish this process's own figures of a cache."""
 
     @abstractmethod
-    def note_entries(self, cache: str | None, entries: int, cleared: int) -> None:
-        """Publish how many live entries this process holds.
+    def gauge(self, cache: str | None) -> Gauge:
+        """Return where this process publishes how many live entries of a cache it holds.
 
-        Args:
-            cache: The cache.
-            entries: How many.
-            cleared: The sequence of the last whole hard clear that this process has obeyed.
+        Item 0 is their number, written first; item 1 is the sequence of the last whole hard clear that it has obeyed.
         """
 
     @abstractmethod

@@ -55,13 +55,12 @@ class MachineCensus(Census):
             counters[counter] = int(getattr(stats, name) * 1e9)
         counters[Counter.BYTES] = stats.bytes or 0
 
-    def note_entries(self, cache: str | None, entries: int, cleared: int) -> None:
-        """Publish how many live entries this process holds."""
+    def gauge(self, cache: str | None) -> memoryview:
+        """Return where this process publishes how many live entries of a cache it holds."""
         joined = self._joined()
         counters = joined.place.counters(joined.services.number(cache))
-        # Who reads them in the other order never takes old entries for those after the clear.
-        counters[Counter.ENTRIES] = entries
-        counters[Counter.CLEARED] = cleared
+        # Whoever reads them in the other order never takes old entries for those after a clear.
+        return counters[Counter.ENTRIES : Counter.CLEARED + 1]
 
     def note_removed(self, sequence: int, entries: int) -> None:
         """Publish how many entries a record of somebody else removed in this process."""

@@ -164,6 +164,7 @@ class Counter(IntEnum):
     ENTRIES = 11
     """Live entries now; this and what follows are of living processes only."""
 
-    BYTES = 12
-    CLEARED = 13
+    CLEARED = 12
     """The sequence of the last whole hard clear that the entries were counted after."""
+
+    BYTES = 13

@@ -16,6 +16,7 @@ __all__ = ["LOCK_SECONDS", "FileLock", "LockBusyError", "flock_within"]
 LOCK_SECONDS: Final = 2.0
 """How long to wait for a lock before its holder is taken for stopped."""
 
+_NOW: Final = fcntl.LOCK_EX | fcntl.LOCK_NB
 _SHORTEST_NAP: Final = 0.00002
 _LONGEST_NAP: Final = 0.002
 
@@ -49,7 +50,7 @@ def flock_within(descriptor: int, seconds: float) -> bool:
     nap = _SHORTEST_NAP
     while True:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, _NOW)
         except OSError as error:
             if error.errno not in (errno.EWOULDBLOCK, errno.EAGAIN):
                 raise
@@ -105,8 +106,12 @@ class FileLock:
         if not self._threads.acquire(timeout=self._seconds):
             raise LockBusyError(self._what, self._seconds)
         try:
-            if not self._depth and not flock_within(self._descriptor, self._seconds):
-                raise LockBusyError(self._what, self._seconds)  # noqa: TRY301  # undone below, whatever comes
+            if not self._depth:
+                try:
+                    fcntl.flock(self._descriptor, _NOW)
+                except OSError:
+                    if not flock_within(self._descriptor, self._seconds):
+                        raise LockBusyError(self._what, self._seconds) from None
             self._depth += 1
         except BaseException:
             if not self._depth:

@@ -21,7 +21,7 @@ from cenote.invalidation.machine.file import discard, forget_inherited
 from cenote.invalidation.machine.layout import Word
 from cenote.invalidation.machine.lock import FileLock
 from cenote.invalidation.machine.membership import Membership
-from cenote.invalidation.machine.ring import Draft, covered, drafts
+from cenote.invalidation.machine.ring import Draft, covered, drafts, key_draft
 from cenote.invalidation.machine.services import DamagedError
 from cenote.invalidation.machine.watcher import Watcher
 
@@ -153,23 +153,30 @@ class MachineLog(InvalidationLog):
         joined = self._joined()
         with joined.file.lock:
             try:
+                if record.kind is RecordKind.KEY:
+                    return self._append_key(joined, record)
                 everything = record.kind is RecordKind.CLEAR_ALL
                 number = 0 if everything else joined.services.number(record.cache)
-                written = drafts(record, number, joined.records.room, joined.keys.room)
+                written = drafts(record, number, joined.records.room)
                 sequence = joined.word[0] + len(written)
-                self._write(joined, record.kind, written, sequence)
+                self._write(joined, written, sequence)
             except DamagedError as error:
                 discard(joined.file)
                 raise ClearFailedError(f"{self.path} is damaged and is made anew: {error}", "process") from error
             return sequence
 
-    def _write(self, joined: Membership, kind: RecordKind, written: list[Draft], last: int) -> None:
+    def _append_key(self, joined: Membership, record: Record) -> int:
+        """Append the record of a single key: the one that is written most."""
+        number = joined.services.number(record.cache)
+        sequence = joined.word[0] + 1
+        joined.services.note_key(number, sequence)
+        joined.keys.write(key_draft(record, number, joined.keys.room), sequence)
+        self._raise_head(joined, sequence)
+        return sequence
+
+    def _write(self, joined: Membership, written: list[Draft], last: int) -> None:
         """Write records, then the head that makes them count."""
         for sequence, draft in enumerate(written, last - len(written) + 1):
-            if kind is RecordKind.KEY:
-                joined.services.note_key(draft.service, sequence)
-                joined.keys.write(draft, sequence)
-                continue
             if draft.kind in (RecordKind.CLEAR, RecordKind.CLEAR_ALL):
                 everything = draft.kind is RecordKind.CLEAR_ALL
                 joined.services.raise_floor(None if everything else draft.service, sequence, soft=draft.soft)

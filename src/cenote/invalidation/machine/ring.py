@@ -16,7 +16,7 @@ from cenote.invalidation.log import Record, RecordKind
 from cenote.invalidation.machine.file import SharedFile
 from cenote.invalidation.machine.layout import Word
 
-__all__ = ["Draft", "Ring", "covered", "drafts"]
+__all__ = ["Draft", "Ring", "covered", "drafts", "key_draft"]
 
 _HEADER: Final = struct.Struct("<IBBHQQHxxxxxx")
 """CRC-32, kind, whether soft, service, position, sequence, bytes of text."""
@@ -71,10 +71,11 @@ class Ring:
 
         One that was counted before its writer was killed, and never came under the head, is overwritten.
         """
-        count = self._words[self._count]
+        words = self._words
+        count = words[self._count]
         if count and self._sequence_at(count - 1) >= sequence:
             count -= 1
-            self._words[self._count] = count
+            words[self._count] = count
         at = self._place(count)
         body = (
             _HEADER.pack(0, _NUMBERS[draft.kind], draft.soft, draft.service, count, sequence, len(draft.text))[4:]
@@ -133,11 +134,20 @@ class Ring:
         return Draft(_KINDS[kind - 1], service, bool(soft), raw[_HEADER.size : end]), sequence
 
 
-def drafts(record: Record, service: int, room: int, key_room: int) -> list[Draft]:
-    """Turn a record into what is written: what does not fit is widened, never narrowed.
+def key_draft(record: Record, service: int, room: int) -> Draft:
+    """Turn the record of a key or a prefix into what is written; one that does not fit becomes a prefix."""
+    written = record.covered[0].encode("utf-8", "surrogatepass")
+    if len(written) <= room:
+        return Draft(record.kind, service, record.soft, written)
+    while written[room] & 0xC0 == 0x80:  # amid a character
+        room -= 1
+    return Draft(RecordKind.PREFIX, service, record.soft, written[:room])
 
-    A key or a prefix that is too long becomes the prefix that fits, tags become several records, and a tag that is
-    too long becomes a clear of the whole cache.
+
+def drafts(record: Record, service: int, room: int) -> list[Draft]:
+    """Turn any other record into what is written: what does not fit is widened, never narrowed.
+
+    Tags become several records, and a tag that is too long becomes a clear of the whole cache.
     """
     kind, soft = record.kind, record.soft
     if kind in (RecordKind.CLEAR, RecordKind.CLEAR_ALL):
@@ -152,14 +162,7 @@ def drafts(record: Record, service: int, room: int, key_room: int) -> list[Draft
                 texts.append(b"")
             texts[-1] += part
         return [Draft(kind, service, soft, text) for text in texts]
-    (text,) = record.covered
-    written = text.encode("utf-8", "surrogatepass")
-    limit = key_room if kind is RecordKind.KEY else room
-    if len(written) <= limit:
-        return [Draft(kind, service, soft, written)]
-    while written[limit] & 0xC0 == 0x80:  # amid a character
-        limit -= 1
-    return [Draft(RecordKind.PREFIX, service, soft, written[:limit])]
+    return [key_draft(record, service, room)]
 
 
 def covered(draft: Draft) -> tuple[str, ...]:
