@@ -28,6 +28,7 @@ __all__ = ["LmdbStore"]
 READS_REMEMBERED: Final = 4096
 SMALLEST_MAP: Final = 1 << 20
 PUTS_BETWEEN_LOOKS: Final = 64
+ATTEMPTS: Final = 20
 LARGE: Final = 1 << 14
 """Bytes of a payload before which the room in the file is looked at each time."""
 
@@ -53,6 +54,7 @@ class LmdbStore(SharedStore):
         "_closed",
         "_entries",
         "_environment",
+        "_largest",
         "_map_size",
         "_places",
         "_puts",
@@ -97,6 +99,7 @@ class LmdbStore(SharedStore):
         self.namespace = namespace
         self.max_bytes = max_bytes
         self._map_size = map_size
+        self._largest = min(max_bytes // 4, map_size // 16)
         self._clock = clock or SystemClock()
         self._closed = False
         self._places: dict[str, tuple[int, bytes]] = {}
@@ -148,29 +151,23 @@ class LmdbStore(SharedStore):
     def put(self, cache: str, generation: int, entry: StoredEntry, *, sequence: int) -> int:  # noqa: D102
         place = self._place(cache, generation)
         key = entry_key(place, entry.identifier)
+        self._refuse_large(entry, len(entry.payload))
         evicted = 0
-        with translated(self.path):
-            self._puts += 1
+        self._puts += 1
+        try:
             if not self._puts % PUTS_BETWEEN_LOOKS or len(entry.payload) >= LARGE:
                 evicted = self._look(len(entry.payload))
-            while True:
+            for attempt in range(ATTEMPTS):
                 try:
-                    with self._changing(sequence) as batch:
-                        size = batch.put(key, place, entry)
-                        if size > self.max_bytes // 4:
-                            raise StoreFullError(
-                                f"{entry.identifier[:80]!r} has {size} bytes, more than a quarter of the limit of "
-                                f"{self.max_bytes}: raise max_bytes"
-                            )
-                        over = 0
-                        if batch.size > self.max_bytes:
-                            over = batch.evict(self.max_bytes, set(self._reads), key)
-                    return evicted + over
+                    return evicted + self._put(key, place, entry, sequence)
                 except lmdb.MapFullError:
-                    made = self._make_room()
+                    made = self._make_room() if attempt < ATTEMPTS - 1 else 0
                     if not made:
                         raise
                     evicted += made
+        except lmdb.Error as error:
+            raise as_store_error(error, self.path) from error
+        raise AssertionError  # pragma: no cover  # the last attempt returns or raises
 
     def remove(self, cache: str, generation: int, identifier: str, *, sequence: int) -> bool:  # noqa: D102
         return self._remove(cache, generation, [identifier], FOREVER, sequence) > 0
@@ -372,6 +369,24 @@ class LmdbStore(SharedStore):
     def _writing(self, sequence: int = 0) -> Iterator[Batch]:
         with translated(self.path), self._changing(sequence) as batch:
             yield batch
+
+    def _put(self, key: bytes, place: bytes, entry: StoredEntry, sequence: int) -> int:
+        env, tables = self._open()
+        with env.begin(write=True) as txn:
+            batch = Batch(txn, tables)
+            self._refuse_large(entry, batch.put(key, place, entry))
+            evicted = 0
+            if batch.size > self.max_bytes:
+                evicted = batch.evict(self.max_bytes, set(self._reads), key)
+            batch.finish(sequence)
+        return evicted
+
+    def _refuse_large(self, entry: StoredEntry, size: int) -> None:
+        if size > self._largest:
+            raise StoreFullError(
+                f"{entry.identifier[:80]!r} has {size} bytes; the largest that the shared store {self.path} takes has "
+                f"{self._largest}: raise max_bytes and map_size"
+            )
 
     def _remove(self, cache: str, generation: int, identifiers: Iterable[str], before: float, sequence: int) -> int:
         place = self._place(cache, generation)

@@ -100,6 +100,8 @@ def borrow(path: Path, map_size: int) -> Environment:
     if lmdb is None:
         raise MissingExtraError("The LMDB store", "lmdb")
     path = path.resolve()
+    if not path.is_dir():
+        raise StoreError(f"the shared store cannot be opened: {path} is not a directory; make it, for its owner alone")
     with _lock:
         found = _environments.get(path)
         if found is None:
