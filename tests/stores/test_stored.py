@@ -13,7 +13,7 @@ SNAPSHOTS = Path(__file__).resolve().parents[1] / "snapshots" / "stored"
 EXAMPLES = {
     "v1-plain": (StoredEntry("user:1", 42, 1.5, payload=b"value"), b"", 0),
     "v1-all": (
-        StoredEntry("f('\U0001f600', 1)", SOFT, 1e9, 2e9, 3e9, 0.125, 2**64 - 1, frozenset({"b", "\xe9", ""}), b"\0\xff"),
+        StoredEntry("f('\U0001f600')", SOFT, 1e9, 2e9, 3e9, 0.125, 2**64 - 1, frozenset({"b", "\xe9", ""}), b"\0\xff"),
         b"users\0\0\0\0\0\0\0\0\x03key",
         7,
     ),

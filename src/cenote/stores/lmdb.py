@@ -113,7 +113,7 @@ class LmdbStore(SharedStore):
         self._open()
 
     # The hot path: each call saved here is felt by every read that leaves the process's own memory.
-    def find(self, cache: str, generation: int, identifier: str) -> StoredEntry | None:  # noqa: D102
+    def find(self, cache: str, generation: int, identifier: str) -> StoredEntry | None:
         try:
             known = self._places.get(cache)
             place = known[1] if known is not None and known[0] == generation else self._place(cache, generation)
@@ -148,7 +148,7 @@ class LmdbStore(SharedStore):
         self._read(key)
         return entry
 
-    def put(self, cache: str, generation: int, entry: StoredEntry, *, sequence: int) -> int:  # noqa: D102
+    def put(self, cache: str, generation: int, entry: StoredEntry, *, sequence: int) -> int:
         place = self._place(cache, generation)
         key = entry_key(place, entry.identifier)
         self._refuse_large(entry, len(entry.payload))
@@ -169,15 +169,15 @@ class LmdbStore(SharedStore):
             raise as_store_error(error, self.path) from error
         raise AssertionError  # pragma: no cover  # the last attempt returns or raises
 
-    def remove(self, cache: str, generation: int, identifier: str, *, sequence: int) -> bool:  # noqa: D102
+    def remove(self, cache: str, generation: int, identifier: str, *, sequence: int) -> bool:
         return self._remove(cache, generation, [identifier], FOREVER, sequence) > 0
 
-    def remove_many(  # noqa: D102
+    def remove_many(
         self, cache: str, generation: int, identifiers: Iterable[str], *, before: int, sequence: int
     ) -> int:
         return self._remove(cache, generation, identifiers, before, sequence)
 
-    def soften_many(  # noqa: D102
+    def soften_many(
         self, cache: str, generation: int, identifiers: Iterable[str], *, before: int, sequence: int
     ) -> int:
         place = self._place(cache, generation)
@@ -193,7 +193,7 @@ class LmdbStore(SharedStore):
                         batch.replace(key, entry, data)
         return softened
 
-    def carriers(self, cache: str, generation: int, tags: Iterable[str], limit: int) -> list[str]:  # noqa: D102
+    def carriers(self, cache: str, generation: int, tags: Iterable[str], limit: int) -> list[str]:
         place = self._place(cache, generation)
         found: dict[str, None] = {}
         with self._reading() as (txn, tables), txn.cursor(db=tables.tags) as cursor:
@@ -207,9 +207,7 @@ class LmdbStore(SharedStore):
                     more = cursor.next()
         return list(found)
 
-    def matching(  # noqa: D102
-        self, cache: str, generation: int, prefix: str, *, after: str | None = None, limit: int
-    ) -> list[str]:
+    def matching(self, cache: str, generation: int, prefix: str, *, after: str | None = None, limit: int) -> list[str]:
         place = self._place(cache, generation)
         found: list[str] = []
         with self._reading() as (txn, tables):
@@ -219,7 +217,7 @@ class LmdbStore(SharedStore):
                 found.append(identifier)
         return found
 
-    def entries(  # noqa: D102
+    def entries(
         self, cache: str, generation: int, *, prefix: str = "", after: str | None = None, limit: int
     ) -> list[StoredEntry]:
         place = self._place(cache, generation)
@@ -236,7 +234,7 @@ class LmdbStore(SharedStore):
                         found.append(entry)
         return found
 
-    def count(self, cache: str, generation: int) -> tuple[int, int]:  # noqa: D102
+    def count(self, cache: str, generation: int) -> tuple[int, int]:
         place = self._place(cache, generation)
         with self._reading() as (txn, tables):
             row = txn.get(place, db=tables.meta)
@@ -245,7 +243,7 @@ class LmdbStore(SharedStore):
         entries, size = COUNTS.unpack(row)
         return entries, size
 
-    def sweep(self, limit: int) -> dict[Place, int]:  # noqa: D102
+    def sweep(self, limit: int) -> dict[Place, int]:
         now = self._clock.time()
         swept: dict[Place, int] = {}
         with self._writing() as batch:
@@ -258,7 +256,7 @@ class LmdbStore(SharedStore):
                 swept[place] = swept.get(place, 0) + 1
         return swept
 
-    def reap(self, floor: Callable[[str], int], limit: int) -> int:  # noqa: D102
+    def reap(self, floor: Callable[[str], int], limit: int) -> int:
         gone = 0
         with self._writing() as batch:
             for place in batch.places():
@@ -269,7 +267,7 @@ class LmdbStore(SharedStore):
                         gone += 1
         return gone
 
-    def garbage(self, floor: Callable[[str], int]) -> int:  # noqa: D102
+    def garbage(self, floor: Callable[[str], int]) -> int:
         waiting = 0
         with self._reading() as (txn, tables), txn.cursor(db=tables.meta) as cursor:
             for key, row in cursor:
@@ -279,29 +277,29 @@ class LmdbStore(SharedStore):
                         waiting += COUNTS.unpack(row)[0]
         return waiting
 
-    def mark(self, sequence: int) -> None:  # noqa: D102
+    def mark(self, sequence: int) -> None:
         with self._writing(sequence):
             pass
 
     @property
-    def stamp(self) -> tuple[str, int]:  # noqa: D102
+    def stamp(self) -> tuple[str, int]:
         with self._reading() as (txn, tables):
             stamp = txn.get(STAMP_KEY, db=tables.meta)
         if stamp is None:
             return "", 0
         return stamp[STAMP.size :].decode(), STAMP.unpack_from(stamp)[0]
 
-    def reset(self, incarnation: str, head: int) -> None:  # noqa: D102
+    def reset(self, incarnation: str, head: int) -> None:
         with translated(self.path):
             env, tables = self._open()
             with env.begin(write=True) as txn:
                 Batch(txn, tables).reset(incarnation, head)
 
-    def sync(self) -> None:  # noqa: D102
+    def sync(self) -> None:
         with translated(self.path):
             self._open()[0].sync(True)  # noqa: FBT003  # LMDB's own signature
 
-    def close(self) -> None:  # noqa: D102
+    def close(self) -> None:
         if self._closed:
             return
         self._closed = True
@@ -310,7 +308,7 @@ class LmdbStore(SharedStore):
         if environment is not None:
             environment.give_back()
 
-    def after_fork(self) -> None:  # noqa: D102
+    def after_fork(self) -> None:
         forget_inherited()
         self._reads.clear()
         self._forget()

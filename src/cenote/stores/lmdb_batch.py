@@ -36,7 +36,7 @@ class Batch:
         size: Bytes of their keys and values.
     """
 
-    __slots__ = ("_counts", "_incarnation", "_tables", "_txn", "_turn", "entries", "head", "size")
+    __slots__ = ("_counts", "_incarnation", "_tables", "_turn", "_txn", "entries", "head", "size")
 
     def __init__(self, txn: Any, tables: Tables) -> None:
         self._txn = txn

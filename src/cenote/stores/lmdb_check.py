@@ -29,7 +29,7 @@ __all__ = ["check", "discard", "verify"]
 FILES: Final = ("data.mdb", "lock.mdb")
 
 
-def check(path: str | os.PathLike[str], timeout: float) -> str | None:  # noqa: ASYNC109  # not asynchronous
+def check(path: str | os.PathLike[str], timeout: float) -> str | None:  # not asynchronous
     """Judge the file of a directory in a child process.
 
     Args:
@@ -87,7 +87,7 @@ def _structure(path: Path) -> str | None:
     except ImportError:
         return None
     try:
-        problems = pages.verify(os.fspath(path))
+        problems = pages.verify(os.fspath(path))  # type: ignore[no-untyped-call]  # lmdb's own, untyped
     except pages.VerifyError as error:
         return str(error)
     return str(problems[0]) if problems else None

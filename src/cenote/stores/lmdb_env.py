@@ -109,7 +109,7 @@ def borrow(path: Path, map_size: int) -> Environment:
                 found = _environments[path] = Environment(path, map_size, inherited=path in _inherited)
         elif found.map_size != map_size:
             raise ConfigurationError(
-                f"{path} is open with map_size={found.map_size}, not {map_size}; all stores of a directory need the same"
+                f"{path} is open with map_size={found.map_size}, not {map_size}: a directory has one"
             )
         found.users += 1
         return found
@@ -198,7 +198,7 @@ def _guard_of_this_process() -> Iterator[None]:
     common = identity.env_keys
 
     def own(path: Any, subdir: Any) -> tuple[Any, ...]:
-        return tuple((os.getpid(), key) for key in common(path, subdir))
+        return tuple((os.getpid(), key) for key in common(path, subdir))  # type: ignore[no-untyped-call]  # lmdb's own, untyped
 
     identity.env_keys = own
     try:

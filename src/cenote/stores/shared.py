@@ -54,7 +54,9 @@ class SharedStore(ABC):
         """
 
     @abstractmethod
-    def remove_many(self, cache: str, generation: int, identifiers: Iterable[str], *, before: int, sequence: int) -> int:
+    def remove_many(
+        self, cache: str, generation: int, identifiers: Iterable[str], *, before: int, sequence: int
+    ) -> int:
         """Take out those of the named entries that were born before a sequence, all in one change.
 
         Returns:
@@ -62,7 +64,9 @@ class SharedStore(ABC):
         """
 
     @abstractmethod
-    def soften_many(self, cache: str, generation: int, identifiers: Iterable[str], *, before: int, sequence: int) -> int:
+    def soften_many(
+        self, cache: str, generation: int, identifiers: Iterable[str], *, before: int, sequence: int
+    ) -> int:
         """Set the birth of those of the named entries that were born before a sequence to SOFT, all in one change.
 
         Returns:

@@ -142,7 +142,8 @@ def test_a_child_that_ends_does_not_disturb_a_read_of_its_parent(store: LmdbStor
         "        assert store.find('', 0, '1').birth == 1\n"
     )
     for way in ("use", "leave"):
-        done = subprocess.run([sys.executable, "-c", code, str(tmp_path), way], capture_output=True, text=True, check=False)
+        command = [sys.executable, "-c", code, str(tmp_path), way]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, "")
     assert env.readers() == before
     reading.abort()
@@ -249,7 +250,11 @@ def test_slots_of_killed_readers_are_given_back(store: LmdbStore, tmp_path: Path
         held.extend(env.begin() for _ in range(1024))
     assert store.find("", 0, "k") is None
     held.extend(env.begin() for _ in range(990))
-    with pytest.raises(StoreError, match="reads under way"):
+
+    def go_on() -> None:
         while True:
             assert store.find("", 0, "k") is None
             held.append(env.begin())
+
+    with pytest.raises(StoreError, match="reads under way"):
+        go_on()

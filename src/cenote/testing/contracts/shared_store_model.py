@@ -16,7 +16,7 @@ from cenote.stores.shared import Place, SharedStore
 from cenote.stores.stored import SOFT, StoredEntry, pack, unpack
 from cenote.testing.clock import FakeClock
 
-__all__ = ["DictSharedStore", "ODD_IDENTIFIERS", "shared_machine"]
+__all__ = ["ODD_IDENTIFIERS", "DictSharedStore", "shared_machine"]
 
 ODD_IDENTIFIERS = [
     " ",
@@ -65,19 +65,19 @@ class DictSharedStore(SharedStore):
     def _saw(self, sequence: int) -> None:
         self.known = self.known[0], max(self.known[1], sequence)
 
-    def find(self, cache: str, generation: int, identifier: str) -> StoredEntry | None:  # noqa: D102
+    def find(self, cache: str, generation: int, identifier: str) -> StoredEntry | None:
         held = self._at(cache, generation).get(identifier)
         return None if held is None or held.end <= self.clock.time() else unpack(held.data)
 
-    def put(self, cache: str, generation: int, entry: StoredEntry, *, sequence: int) -> int:  # noqa: D102
+    def put(self, cache: str, generation: int, entry: StoredEntry, *, sequence: int) -> int:
         self._saw(sequence)
         self._at(cache, generation)[entry.identifier] = _Held(pack(entry), entry.hard_until)
         return 0
 
-    def remove(self, cache: str, generation: int, identifier: str, *, sequence: int) -> bool:  # noqa: D102
+    def remove(self, cache: str, generation: int, identifier: str, *, sequence: int) -> bool:
         return self.remove_many(cache, generation, [identifier], before=1 << 62, sequence=sequence) > 0
 
-    def remove_many(  # noqa: D102
+    def remove_many(
         self, cache: str, generation: int, identifiers: Iterable[str], *, before: int, sequence: int
     ) -> int:
         self._saw(sequence)
@@ -89,7 +89,7 @@ class DictSharedStore(SharedStore):
                 gone += held.end > self.clock.time()
         return gone
 
-    def soften_many(  # noqa: D102
+    def soften_many(
         self, cache: str, generation: int, identifiers: Iterable[str], *, before: int, sequence: int
     ) -> int:
         self._saw(sequence)
@@ -103,18 +103,16 @@ class DictSharedStore(SharedStore):
                 softened += held.end > self.clock.time()
         return softened
 
-    def carriers(self, cache: str, generation: int, tags: Iterable[str], limit: int) -> list[str]:  # noqa: D102
+    def carriers(self, cache: str, generation: int, tags: Iterable[str], limit: int) -> list[str]:
         wanted = set(tags)
         held = self._at(cache, generation)
         return [name for name, one in held.items() if unpack(one.data).tags & wanted][:limit]
 
-    def matching(  # noqa: D102
-        self, cache: str, generation: int, prefix: str, *, after: str | None = None, limit: int
-    ) -> list[str]:
+    def matching(self, cache: str, generation: int, prefix: str, *, after: str | None = None, limit: int) -> list[str]:
         names = sorted(name for name in self._at(cache, generation) if name.startswith(prefix))
         return [name for name in names if after is None or name > after][:limit]
 
-    def entries(  # noqa: D102
+    def entries(
         self, cache: str, generation: int, *, prefix: str = "", after: str | None = None, limit: int
     ) -> list[StoredEntry]:
         names = self.matching(cache, generation, prefix, after=after, limit=1 << 62)
@@ -123,11 +121,11 @@ class DictSharedStore(SharedStore):
             entry.payload = b""
         return found[:limit]
 
-    def count(self, cache: str, generation: int) -> tuple[int, int]:  # noqa: D102
+    def count(self, cache: str, generation: int) -> tuple[int, int]:
         held = self._at(cache, generation).values()
         return len(held), sum(len(one.data) for one in held)
 
-    def sweep(self, limit: int) -> dict[Place, int]:  # noqa: D102
+    def sweep(self, limit: int) -> dict[Place, int]:
         now = self.clock.time()
         over = [(one.end, place, name) for place, held in self.held.items() for name, one in held.items()]
         swept: dict[Place, int] = {}
@@ -137,33 +135,33 @@ class DictSharedStore(SharedStore):
                 swept[place] = swept.get(place, 0) + 1
         return swept
 
-    def reap(self, floor: Callable[[str], int], limit: int) -> int:  # noqa: D102
+    def reap(self, floor: Callable[[str], int], limit: int) -> int:
         waiting = [(place, name) for place, held in self.held.items() if place[1] < floor(place[0]) for name in held]
         for place, name in waiting[:limit]:
             del self.held[place][name]
         return len(waiting[:limit])
 
-    def garbage(self, floor: Callable[[str], int]) -> int:  # noqa: D102
+    def garbage(self, floor: Callable[[str], int]) -> int:
         return sum(len(held) for place, held in self.held.items() if place[1] < floor(place[0]))
 
-    def mark(self, sequence: int) -> None:  # noqa: D102
+    def mark(self, sequence: int) -> None:
         self._saw(sequence)
 
     @property
-    def stamp(self) -> tuple[str, int]:  # noqa: D102
+    def stamp(self) -> tuple[str, int]:
         return self.known
 
-    def reset(self, incarnation: str, head: int) -> None:  # noqa: D102
+    def reset(self, incarnation: str, head: int) -> None:
         self.held.clear()
         self.known = incarnation, head
 
-    def sync(self) -> None:  # noqa: D102
+    def sync(self) -> None:
         pass
 
-    def close(self) -> None:  # noqa: D102
+    def close(self) -> None:
         pass
 
-    def after_fork(self) -> None:  # noqa: D102
+    def after_fork(self) -> None:
         pass
 
 
