@@ -8,31 +8,29 @@ from __future__ import annotations
 
 import contextlib
 import os
-import struct
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from cenote.clock import Clock, SystemClock
 from cenote.entry import FOREVER
 from cenote.errors import ConfigurationError, DecodeError, StoreError, StoreFullError
 from cenote.stores.lmdb_batch import COUNTS, STAMP, STAMP_KEY, Batch
 from cenote.stores.lmdb_env import Environment, Tables, as_store_error, borrow, forget_inherited, lmdb, translated
-from cenote.stores.lmdb_keys import LONGEST, cut_prefix, entry_key, place_key, place_of, tag_key, told_by
+from cenote.stores.lmdb_keys import LONGEST, entry_key, place_key, place_of, tag_key
+from cenote.stores.lmdb_listing import identifier_of, walk
+from cenote.stores.lmdb_room import look, make_room
 from cenote.stores.shared import Place, SharedStore
 from cenote.stores.stored import SOFT, StoredEntry, terms_of, unpack
 
 __all__ = ["LmdbStore"]
 
 READS_REMEMBERED: Final = 4096
-SMALLEST_MAP: Final = 1 << 20
+SMALLEST_MAP: Final = 1 << 22
 PUTS_BETWEEN_LOOKS: Final = 64
 ATTEMPTS: Final = 20
-LARGE: Final = 1 << 14
-"""Bytes of a payload before which the room in the file is looked at each time."""
-
-_PAGES: Final = struct.Struct("<8xQQQ")
+BYTES_BETWEEN_LOOKS: Final = 1 << 17
 
 
 class LmdbStore(SharedStore):
@@ -61,6 +59,7 @@ class LmdbStore(SharedStore):
         "_read",
         "_reads",
         "_tables",
+        "_unseen",
         "max_bytes",
         "namespace",
         "path",
@@ -103,7 +102,8 @@ class LmdbStore(SharedStore):
         self._clock = clock or SystemClock()
         self._closed = False
         self._places: dict[str, tuple[int, bytes]] = {}
-        self._puts = 0
+        self._puts = PUTS_BETWEEN_LOOKS
+        self._unseen = 0
         self._reads: deque[bytes] = deque(maxlen=READS_REMEMBERED)
         self._read = self._reads.append
         self._environment: Environment | None = None
@@ -153,15 +153,17 @@ class LmdbStore(SharedStore):
         key = entry_key(place, entry.identifier)
         self._refuse_large(entry, len(entry.payload))
         evicted = 0
-        self._puts += 1
         try:
-            if not self._puts % PUTS_BETWEEN_LOOKS or len(entry.payload) >= LARGE:
-                evicted = self._look(len(entry.payload))
+            self._puts += 1
+            self._unseen += len(entry.payload)
+            if self._puts >= PUTS_BETWEEN_LOOKS or self._unseen >= BYTES_BETWEEN_LOOKS:
+                evicted = look(*self._open(), self._map_size, len(entry.payload))
+                self._puts = self._unseen = 0
             for attempt in range(ATTEMPTS):
                 try:
                     return evicted + self._put(key, place, entry, sequence)
                 except lmdb.MapFullError:
-                    made = self._make_room() if attempt < ATTEMPTS - 1 else 0
+                    made = make_room(*self._open()) if attempt < ATTEMPTS - 1 else 0
                     if not made:
                         raise
                     evicted += made
@@ -184,7 +186,7 @@ class LmdbStore(SharedStore):
         now = self._clock.time()
         softened = 0
         with self._writing(sequence) as batch:
-            for key, data in self._named(batch, place, identifiers):
+            for key, data in batch.named(place, identifiers):
                 with contextlib.suppress(DecodeError):
                     entry = unpack(data, key)
                     if SOFT < entry.birth < before:
@@ -202,7 +204,7 @@ class LmdbStore(SharedStore):
                 more = cursor.set_range(start)
                 while more and len(found) < limit and cursor.key().startswith(start):
                     key = txn.get(cursor.key()[len(start) :], db=tables.order)
-                    if key is not None and (identifier := _identifier(txn, tables, key, place)) is not None:
+                    if key is not None and (identifier := identifier_of(txn, tables, key, place)) is not None:
                         found[identifier] = None
                     more = cursor.next()
         return list(found)
@@ -211,7 +213,7 @@ class LmdbStore(SharedStore):
         place = self._place(cache, generation)
         found: list[str] = []
         with self._reading() as (txn, tables):
-            for _, identifier in _walk(txn, tables, place, prefix, after):
+            for _, identifier in walk(txn, tables, place, prefix, after):
                 if len(found) >= limit:
                     break
                 found.append(identifier)
@@ -224,7 +226,7 @@ class LmdbStore(SharedStore):
         now = self._clock.time()
         found: list[StoredEntry] = []
         with self._reading() as (txn, tables):
-            for key, _ in _walk(txn, tables, place, prefix, after):
+            for key, _ in walk(txn, tables, place, prefix, after):
                 if len(found) >= limit:
                     break
                 with contextlib.suppress(DecodeError):
@@ -326,7 +328,7 @@ class LmdbStore(SharedStore):
         environment, tables = self._environment, self._tables
         if environment is None or tables is None:
             if self._closed:
-                self._refuse()
+                raise StoreError(f"the shared store {self.path} was closed")
             environment = borrow(self.path, self._map_size)
             try:
                 with translated(self.path):
@@ -338,9 +340,6 @@ class LmdbStore(SharedStore):
             self._entries = tables.entries
             self._begin = environment.env.begin
         return environment.env, tables
-
-    def _refuse(self) -> NoReturn:
-        raise StoreError(f"the shared store {self.path} was closed")
 
     def _place(self, cache: str, generation: int) -> bytes:
         known = self._places.get(cache)
@@ -391,7 +390,7 @@ class LmdbStore(SharedStore):
         now = self._clock.time()
         gone = 0
         with self._writing(sequence) as batch:
-            for key, data in self._named(batch, place, identifiers):
+            for key, data in batch.named(place, identifiers):
                 try:
                     unpack(data, key, "")
                     birth, hard_until, _ = terms_of(data)
@@ -401,73 +400,3 @@ class LmdbStore(SharedStore):
                     batch.remove(key, place, data)
                     gone += hard_until > now
         return gone
-
-    @staticmethod
-    def _named(batch: Batch, place: bytes, identifiers: Iterable[str]) -> Iterator[tuple[bytes, bytes]]:
-        """Give keys and bytes of those identifiers that have an entry."""
-        for identifier in identifiers:
-            key = entry_key(place, identifier)
-            data = batch.get(key)
-            if data is None:
-                continue
-            if len(key) == LONGEST:
-                with contextlib.suppress(DecodeError):
-                    if unpack(data, key).identifier != identifier:
-                        continue
-            yield key, data
-
-    def _look(self, room: int) -> int:
-        """Evict before the file is so full that not even an eviction finds the pages it needs."""
-        env = self._open()[0]
-        reserve = max(self._map_size // 16, 1 << 18) + 2 * room
-        if (env.info()["last_pgno"] + 1) * env.stat()["psize"] < self._map_size - reserve:
-            return 0
-        env.reader_check()
-        with env.begin() as txn, txn.cursor() as cursor:
-            pages = sum(sum(_PAGES.unpack_from(row)) for _, row in cursor)
-        return self._make_room() if pages * env.stat()["psize"] > self._map_size - reserve else 0
-
-    def _make_room(self) -> int:
-        """Evict a twentieth of the namespace, in steps small enough for what is left of the file."""
-        self._open()[0].reader_check()
-        with self._changing(0) as batch:
-            size = batch.size
-        gone = 0
-        room, step = size - size // 20 - 1, size // 320 + 1
-        while size > room and step:
-            try:
-                with self._changing(0) as batch:
-                    taken = batch.evict(max(room, size - step))
-                    size = batch.size
-            except lmdb.MapFullError:
-                step //= 8
-                continue
-            gone += taken
-            if not taken:
-                break
-        return gone
-
-
-def _identifier(txn: Any, tables: Tables, key: bytes, place: bytes) -> str | None:
-    """Return the identifier of a key; None when only a damaged value tells it."""
-    told = told_by(key, place)
-    if told is None:
-        with contextlib.suppress(DecodeError):
-            data = txn.get(key, db=tables.entries)
-            return None if data is None else unpack(data, key).identifier
-    return told
-
-
-def _walk(txn: Any, tables: Tables, place: bytes, prefix: str, after: str | None) -> Iterator[tuple[bytes, str]]:
-    """Give keys and identifiers of a place in the order of the keys."""
-    start = cut_prefix(place, prefix)
-    last = b"" if after is None else entry_key(place, after)
-    with txn.cursor(db=tables.entries) as cursor:
-        more = cursor.set_range(max(start, last))
-        if more and cursor.key() == last:
-            more = cursor.next()
-        while more and (key := cursor.key()).startswith(start):
-            identifier = _identifier(txn, tables, key, place)
-            if identifier is not None and identifier.startswith(prefix):
-                yield key, identifier
-            more = cursor.next()

@@ -6,7 +6,8 @@ import pytest
 
 from cenote.clock import Clock
 from cenote.stores.lmdb import LmdbStore
-from cenote.stores.lmdb_check import verify
+from cenote.stores.lmdb_check import compare, verify
+from cenote.stores.lmdb_env import TABLES
 from cenote.stores.shared import SharedStore
 from cenote.testing.contracts import SharedStoreContract
 from cenote.testing.contracts.shared_store_model import DictSharedStore
@@ -27,6 +28,10 @@ class TestLmdbStore(SharedStoreContract):
         store = LmdbStore(self.path, namespace, max_bytes=max_bytes, map_size=1 << 27, clock=clock)
         self.made = [*(kept for kept in self.made if kept._environment), store]
         return store
+
+    def audit(self, store: LmdbStore) -> None:
+        with store._reading() as (txn, tables):
+            assert compare(txn, {name: getattr(tables, name) for name in TABLES}) is None
 
 
 class TestDictSharedStore(SharedStoreContract):

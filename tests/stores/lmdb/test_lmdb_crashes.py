@@ -73,11 +73,11 @@ def test_a_damaged_file_is_refused_or_gives_right_values_only(tmp_path: Path, pa
     sound = filled(tmp_path / "sound")
     assert check(sound, 20.0) is None
     refused = 0
-    for seed in range(part * 60, part * 60 + 60):
+    for seed in range(part * 40, part * 40 + 40):
         verdict, answer = judge(sound, tmp_path / "copy", seed)
         assert not answer.startswith("WRONG"), (seed, answer)
         refused += verdict is not None
-    assert refused > 30
+    assert refused > 20
 
 
 def test_a_check_that_crashes_or_hangs_is_a_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,14 +128,14 @@ def test_an_index_or_counter_that_does_not_fit_is_found(store: LmdbStore, tmp_pa
 
 
 def test_a_full_file_evicts_the_oldest_and_goes_on(tmp_path: Path) -> None:
-    store = LmdbStore(tmp_path, "ns", max_bytes=1 << 26, map_size=1 << 21)
+    store = LmdbStore(tmp_path, "ns", max_bytes=1 << 26, map_size=1 << 22)
     evicted = 0
-    for number in range(6000):
+    for number in range(9000):
         size = 30_000 if number % 50 == 0 else 500
         entry = StoredEntry(str(number), number, hard_until=4e9, tags=frozenset({"t"}), payload=b"x" * size)
         evicted += store.put("", 0, entry, sequence=number)
         assert store.find("", 0, str(number)) is not None
-    assert evicted == 6000 - store.count("", 0)[0] > 1000
+    assert evicted == 9000 - store.count("", 0)[0] > 1000
     assert store.find("", 0, "0") is None
     store.sync()
     store.close()
@@ -143,9 +143,9 @@ def test_a_full_file_evicts_the_oldest_and_goes_on(tmp_path: Path) -> None:
 
 
 def test_a_value_that_the_file_cannot_take_is_refused_and_the_older_one_stays(tmp_path: Path) -> None:
-    store = LmdbStore(tmp_path, "ns", max_bytes=1 << 26, map_size=1 << 20)
+    store = LmdbStore(tmp_path, "ns", max_bytes=1 << 26, map_size=1 << 22)
     store.put("", 0, StoredEntry("k", payload=b"old"), sequence=1)
-    for size in (1 << 25, 1 << 16):
+    for size in (1 << 25, 1 << 18):
         with pytest.raises(StoreFullError, match="raise max_bytes and map_size"):
             store.put("", 0, StoredEntry("k", payload=b"x" * size), sequence=2)
     assert store.find("", 0, "k").payload == b"old"
@@ -156,13 +156,13 @@ def test_a_value_that_the_file_cannot_take_is_refused_and_the_older_one_stays(tm
 
 
 def test_another_namespace_that_holds_the_whole_file_makes_puts_fail_cleanly(tmp_path: Path) -> None:
-    greedy = LmdbStore(tmp_path, "greedy", max_bytes=1 << 26, map_size=1 << 20)
-    poor = LmdbStore(tmp_path, "poor", max_bytes=1 << 26, map_size=1 << 20)
-    for number in range(3000):
+    greedy = LmdbStore(tmp_path, "greedy", max_bytes=1 << 26, map_size=1 << 22)
+    poor = LmdbStore(tmp_path, "poor", max_bytes=1 << 26, map_size=1 << 22)
+    for number in range(9000):
         greedy.put("", 0, StoredEntry(str(number), payload=b"x" * 900), sequence=number)
-    with contextlib.suppress(StoreFullError):
-        for number in range(2000):
-            poor.put("", 0, StoredEntry(str(number), payload=b"x" * 900), sequence=number)
+    with pytest.raises(StoreFullError, match="map_size"):
+        fill(poor)
+    assert poor.count("", 0)[0] > 0
     greedy.put("", 0, StoredEntry("k", payload=b"x" * 900), sequence=1)
     greedy.close()
     poor.close()

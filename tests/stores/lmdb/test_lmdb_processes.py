@@ -158,7 +158,7 @@ def test_stores_of_one_directory_share_one_environment(store: LmdbStore, tmp_pat
     store.put("", 0, StoredEntry("k"), sequence=1)
     assert store.find("", 0, "k") is not None
     with pytest.raises(ConfigurationError, match="map_size"):
-        LmdbStore(tmp_path, "other", max_bytes=1, map_size=1 << 21)
+        LmdbStore(tmp_path, "other", max_bytes=1, map_size=1 << 22)
 
 
 def test_the_file_is_for_its_owner_alone(store: LmdbStore, tmp_path: Path) -> None:
@@ -258,3 +258,21 @@ def test_slots_of_killed_readers_are_given_back(store: LmdbStore, tmp_path: Path
 
     with pytest.raises(StoreError, match="reads under way"):
         go_on()
+
+
+def test_two_long_identifiers_of_one_digest_never_answer_for_each_other(
+    store: LmdbStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class SameDigest:
+        def digest(self) -> bytes:
+            return b"d" * 16
+
+    monkeypatch.setattr("cenote.stores.lmdb_keys.blake2b", lambda *_, **__: SameDigest())
+    one, other = "x" * 600 + "1", "x" * 600 + "2"
+    store.put("", 0, StoredEntry(one, payload=b"1"), sequence=1)
+    assert store.find("", 0, other) is None
+    assert store.remove("", 0, other, sequence=2) is False
+    assert store.find("", 0, one).payload == b"1"
+    store.put("", 0, StoredEntry(other, payload=b"2"), sequence=3)
+    assert store.find("", 0, one) is None
+    assert store.count("", 0)[0] == 1

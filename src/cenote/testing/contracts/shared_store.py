@@ -43,6 +43,9 @@ class SharedStoreContract(ABC):
     def make_store(self, namespace: str, clock: Clock, max_bytes: int) -> SharedStore:
         """Open a namespace of the place that all stores of one test share."""
 
+    def audit(self, store: SharedStore) -> None:  # noqa: B027  # a store may have nothing else to check
+        """Check what the store keeps beside its entries; called now and then, and free to do nothing."""
+
     @pytest.fixture
     def clock(self) -> FakeClock:
         """A wall clock of the test's own."""
@@ -183,4 +186,4 @@ class SharedStoreContract(ABC):
             stores[:] = [self.make_store("machine", clock, PLENTY)]
             return stores[0]
 
-        run_state_machine_as_test(shared_machine(make), settings=self.profile)
+        run_state_machine_as_test(shared_machine(make, self.audit), settings=self.profile)

@@ -169,6 +169,7 @@ class _Machine(RuleBasedStateMachine):
     """Asks a store and the dict the same, and expects the same answers."""
 
     make: Callable[[Clock], SharedStore]
+    audit: Callable[[SharedStore], None]
 
     def __init__(self) -> None:
         super().__init__()
@@ -239,6 +240,7 @@ class _Machine(RuleBasedStateMachine):
 
     @invariant()
     def agree(self) -> None:
+        type(self).audit(self.store)
         self.both(lambda store: store.stamp)
         for (cache, generation), held in list(self.model.held.items()):
             self.both(lambda store, at=(cache, generation): store.count(*at)[0])  # type: ignore[misc]  # bound at once
@@ -256,6 +258,13 @@ class _Machine(RuleBasedStateMachine):
                 assert self.store.find(cache, generation, name) == self.model.find(cache, generation, name)
 
 
-def shared_machine(make: Callable[[Clock], SharedStore]) -> type[RuleBasedStateMachine]:
-    """Make the state machine of a shared store without limit; ``make`` gives a store, which is reset before use."""
-    return type("SharedStoreMachine", (_Machine,), {"make": staticmethod(make)})
+def shared_machine(
+    make: Callable[[Clock], SharedStore], audit: Callable[[SharedStore], None]
+) -> type[RuleBasedStateMachine]:
+    """Make the state machine of a shared store without limit.
+
+    Args:
+        make: Gives a store, which is reset before use.
+        audit: Asked to check the store after every step.
+    """
+    return type("SharedStoreMachine", (_Machine,), {"make": staticmethod(make), "audit": staticmethod(audit)})
