@@ -159,17 +159,18 @@ class LmdbStore(SharedStore):
             if self._puts >= PUTS_BETWEEN_LOOKS or self._unseen >= BYTES_BETWEEN_LOOKS:
                 evicted = look(*self._open(), self._map_size, len(entry.payload))
                 self._puts = self._unseen = 0
-            for attempt in range(ATTEMPTS):
+            attempts = ATTEMPTS
+            while True:
                 try:
                     return evicted + self._put(key, place, entry, sequence)
                 except lmdb.MapFullError:
-                    made = make_room(*self._open()) if attempt < ATTEMPTS - 1 else 0
+                    attempts -= 1
+                    made = make_room(*self._open()) if attempts else 0
                     if not made:
                         raise
                     evicted += made
         except lmdb.Error as error:
             raise as_store_error(error, self.path) from error
-        raise AssertionError  # pragma: no cover  # the last attempt returns or raises
 
     def remove(self, cache: str, generation: int, identifier: str, *, sequence: int) -> bool:
         return self._remove(cache, generation, [identifier], FOREVER, sequence) > 0
@@ -240,9 +241,7 @@ class LmdbStore(SharedStore):
         place = self._place(cache, generation)
         with self._reading() as (txn, tables):
             row = txn.get(place, db=tables.meta)
-        if row is None:
-            return 0, 0
-        entries, size = COUNTS.unpack(row)
+        entries, size = (0, 0) if row is None else COUNTS.unpack(row)
         return entries, size
 
     def sweep(self, limit: int) -> dict[Place, int]:

@@ -5,7 +5,6 @@ import errno
 import os
 import random
 import resource
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,26 +18,46 @@ from cenote.stores.stored import StoredEntry
 
 from .damage import filled, judge
 
-WRITER = """
-import itertools, random, sys, time
+KILLS = """
+import itertools, os, random, signal, sys, time
 from cenote.stores.lmdb import LmdbStore
+from cenote.stores.lmdb_check import verify
 from cenote.stores.stored import StoredEntry
-chance = random.Random(int(sys.argv[2]))
-store = LmdbStore(sys.argv[1], "ns", max_bytes=200_000, map_size=1 << 24)
-print("ready", flush=True)
-for number in itertools.count():
-    name = str(chance.randrange(400))
-    generation = number // 500
-    tags = frozenset(chance.sample(["red", "blue", "green"], chance.randrange(3)))
-    end = time.time() + chance.choice([0.01, 5.0, float("inf")])
-    entry = StoredEntry(name, number, hard_until=end, tags=tags, payload=name.encode() * 99)
-    store.put("users", generation, entry, sequence=number)
-    if number % 5 == 0:
-        names = [str(chance.randrange(400)) for _ in range(9)]
-        store.remove_many("users", generation, names, before=number, sequence=number)
-    if number % 7 == 0:
-        store.sweep(20)
-        store.reap(lambda cache: generation, 20)
+
+def write(ready):
+    store = LmdbStore(sys.argv[1], "ns", max_bytes=200_000, map_size=1 << 24)
+    os.write(ready, b".")
+    for number in itertools.count():
+        name = str(chance.randrange(400))
+        generation = number // 500
+        tags = frozenset(chance.sample(["red", "blue", "green"], chance.randrange(3)))
+        end = time.time() + chance.choice([0.01, 5.0, float("inf")])
+        entry = StoredEntry(name, number, hard_until=end, tags=tags, payload=name.encode() * 99)
+        store.put("users", generation, entry, sequence=number)
+        if number % 5 == 0:
+            names = [str(chance.randrange(400)) for _ in range(9)]
+            store.remove_many("users", generation, names, before=number, sequence=number)
+        if number % 7 == 0:
+            store.sweep(20)
+            store.reap(lambda cache: generation, 20)
+
+for seed in range(200):
+    chance = random.Random(seed)
+    reading, ready = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            write(ready)
+        finally:
+            os._exit(1)
+    os.close(ready)
+    assert os.read(reading, 1) == b"."
+    for _ in range(chance.randrange(300_000)):
+        pass
+    os.kill(pid, signal.SIGKILL)
+    assert os.waitpid(pid, 0)[1] == signal.SIGKILL, "the writer failed by itself"
+    wrong = verify(sys.argv[1])
+    assert wrong is None, (seed, wrong)
 """
 
 
@@ -50,15 +69,8 @@ def store(tmp_path: Path):
 
 
 def test_a_writer_killed_at_any_moment_leaves_all_in_order(tmp_path: Path) -> None:
-    chance = random.Random(5)
-    for seed in range(100):
-        writer = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), str(seed)], stdout=subprocess.PIPE)
-        with writer:
-            assert writer.stdout.readline() == b"ready\n"
-            for _ in range(chance.randrange(60_000)):
-                pass
-            os.kill(writer.pid, signal.SIGKILL)
-        assert verify(tmp_path) is None, seed
+    done = subprocess.run([sys.executable, "-c", KILLS, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
     assert check(tmp_path, 20.0) is None
     store = LmdbStore(tmp_path, "ns", max_bytes=200_000, map_size=1 << 24)
     for generation in range(100):
