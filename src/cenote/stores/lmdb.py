@@ -335,8 +335,7 @@ class LmdbStore(SharedStore):
             except BaseException:
                 environment.give_back()
                 raise
-            self._environment, self._tables = environment, tables
-            self._entries = tables.entries
+            self._environment, self._tables, self._entries = environment, tables, tables.entries
             self._begin = environment.env.begin
         return environment.env, tables
 
