@@ -100,6 +100,8 @@ def borrow(path: Path, map_size: int) -> Environment:
     if lmdb is None:
         raise MissingExtraError("The LMDB store", "lmdb")
     path = path.resolve()
+    if not path.is_dir():
+        raise StoreError(f"the shared store cannot be opened: {path} is not a directory; make it, for its owner alone")
     with _lock:
         found = _environments.get(path)
         if found is None:
@@ -107,7 +109,7 @@ def borrow(path: Path, map_size: int) -> Environment:
                 found = _environments[path] = Environment(path, map_size, inherited=path in _inherited)
         elif found.map_size != map_size:
             raise ConfigurationError(
-                f"{path} is open with map_size={found.map_size}, not {map_size}: all of a directory need the same"
+                f"{path} is open with map_size={found.map_size}, not {map_size}: a directory has one"
             )
         found.users += 1
         return found
@@ -196,7 +198,7 @@ def _guard_of_this_process() -> Iterator[None]:
     common = identity.env_keys
 
     def own(path: Any, subdir: Any) -> tuple[Any, ...]:
-        return tuple((os.getpid(), key) for key in common(path, subdir))
+        return tuple((os.getpid(), key) for key in common(path, subdir))  # type: ignore[no-untyped-call]  # lmdb's own, untyped
 
     identity.env_keys = own
     try:
