@@ -23,7 +23,7 @@ from cenote.stores.lmdb_keys import LONGEST, entry_key, place_key, place_of, tag
 from cenote.stores.lmdb_listing import identifier_of, walk
 from cenote.stores.lmdb_room import look, make_room
 from cenote.stores.shared import Place, SharedStore
-from cenote.stores.stored import SOFT, StoredEntry, terms_of, unpack
+from cenote.stores.stored import OVERHEAD, SOFT, StoredEntry, terms_of, unpack
 
 __all__ = ["LmdbStore"]
 
@@ -158,6 +158,10 @@ class LmdbStore(SharedStore):
         place = self._place(cache, generation)
         key = entry_key(place, entry.identifier)
         self._refuse_large(entry, len(entry.payload))
+        with self._gate:
+            return self._put_within(place, key, entry, sequence)
+
+    def _put_within(self, place: bytes, key: bytes, entry: StoredEntry, sequence: int) -> int:
         evicted = 0
         try:
             self._puts += 1
@@ -175,7 +179,7 @@ class LmdbStore(SharedStore):
                     if not made:
                         raise
                     evicted += made
-        except lmdb.Error as error:
+        except (lmdb.Error, OSError) as error:
             raise as_store_error(error, self.path) from error
 
     def remove(self, cache: str, generation: int, identifier: str, *, sequence: int) -> bool:
@@ -192,7 +196,8 @@ class LmdbStore(SharedStore):
         place = self._place(cache, generation)
         now = self._clock.time()
         softened = 0
-        with self._writing(sequence) as batch:
+        identifiers = list(identifiers)
+        with self._writing(sequence, len(identifiers)) as batch:
             for key, data in batch.named(place, identifiers):
                 with contextlib.suppress(DecodeError):
                     entry = unpack(data, key)
@@ -253,7 +258,7 @@ class LmdbStore(SharedStore):
     def sweep(self, limit: int) -> dict[Place, int]:
         now = self._clock.time()
         swept: dict[Place, int] = {}
-        with self._writing() as batch:
+        with self._writing(changed=limit) as batch:
             for _ in range(limit):
                 ended = batch.ended(now)
                 if ended is None:
@@ -265,7 +270,7 @@ class LmdbStore(SharedStore):
 
     def reap(self, floor: Callable[[str], int], limit: int) -> int:
         gone = 0
-        with self._writing() as batch:
+        with self._writing(changed=limit) as batch:
             for place in batch.places():
                 cache, generation = place_of(place)[0]
                 if generation < floor(cache):
@@ -359,20 +364,23 @@ class LmdbStore(SharedStore):
                 yield txn, tables
 
     @contextlib.contextmanager
-    def _changing(self, sequence: int) -> Iterator[Batch]:
-        env, tables = self._open()
-        with self._gate, env.begin(write=True) as txn:
-            batch = Batch(txn, tables)
-            yield batch
-            batch.finish(sequence)
+    def _writing(self, sequence: int = 0, changed: int = 1) -> Iterator[Batch]:
+        with translated(self.path), self._gate:
+            env, tables = self._open()
+            self._reserve(0, changed)
+            with env.begin(write=True) as txn:
+                batch = Batch(txn, tables)
+                yield batch
+                batch.finish(sequence)
 
-    @contextlib.contextmanager
-    def _writing(self, sequence: int = 0) -> Iterator[Batch]:
-        with translated(self.path), self._changing(sequence) as batch:
-            yield batch
+    def _reserve(self, fresh: int, changed: int) -> None:
+        if self._environment is not None:
+            self._environment.reserve(fresh, changed)
 
     def _put(self, key: bytes, place: bytes, entry: StoredEntry, sequence: int) -> int:
         env, tables = self._open()
+        # An entry may take the place of many small ones.
+        self._reserve(len(entry.payload), 1 + len(entry.payload) // OVERHEAD)
         with env.begin(write=True) as txn:
             batch = Batch(txn, tables)
             self._refuse_large(entry, batch.put(key, place, entry))
@@ -393,7 +401,8 @@ class LmdbStore(SharedStore):
         place = self._place(cache, generation)
         now = self._clock.time()
         gone = 0
-        with self._writing(sequence) as batch:
+        identifiers = list(identifiers)
+        with self._writing(sequence, len(identifiers)) as batch:
             for key, data in batch.named(place, identifiers):
                 try:
                     unpack(data, key, "")

@@ -190,14 +190,14 @@ def fill(store: LmdbStore) -> None:
 def small_disk(path: Path):
     path.mkdir()
     done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(path)], check=False, capture_output=True
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(path)], check=False, capture_output=True
     )
     if done.returncode:
         pytest.skip("mounting needs root")
     try:
         yield
     finally:
-        subprocess.run(["umount", str(path)], check=True)
+        subprocess.run(["umount", "-l", str(path)], check=True)
 
 
 def test_a_full_disk_is_an_error_that_says_so_and_nothing_is_half_written(tmp_path: Path) -> None:
@@ -217,14 +217,14 @@ def test_a_full_disk_is_an_error_that_says_so_and_nothing_is_half_written(tmp_pa
 
 
 def test_a_file_that_may_not_grow_is_an_error_and_not_a_raw_one(tmp_path: Path) -> None:
-    store = LmdbStore(tmp_path, "ns", max_bytes=1 << 26)
     former = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 18, former[1]))
     try:
         with pytest.raises(StoreError, match=os.strerror(errno.EFBIG)):
-            fill(store)
+            LmdbStore(tmp_path, "ns", max_bytes=1 << 26)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, former)
+    store = LmdbStore(tmp_path, "ns", max_bytes=1 << 26)
     store.put("", 0, StoredEntry("k", payload=b"x" * 900), sequence=1000)
     store.close()
     assert verify(tmp_path) is None
