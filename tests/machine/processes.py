@@ -32,8 +32,7 @@ class Process:
     """Another process. What it runs sees ``caches``, a manager of the directory, and ``cache``, its service "shop"."""
 
     def __init__(self, url=None, setup=""):
-        self.ours, theirs = socket.socketpair()
-        self._said = Path(f"/proc/self/fd/{self.ours.fileno()}")
+        ours, theirs = socket.socketpair()
         self._process = subprocess.Popen(
             [sys.executable, WORKER, str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
@@ -42,7 +41,7 @@ class Process:
         )
         theirs.close()
         self.pid = self._process.pid
-        self._connection = Connection(self.ours.detach())
+        self._connection = Connection(ours.detach())
         if url is not None:
             self.do(OPEN.format(url=url))
         if setup:

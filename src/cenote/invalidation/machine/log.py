@@ -160,6 +160,8 @@ class MachineLog(InvalidationLog):
 
     def _write(self, joined: Membership, kind: RecordKind, written: list[Draft], last: int) -> None:
         """Write records, then the head that makes them count."""
+        for ring in (joined.records, joined.keys):
+            ring.drop_after(joined.word[0])
         for sequence, draft in enumerate(written, last - len(written) + 1):
             if kind is RecordKind.KEY:
                 joined.services.note_key(draft.service, sequence)
