@@ -154,10 +154,12 @@ def _tell(core: CacheCore, clear: Callable[..., int], tally: Tally) -> None:
         sequence = clear(tell=True)
     except ReentrantError:
         raise
-    except ClearFailedError:
+    except ClearFailedError as error:
         tally.entries = 0
         tally.items.clear()
         clear(tell=False)
+        if error.level == "none":
+            error.level = "process"
         raise
     core.log.confirm(sequence)
 
