@@ -6,13 +6,15 @@ is called done when its records are under the head and the file is the one that 
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from cenote.errors import ClearFailedError, ClosedError, ConfigurationError
+from cenote.errors import CenoteError, ClearFailedError, ClosedError
 from cenote.invalidation.log import InvalidationLog, Listener, News, Record, RecordKind
 from cenote.invalidation.machine.census import MachineCensus
 from cenote.invalidation.machine.file import discard, forget_inherited
@@ -24,6 +26,8 @@ from cenote.invalidation.machine.services import DamagedError
 from cenote.invalidation.machine.watcher import Watcher
 
 __all__ = ["SETTLE_SECONDS", "MachineLog"]
+
+logger = logging.getLogger("cenote")
 
 SETTLE_SECONDS: Final = 1.0
 """How long after a file was made no clear is called done: those who have an older one open must notice first.
@@ -56,6 +60,8 @@ class MachineLog(InvalidationLog):
         self._closed = False
         self._joining = threading.Lock()
         self._watcher: Watcher | None = None
+        self._names: set[str | None] = set()
+        self._written = threading.local()
         self.membership: Membership | None = Membership(path)
         self.census = MachineCensus(self._joined)
 
@@ -106,6 +112,7 @@ class MachineLog(InvalidationLog):
 
     def floor(self, cache: str | None, *, soft: bool) -> int:
         """Return the sequence of the last whole clear of a cache."""
+        self._names.add(cache)
         joined = self._joined()
         try:
             return joined.services.floor(joined.services.number(cache), soft=soft)
@@ -156,6 +163,7 @@ class MachineLog(InvalidationLog):
             except DamagedError as error:
                 discard(joined.file)
                 raise ClearFailedError(f"{self.path} is damaged and is made anew: {error}", "process") from error
+            self._written.to = joined
             return sequence
 
     def _write(self, joined: Membership, kind: RecordKind, written: list[Draft], last: int) -> None:
@@ -178,8 +186,11 @@ class MachineLog(InvalidationLog):
         joined.file.words[Word.HEAD] = sequence
 
     def confirm(self, sequence: int) -> None:
-        """Wait until an invalidation holds everywhere, or raise ClearFailedError."""
+        """Wait until an invalidation of this thread holds everywhere, or raise ClearFailedError."""
         joined = self._joined()
+        if sequence:
+            # Not the one attached to now: its head may have passed the sequence with other records.
+            joined = getattr(self._written, "to", joined)
         self._refuse_replaced(joined)
         left = joined.file.made_at + self.settle - time.monotonic()
         if left > 0:
@@ -211,7 +222,7 @@ class MachineLog(InvalidationLog):
         """Attach to the file that the path leads to now, made anew if need be.
 
         Args:
-            forget: Called once attached: whatever was cached is forgotten.
+            forget: Called before and once attached: whatever was cached is forgotten.
 
         Returns:
             Whether this process takes part now.
@@ -222,15 +233,30 @@ class MachineLog(InvalidationLog):
             if self.in_place:
                 return True
             former, self.membership = self.membership, None
-            try:
-                self.membership = Membership(self.path)
-            except (ConfigurationError, ClearFailedError, OSError):
-                # Without a file that others see nothing may be served from memory.
-                return False
-            finally:
-                forget()
-                if former is not None:
+            # At once: what was cached compares with the head of a file that others have left, and however long it
+            # takes to attach anew, nothing of it may be served.
+            forget()
+            joined = None
+            if former is not None:
+                # Before another place is taken: that may have the same number, and so the same bell.
+                with contextlib.suppress(CenoteError, OSError):
                     former.leave()
+            try:
+                joined = Membership(self.path)
+                # The caches hold their locks while they ask for their floors, and must not wait for this one there.
+                for name in list(self._names):
+                    joined.services.number(name)
+                self.membership = joined
+                forget()
+            except (CenoteError, OSError) as error:
+                # Without a file that others see nothing may be served from memory.
+                logger.info("%s cannot be attached to: %s", self.path, error)
+                self.membership = None
+                if joined is not None:
+                    forget()
+                    with contextlib.suppress(CenoteError, OSError):
+                        joined.leave()
+                return False
             return True
 
     def hold(self) -> None:
