@@ -76,3 +76,10 @@ def open_log(path):
 def at_once(monkeypatch):
     """Managers of this process do not wait for those who may have an older file open."""
     monkeypatch.setattr(machine_log.MachineLog.__init__, "__kwdefaults__", {"settle": 0.0})
+
+
+def pytest_collection_modifyitems(items):
+    """Tests here fork beside watching threads on purpose, as servers do."""
+    for item in items:
+        if item.path.parent.name == "machine":
+            item.add_marker(pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"))
