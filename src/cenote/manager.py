@@ -7,7 +7,6 @@ import sys
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -143,22 +142,23 @@ class CacheManager:
         wanted = CacheOptions.of(**options) if options else None
         with self._changing("service"):
             self._check_open()
+            if wanted is None and name in self._adopted:
+                wanted = CacheOptions()
             cache = self._services.get(name)
             if cache is None:
                 cache = self._services[name] = self._add(name, wanted or CacheOptions())
-            elif wanted is not None and wanted != cache.options:
-                if name not in self._adopted or not cache.take_options(wanted):
-                    raise ConfigurationError(
-                        f"service {name!r} exists with other options: {_difference(cache.options, wanted)}"
-                    )
+            elif wanted is not None and wanted != cache.options and not self._may_take(cache, wanted):
+                raise ConfigurationError(
+                    f"service {name!r} exists with other options: {_difference(cache.options, wanted)}"
+                )
             self._adopted.discard(name)
             return cache
 
     def find(self, name: str | None) -> Cache | None:
         """Return the cache of a service, or None; None finds the global cache.
 
-        Where another process has a cache of that service it is found too: this process's part of it has default options
-        until ``service`` gives it others.
+        Where another process has a cache of that service it is found too: this process's part of it has no options until
+        ``service`` gives it some.
         """
         if name is None:
             return self.global_cache
@@ -237,7 +237,7 @@ class CacheManager:
         self._all_cores("stats")
         self._call_census()
         services = sorted(list(self._services.items()))  # noqa: C414  # a copy in one step: it may grow meanwhile
-        return ManagerStats(self.global_cache.stats(), {name: self._stats(cache) for name, cache in services})
+        return ManagerStats(self.global_cache.stats(), {name: cache.stats() for name, cache in services})
 
     def stats_of(self, service: str | None) -> CacheStats | None:
         """Return the statistics of one cache, over all processes that share it; None where there is no such service.
@@ -249,7 +249,7 @@ class CacheManager:
         if cache is None:
             return None
         self._call_census()
-        return self._stats(cache)
+        return cache.stats()
 
     def close(self) -> None:
         """Empty every cache and end the manager; a second call does nothing.
@@ -343,9 +343,13 @@ class CacheManager:
         self._check_open()
         cache = self._services.get(name)
         if cache is None:
-            cache = self._services[name] = self._add(name, CacheOptions())
+            cache = self._services[name] = self._add(name, _UNUSED)
             self._adopted.add(name)
         return cache
+
+    def _may_take(self, cache: Cache, options: CacheOptions) -> bool:
+        """Give a cache that is here only because another process has it the options of its first user, if possible."""
+        return cache.name in self._adopted and cache.take_options(options)
 
     def _all_cores(self, action: str) -> list[CacheCore]:
         """Return the cores of all caches, those included that only other processes used until now."""
@@ -360,11 +364,6 @@ class CacheManager:
     def _call_census(self) -> None:
         if self._log.census is not None and self._log.connected:
             self._log.census.call()
-
-    def _stats(self, cache: Cache) -> CacheStats:
-        stats = cache.stats()
-        # Its limit is known to those that use it.
-        return replace(stats, max_size=None) if cache.name in self._adopted else stats
 
     def _add(self, name: str | None, options: CacheOptions) -> Cache:
         shared = None if self._shared is None or self._codec is None else (self._shared.store, self._codec)
@@ -439,6 +438,9 @@ def _difference(there: CacheOptions, wanted: CacheOptions) -> str:
     names = [name for name in CacheOptions.__slots__ if getattr(there, name) != getattr(wanted, name)]
     return ", ".join(f"{name}={getattr(there, name)!r}, not {getattr(wanted, name)!r}" for name in names)
 
+
+_UNUSED: Final = CacheOptions(max_entries=None)
+"""The options of a cache that this process does not use itself: it names no limit, for those who add up."""
 
 _forking: list[CacheManager] = []
 """Managers whose locks are held while the process forks."""
