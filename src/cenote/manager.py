@@ -157,8 +157,8 @@ class CacheManager:
     def find(self, name: str | None) -> Cache | None:
         """Return the cache of a service, or None; None finds the global cache.
 
-        Where another process has a cache of that service it is found too: this process's part of it has no options until
-        ``service`` gives it some.
+        Where another process has a cache of that service it is found too; this process's part of it has no options
+        until ``service`` gives it some.
         """
         if name is None:
             return self.global_cache
