@@ -4,6 +4,8 @@ Two managers of one process share a directory as those of two processes do; test
 """
 
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -110,3 +112,43 @@ def test_when_the_shared_file_was_removed_the_answer_is_503_and_names_what_was_r
     assert body["members"] == [{"pid": os.getpid(), "acknowledged": True}]
     assert "removed or replaced" in body["message"] or "cannot be used" in body["message"]
     assert len(here.caches.global_cache) == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "asked"),
+    [
+        ("GET", f"{API}/status", "stats"),
+        ("GET", f"{API}/stats", "stats"),
+        ("GET", f"{API}/stats/books", "stats_of"),
+        ("GET", "/metrics", "stats"),
+        ("GET", "/readyz", "services"),
+        ("GET", f"{API}/entries?serviceName=books", "find"),
+        ("GET", f"{API}/entries/dune?serviceName=books", "find"),
+        ("PUT", f"{API}/entries/dune?serviceName=books", "service"),
+        ("DELETE", f"{API}/entries/dune?serviceName=books", "find"),
+        ("DELETE", f"{API}/invalidate?key=dune&serviceName=books", "find"),
+        ("POST", f"{API}/clear", "clear"),
+        ("POST", "/api/system/performance/clear-cache", "clear_all"),
+    ],
+)
+def test_the_server_answers_others_while_a_request_waits_for_another_process(pair, monkeypatch, method, path, asked):
+    live = pair[0]
+    fill(live)
+    waiting, over = threading.Event(), threading.Event()
+    really = getattr(live.caches, asked)
+
+    def wait(*arguments, **options):
+        waiting.set()
+        assert over.wait(20)
+        return really(*arguments, **options)
+
+    monkeypatch.setattr(live.caches, asked, wait)
+    body = {"json": {"value": 1} if method == "PUT" else {}} if method in {"PUT", "POST"} else {}
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            answer = pool.submit(live.client.request, method, path, **body)
+            assert waiting.wait(20)
+            assert live.client.get("/healthz", timeout=5).status_code == 200
+        finally:
+            over.set()
+        assert answer.result(20).status_code == 200

@@ -73,8 +73,10 @@ class LiveScreen(Screen):
         self._draw()
 
     def worker(self, news: WorkerNews) -> None:
-        self._events.append(str(news))
-        self._draw()
+        # That one is busy shows in its line.
+        if news.state != "busy":
+            self._events.append(str(news))
+            self._draw()
 
     def happened(self, event: AuditEvent) -> None:
         self._events.append(describe(event))
