@@ -1,10 +1,11 @@
 # Works with a Python >= 3.11 and make alone. Each target makes the environment it needs; PYTHON= names the interpreter.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check coverage bench lock format docs clean
+.PHONY: help demo test check coverage soak bench lock format docs clean
 PYTHON ?=
 SECONDS ?=
 PORT ?=
 WORKERS ?=
+URL ?=
 ARGS ?=
 TESTED ?=
 export PYTHON
@@ -32,6 +33,10 @@ coverage: ## run the tests and show the lines of the library that they do not re
 	@$(BIN)/python -m coverage run -m pytest -q $(ARGS)
 	@$(BIN)/python -m coverage combine -q
 	@$(BIN)/python -m coverage report
+
+soak: ## have processes share caches, kill some, and judge every read (SECONDS=600, URL=memory or lmdb)
+	$(VENV) dev
+	@$(BIN)/python -m tests.machine.soak $(if $(SECONDS),--seconds $(SECONDS)) $(if $(URL),--url $(URL)) $(ARGS)
 
 bench: ## measure against the other caching libraries and write benchmarks/RESULTS.md
 	$(VENV) bench

@@ -15,6 +15,7 @@ from benchmarks.child import ChildFailedError
 from benchmarks.clearing import clearing
 from benchmarks.endpoint import endpoint
 from benchmarks.hits import coroutines, keys, memoize, misses
+from benchmarks.machine import machine as processes
 from benchmarks.memory import memory
 from benchmarks.ratios import ratios, traces_folder
 from benchmarks.report import Section, machine, markdown_report, section_text, targets_table, text_table
@@ -33,6 +34,7 @@ SECTIONS: dict[str, Callable[[Plan], Section]] = {
     "http": endpoint,
     "ratios": ratios,
     "threads": threads,
+    "machine": processes,
 }
 
 

@@ -235,7 +235,7 @@ class CacheCore(Follower):
         """Return the entry of a key: the copy in memory, or a later one of the shared store, copied into memory.
 
         What the store holds in a State's generation was not made old by anything that the State has obeyed: it is taken
-        out before the record of that is written. The copy is kept only where nothing was obeyed since, and has the
+        out before the record of that is written. A copy is kept only where nothing was obeyed since, and has the
         birth of its original, so what is written meanwhile finds it.
         """
         if self.sharing is None or state.generation == NOT_SHARED:
@@ -244,6 +244,8 @@ class CacheCore(Follower):
         found = self.sharing.find(state, slot, key)
         if found is None or (entry is not None and entry.born >= found.born):
             return entry
+        if entry is None and not self.sharing.met_before(slot.index, key):
+            return found
         dropped: list[Entry] = []
         with self.lock:
             if self.state is state and state.applied == applied and self.running and self.owns(slot, key):

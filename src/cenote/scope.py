@@ -68,7 +68,7 @@ class Scope:
         if self.table is not None:
             return slot is self.table
         if self.exact is not None:
-            return None if slot.keys is not None and slot.keys.owns(self.exact) else False
+            return None if slot.keys is None or slot.keys.owns(self.exact) else False
         if self.prefix is None:
             return False
         if slot.keys is not None and slot.keys.opening.startswith(self.prefix):

@@ -28,6 +28,9 @@ logger = logging.getLogger("cenote")
 
 _ALL: Final = 1 << 62
 
+REMEMBERED: Final = 10_000
+"""How many keys that were read from the store once are remembered."""
+
 PAGE: Final = 500
 """How many entries are looked at, or changed, before others may write."""
 
@@ -53,6 +56,7 @@ class Sharing:
         self._codec = codec
         self._clock = clock
         self._treatment = treatment
+        self._met: set[tuple[int, Hashable]] = set()
         self.noted: Callable[[int], object] = bool
         """Told of every sequence that the store has come to."""
 
@@ -90,6 +94,21 @@ class Sharing:
             tags=stored.tags,
             now=self._clock.monotonic(),
         )
+
+    def met_before(self, slot: int, key: Hashable) -> bool:
+        """Whether a key was read from the store a short while ago; if so, a copy in memory is worth its place.
+
+        What is read once leaves the copies of what is read often alone, as with TinyLFU's doorkeeper (Einziger,
+        Friedman and Manes, "TinyLFU: A Highly Efficient Cache Admission Policy", 2017).
+        """
+        place = (slot, key)
+        if place in self._met:
+            self._met.discard(place)
+            return True
+        if len(self._met) >= REMEMBERED:
+            self._met = set()
+        self._met.add(place)
+        return False
 
     def look(self, state: State, slot: Slot, identifier: str) -> Entry | None:
         """Return what is known of an entry, without its value."""

@@ -39,10 +39,12 @@ def tell_others(core: CacheCore, clear: Callable[..., int], tally: Tally) -> Non
         sequence = clear(tell=True)
     except ReentrantError:
         raise
-    except ClearFailedError:
+    except ClearFailedError as error:
         tally.entries = 0
         tally.items.clear()
         clear(tell=False)
+        if error.level == "none":
+            error.level = "process"
         raise
     core.log.confirm(sequence)
 

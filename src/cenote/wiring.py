@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -112,29 +113,34 @@ def _lmdb(directory: Path, namespace: str, max_bytes: int) -> Backend:
     from cenote.invalidation.machine import StoreGate  # noqa: PLC0415  # there, since the log is
 
     real = log.path.parent
-    gate = StoreGate(real)
-    with gate.opening() as alone:
-        damage = check(real, CHECK_SECONDS) if alone else None
-        if damage is not None:
-            logger.warning("the store in %s cannot be used: %s; it begins empty", real, damage)
-            discard(real)
-        store = LmdbStore(real, namespace, max_bytes=max_bytes, gate=gate)
+    with ExitStack() as undone:
+        undone.callback(log.close)
+        gate = StoreGate(real)
+        undone.callback(gate.close)
+        with gate.opening(max_bytes) as alone:
+            damage = check(real, CHECK_SECONDS) if alone else None
+            if damage is not None:
+                logger.warning("the store in %s cannot be used: %s; it begins empty", real, damage)
+                discard(real)
+            store = LmdbStore(real, namespace, max_bytes=max_bytes, gate=gate)
+        undone.callback(store.close)
 
-    def align() -> None:
-        if not log.fits(store.stamp):
-            store.reset(log.incarnation, log.head)
-            log.note_stored(log.head)
+        def align() -> None:
+            if not log.fits(store.stamp):
+                store.reset(log.incarnation, log.head)
+                log.note_stored(log.head)
 
-    def close() -> None:
-        store.close()
-        gate.close()
+        def close() -> None:
+            store.close()
+            gate.close()
 
-    def after_fork() -> None:
-        gate.after_fork()
-        store.after_fork()
+        def after_fork() -> None:
+            gate.after_fork()
+            store.after_fork()
 
-    with log.exclusive("open"):
-        align()
+        with log.exclusive("open"):
+            align()
+        undone.pop_all()
     shared = SharedBackend(store, gate.hold, gate.release, after_fork, close, log.note_stored, align)
     return Backend("lmdb", log, shared)
 

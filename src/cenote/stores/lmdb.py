@@ -8,31 +8,30 @@ from __future__ import annotations
 
 import contextlib
 import os
-import struct
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from cenote.clock import Clock, SystemClock
 from cenote.entry import FOREVER
 from cenote.errors import ConfigurationError, DecodeError, StoreError, StoreFullError
 from cenote.stores.lmdb_batch import COUNTS, STAMP, STAMP_KEY, Batch
 from cenote.stores.lmdb_env import Environment, Tables, as_store_error, borrow, forget_inherited, lmdb, translated
-from cenote.stores.lmdb_keys import LONGEST, cut_prefix, entry_key, place_key, place_of, tag_key, told_by
+from cenote.stores.lmdb_keys import LONGEST, entry_key, place_key, place_of, tag_key
+from cenote.stores.lmdb_listing import identifier_of, walk
+from cenote.stores.lmdb_room import look, make_room
 from cenote.stores.shared import Place, SharedStore
-from cenote.stores.stored import SOFT, StoredEntry, terms_of, unpack
+from cenote.stores.stored import OVERHEAD, SOFT, StoredEntry, terms_of, unpack
 
 __all__ = ["LmdbStore"]
 
 READS_REMEMBERED: Final = 4096
-SMALLEST_MAP: Final = 1 << 20
+SMALLEST_MAP: Final = 1 << 22
 PUTS_BETWEEN_LOOKS: Final = 64
-LARGE: Final = 1 << 14
-"""Bytes of a payload before which the room in the file is looked at each time."""
-
-_PAGES: Final = struct.Struct("<8xQQQ")
+ATTEMPTS: Final = 20
+BYTES_BETWEEN_LOOKS: Final = 1 << 17
 
 
 class LmdbStore(SharedStore):
@@ -55,12 +54,14 @@ class LmdbStore(SharedStore):
         "_entries",
         "_environment",
         "_gate",
+        "_largest",
         "_map_size",
         "_places",
         "_puts",
         "_read",
         "_reads",
         "_tables",
+        "_unseen",
         "max_bytes",
         "namespace",
         "path",
@@ -102,11 +103,13 @@ class LmdbStore(SharedStore):
         self.namespace = namespace
         self.max_bytes = max_bytes
         self._map_size = map_size
+        self._largest = min(max_bytes // 4, map_size // 16)
         self._clock = clock or SystemClock()
         self._gate = gate or nullcontext()
         self._closed = False
         self._places: dict[str, tuple[int, bytes]] = {}
-        self._puts = 0
+        self._puts = PUTS_BETWEEN_LOOKS
+        self._unseen = 0
         self._reads: deque[bytes] = deque(maxlen=READS_REMEMBERED)
         self._read = self._reads.append
         self._environment: Environment | None = None
@@ -154,29 +157,30 @@ class LmdbStore(SharedStore):
     def put(self, cache: str, generation: int, entry: StoredEntry, *, sequence: int) -> int:
         place = self._place(cache, generation)
         key = entry_key(place, entry.identifier)
+        self._refuse_large(entry, len(entry.payload))
+        with self._gate:
+            return self._put_within(place, key, entry, sequence)
+
+    def _put_within(self, place: bytes, key: bytes, entry: StoredEntry, sequence: int) -> int:
         evicted = 0
-        with translated(self.path):
+        try:
             self._puts += 1
-            if not self._puts % PUTS_BETWEEN_LOOKS or len(entry.payload) >= LARGE:
-                evicted = self._look(len(entry.payload))
+            self._unseen += len(entry.payload)
+            if self._puts >= PUTS_BETWEEN_LOOKS or self._unseen >= BYTES_BETWEEN_LOOKS:
+                evicted = look(*self._open(), self._map_size, len(entry.payload))
+                self._puts = self._unseen = 0
+            attempts = ATTEMPTS
             while True:
                 try:
-                    with self._changing(sequence) as batch:
-                        size = batch.put(key, place, entry)
-                        if size > self.max_bytes // 4:
-                            raise StoreFullError(
-                                f"{entry.identifier[:80]!r} has {size} bytes, more than a quarter of the limit of "
-                                f"{self.max_bytes}: raise max_bytes"
-                            )
-                        over = 0
-                        if batch.size > self.max_bytes:
-                            over = batch.evict(self.max_bytes, set(self._reads), key)
-                    return evicted + over
+                    return evicted + self._put(key, place, entry, sequence)
                 except lmdb.MapFullError:
-                    made = self._make_room()
+                    attempts -= 1
+                    made = make_room(*self._open()) if attempts else 0
                     if not made:
                         raise
                     evicted += made
+        except (lmdb.Error, OSError) as error:
+            raise as_store_error(error, self.path) from error
 
     def remove(self, cache: str, generation: int, identifier: str, *, sequence: int) -> bool:
         return self._remove(cache, generation, [identifier], FOREVER, sequence) > 0
@@ -192,8 +196,9 @@ class LmdbStore(SharedStore):
         place = self._place(cache, generation)
         now = self._clock.time()
         softened = 0
-        with self._writing(sequence) as batch:
-            for key, data in self._named(batch, place, identifiers):
+        identifiers = list(identifiers)
+        with self._writing(sequence, len(identifiers)) as batch:
+            for key, data in batch.named(place, identifiers):
                 with contextlib.suppress(DecodeError):
                     entry = unpack(data, key)
                     if SOFT < entry.birth < before:
@@ -211,7 +216,7 @@ class LmdbStore(SharedStore):
                 more = cursor.set_range(start)
                 while more and len(found) < limit and cursor.key().startswith(start):
                     key = txn.get(cursor.key()[len(start) :], db=tables.order)
-                    if key is not None and (identifier := _identifier(txn, tables, key, place)) is not None:
+                    if key is not None and (identifier := identifier_of(txn, tables, key, place)) is not None:
                         found[identifier] = None
                     more = cursor.next()
         return list(found)
@@ -220,7 +225,7 @@ class LmdbStore(SharedStore):
         place = self._place(cache, generation)
         found: list[str] = []
         with self._reading() as (txn, tables):
-            for _, identifier in _walk(txn, tables, place, prefix, after):
+            for _, identifier in walk(txn, tables, place, prefix, after):
                 if len(found) >= limit:
                     break
                 found.append(identifier)
@@ -233,7 +238,7 @@ class LmdbStore(SharedStore):
         now = self._clock.time()
         found: list[StoredEntry] = []
         with self._reading() as (txn, tables):
-            for key, _ in _walk(txn, tables, place, prefix, after):
+            for key, _ in walk(txn, tables, place, prefix, after):
                 if len(found) >= limit:
                     break
                 with contextlib.suppress(DecodeError):
@@ -247,15 +252,13 @@ class LmdbStore(SharedStore):
         place = self._place(cache, generation)
         with self._reading() as (txn, tables):
             row = txn.get(place, db=tables.meta)
-        if row is None:
-            return 0, 0
-        entries, size = COUNTS.unpack(row)
+        entries, size = (0, 0) if row is None else COUNTS.unpack(row)
         return entries, size
 
     def sweep(self, limit: int) -> dict[Place, int]:
         now = self._clock.time()
         swept: dict[Place, int] = {}
-        with self._writing() as batch:
+        with self._writing(changed=limit) as batch:
             for _ in range(limit):
                 ended = batch.ended(now)
                 if ended is None:
@@ -267,7 +270,7 @@ class LmdbStore(SharedStore):
 
     def reap(self, floor: Callable[[str], int], limit: int) -> int:
         gone = 0
-        with self._writing() as batch:
+        with self._writing(changed=limit) as batch:
             for place in batch.places():
                 cache, generation = place_of(place)[0]
                 if generation < floor(cache):
@@ -335,7 +338,7 @@ class LmdbStore(SharedStore):
         environment, tables = self._environment, self._tables
         if environment is None or tables is None:
             if self._closed:
-                self._refuse()
+                raise StoreError(f"the shared store {self.path} was closed")
             environment = borrow(self.path, self._map_size)
             try:
                 with translated(self.path):
@@ -343,13 +346,9 @@ class LmdbStore(SharedStore):
             except BaseException:
                 environment.give_back()
                 raise
-            self._environment, self._tables = environment, tables
-            self._entries = tables.entries
+            self._environment, self._tables, self._entries = environment, tables, tables.entries
             self._begin = environment.env.begin
         return environment.env, tables
-
-    def _refuse(self) -> NoReturn:
-        raise StoreError(f"the shared store {self.path} was closed")
 
     def _place(self, cache: str, generation: int) -> bytes:
         known = self._places.get(cache)
@@ -365,24 +364,46 @@ class LmdbStore(SharedStore):
                 yield txn, tables
 
     @contextlib.contextmanager
-    def _changing(self, sequence: int) -> Iterator[Batch]:
-        env, tables = self._open()
-        with self._gate, env.begin(write=True) as txn:
-            batch = Batch(txn, tables)
-            yield batch
-            batch.finish(sequence)
+    def _writing(self, sequence: int = 0, changed: int = 1) -> Iterator[Batch]:
+        with translated(self.path), self._gate:
+            env, tables = self._open()
+            self._reserve(0, changed)
+            with env.begin(write=True) as txn:
+                batch = Batch(txn, tables)
+                yield batch
+                batch.finish(sequence)
 
-    @contextlib.contextmanager
-    def _writing(self, sequence: int = 0) -> Iterator[Batch]:
-        with translated(self.path), self._changing(sequence) as batch:
-            yield batch
+    def _reserve(self, fresh: int, changed: int) -> None:
+        if self._environment is not None:
+            self._environment.reserve(fresh, changed)
+
+    def _put(self, key: bytes, place: bytes, entry: StoredEntry, sequence: int) -> int:
+        env, tables = self._open()
+        # An entry may take the place of many small ones.
+        self._reserve(len(entry.payload), 1 + len(entry.payload) // OVERHEAD)
+        with env.begin(write=True) as txn:
+            batch = Batch(txn, tables)
+            self._refuse_large(entry, batch.put(key, place, entry))
+            evicted = 0
+            if batch.size > self.max_bytes:
+                evicted = batch.evict(self.max_bytes, set(self._reads), key)
+            batch.finish(sequence)
+        return evicted
+
+    def _refuse_large(self, entry: StoredEntry, size: int) -> None:
+        if size > self._largest:
+            raise StoreFullError(
+                f"{entry.identifier[:80]!r} has {size} bytes; the largest that the shared store {self.path} takes has "
+                f"{self._largest}: raise max_bytes and map_size"
+            )
 
     def _remove(self, cache: str, generation: int, identifiers: Iterable[str], before: float, sequence: int) -> int:
         place = self._place(cache, generation)
         now = self._clock.time()
         gone = 0
-        with self._writing(sequence) as batch:
-            for key, data in self._named(batch, place, identifiers):
+        identifiers = list(identifiers)
+        with self._writing(sequence, len(identifiers)) as batch:
+            for key, data in batch.named(place, identifiers):
                 try:
                     unpack(data, key, "")
                     birth, hard_until, _ = terms_of(data)
@@ -392,73 +413,3 @@ class LmdbStore(SharedStore):
                     batch.remove(key, place, data)
                     gone += hard_until > now
         return gone
-
-    @staticmethod
-    def _named(batch: Batch, place: bytes, identifiers: Iterable[str]) -> Iterator[tuple[bytes, bytes]]:
-        """Give keys and bytes of those identifiers that have an entry."""
-        for identifier in identifiers:
-            key = entry_key(place, identifier)
-            data = batch.get(key)
-            if data is None:
-                continue
-            if len(key) == LONGEST:
-                with contextlib.suppress(DecodeError):
-                    if unpack(data, key).identifier != identifier:
-                        continue
-            yield key, data
-
-    def _look(self, room: int) -> int:
-        """Evict before the file is so full that not even an eviction finds the pages it needs."""
-        env = self._open()[0]
-        reserve = max(self._map_size // 16, 1 << 18) + 2 * room
-        if (env.info()["last_pgno"] + 1) * env.stat()["psize"] < self._map_size - reserve:
-            return 0
-        env.reader_check()
-        with env.begin() as txn, txn.cursor() as cursor:
-            pages = sum(sum(_PAGES.unpack_from(row)) for _, row in cursor)
-        return self._make_room() if pages * env.stat()["psize"] > self._map_size - reserve else 0
-
-    def _make_room(self) -> int:
-        """Evict a twentieth of the namespace, in steps small enough for what is left of the file."""
-        self._open()[0].reader_check()
-        with self._changing(0) as batch:
-            size = batch.size
-        gone = 0
-        room, step = size - size // 20 - 1, size // 320 + 1
-        while size > room and step:
-            try:
-                with self._changing(0) as batch:
-                    taken = batch.evict(max(room, size - step))
-                    size = batch.size
-            except lmdb.MapFullError:
-                step //= 8
-                continue
-            gone += taken
-            if not taken:
-                break
-        return gone
-
-
-def _identifier(txn: Any, tables: Tables, key: bytes, place: bytes) -> str | None:
-    """Return the identifier of a key; None when only a damaged value tells it."""
-    told = told_by(key, place)
-    if told is None:
-        with contextlib.suppress(DecodeError):
-            data = txn.get(key, db=tables.entries)
-            return None if data is None else unpack(data, key).identifier
-    return told
-
-
-def _walk(txn: Any, tables: Tables, place: bytes, prefix: str, after: str | None) -> Iterator[tuple[bytes, str]]:
-    """Give keys and identifiers of a place in the order of the keys."""
-    start = cut_prefix(place, prefix)
-    last = b"" if after is None else entry_key(place, after)
-    with txn.cursor(db=tables.entries) as cursor:
-        more = cursor.set_range(max(start, last))
-        if more and cursor.key() == last:
-            more = cursor.next()
-        while more and (key := cursor.key()).startswith(start):
-            identifier = _identifier(txn, tables, key, place)
-            if identifier is not None and identifier.startswith(prefix):
-                yield key, identifier
-            more = cursor.next()

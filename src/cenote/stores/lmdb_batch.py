@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Final
 
 from cenote.entry import FOREVER
 from cenote.errors import DecodeError
 from cenote.stores.lmdb_env import Tables
-from cenote.stores.lmdb_keys import due_key, tag_key
+from cenote.stores.lmdb_keys import LONGEST, due_key, entry_key, tag_key
 from cenote.stores.stored import StoredEntry, pack, terms_of, unpack
 
 __all__ = ["COUNTS", "STAMP", "STAMP_KEY", "TURN", "Batch"]
@@ -54,6 +55,19 @@ class Batch:
         """Return the bytes under a key."""
         data: bytes | None = self._txn.get(key, db=self._tables.entries)
         return data
+
+    def named(self, place: bytes, identifiers: Iterable[str]) -> Iterator[tuple[bytes, bytes]]:
+        """Give keys and bytes of those identifiers that have an entry."""
+        for identifier in identifiers:
+            key = entry_key(place, identifier)
+            data = self.get(key)
+            if data is None:
+                continue
+            if len(key) == LONGEST:
+                with contextlib.suppress(DecodeError):
+                    if unpack(data, key).identifier != identifier:
+                        continue
+            yield key, data
 
     def put(self, key: bytes, place: bytes, entry: StoredEntry) -> int:
         """Keep an entry under its key, in place of an older one; return the bytes that both take."""

@@ -24,7 +24,7 @@ from cenote.stores.lmdb_env import MAX_DATABASES, MAX_READERS, TABLES, lmdb
 from cenote.stores.lmdb_keys import due_key, entry_key, place_of, tag_key
 from cenote.stores.stored import terms_of, unpack
 
-__all__ = ["check", "discard", "verify"]
+__all__ = ["check", "compare", "discard", "verify"]
 
 FILES: Final = ("data.mdb", "lock.mdb")
 
@@ -87,7 +87,7 @@ def _structure(path: Path) -> str | None:
     except ImportError:
         return None
     try:
-        problems = pages.verify(os.fspath(path))
+        problems = pages.verify(os.fspath(path))  # type: ignore[no-untyped-call]  # lmdb's own, untyped
     except pages.VerifyError as error:
         return str(error)
     return str(problems[0]) if problems else None
@@ -109,14 +109,14 @@ def _contents(path: Path) -> str | None:
         for space in spaces:
             tables = {table: env.open_db(f"{space}/{table}".encode(), create=False) for table in TABLES}
             with env.begin() as txn:
-                wrong = _namespace(txn, tables)
+                wrong = compare(txn, tables)
             if wrong is not None:
                 return f"namespace {space}: {wrong}"
     return None
 
 
-def _namespace(txn: Any, tables: dict[str, Any]) -> str | None:
-    """Compare the entries of a namespace with its index rows and counters."""
+def compare(txn: Any, tables: dict[str, Any]) -> str | None:
+    """Compare the entries of a namespace with its index rows and counters; return what does not fit, or None."""
     counts: dict[bytes, tuple[int, int]] = {}
     rows = dict.fromkeys(("entries", "order", "expiry", "tags"), 0)
     last = -1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import threading
 from collections.abc import Iterator
@@ -19,6 +20,13 @@ except ImportError:
 
 __all__ = ["Environment", "Tables", "as_store_error", "borrow", "forget_inherited", "lmdb", "translated"]
 
+MAPPED: Final = hasattr(os, "posix_fallocate")
+"""Whether to write through the map, which takes a third of the time: where blocks can be had beforehand."""
+
+PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
+AHEAD_BYTES: Final = 1 << 24
+SLACK_BYTES: Final = 1 << 19
+BYTES_OF_A_CHANGE: Final = 16 * PAGE_BYTES
 MAX_READERS: Final = 1024
 MAX_DATABASES: Final = 160
 TABLES: Final = ("entries", "order", "expiry", "tags", "meta")
@@ -55,7 +63,7 @@ class Tables:
 class Environment:
     """An open LMDB environment and how many stores use it."""
 
-    __slots__ = ("env", "map_size", "path", "pid", "users")
+    __slots__ = ("_reserved", "env", "map_size", "path", "pid", "users")
 
     def __init__(self, path: Path, map_size: int, *, inherited: bool) -> None:
         self.path = path
@@ -63,7 +71,39 @@ class Environment:
         self.pid = os.getpid()
         self.users = 0
         self.env: Any = _open(path, map_size, inherited=inherited)
+        self._reserved = 0
         self.env.reader_check()
+
+    def reserve(self, fresh: int, changed: int) -> None:
+        """Have the disk give the file its next blocks before they are written to; nobody else may write meanwhile.
+
+        The file is written through its map, and a block that a full disk cannot give kills whoever touches it.
+
+        Args:
+            fresh: Bytes of values that are about to be written.
+            changed: How many entries are about to be changed; each may have some pages written anew.
+
+        Raises:
+            OSError: The disk is full.
+        """
+        if not MAPPED:
+            return
+        used = (self.env.info()["last_pgno"] + 1) * PAGE_BYTES
+        wanted = used + 2 * fresh + min(used, changed * BYTES_OF_A_CHANGE) + SLACK_BYTES
+        if wanted <= self._reserved:
+            return
+        wanted = min(self.map_size, wanted)
+        descriptor = os.open(self.path / "data.mdb", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            ahead = min(self.map_size, wanted + AHEAD_BYTES)
+            try:
+                os.posix_fallocate(descriptor, 0, ahead)
+            except OSError:
+                ahead = wanted
+                os.posix_fallocate(descriptor, 0, ahead)
+        finally:
+            os.close(descriptor)
+        self._reserved = ahead
 
     def tables(self, namespace: str) -> Tables:
         """Open the databases of a namespace, made when they are new; waits for a write that is under way.
@@ -100,6 +140,8 @@ def borrow(path: Path, map_size: int) -> Environment:
     if lmdb is None:
         raise MissingExtraError("The LMDB store", "lmdb")
     path = path.resolve()
+    if not path.is_dir():
+        raise StoreError(f"the shared store cannot be opened: {path} is not a directory; make it, for its owner alone")
     with _lock:
         found = _environments.get(path)
         if found is None:
@@ -107,7 +149,7 @@ def borrow(path: Path, map_size: int) -> Environment:
                 found = _environments[path] = Environment(path, map_size, inherited=path in _inherited)
         elif found.map_size != map_size:
             raise ConfigurationError(
-                f"{path} is open with map_size={found.map_size}, not {map_size}: all of a directory need the same"
+                f"{path} is open with map_size={found.map_size}, not {map_size}: a directory has one"
             )
         found.users += 1
         return found
@@ -121,18 +163,23 @@ def translated(path: Path) -> Iterator[None]:
     except lmdb.Error as error:
         raise as_store_error(error, path) from error
     except OSError as error:
-        raise StoreError(f"the shared store {path / 'data.mdb'} cannot be used: {error}") from error
+        raise as_store_error(error, path) from error
 
 
 def as_store_error(error: Exception, path: Path) -> StoreError:
     """Return the error that users see in place of one of LMDB's."""
     file = path / "data.mdb"
+    full = isinstance(error, lmdb.DiskError) or (isinstance(error, OSError) and error.errno == errno.ENOSPC)
+    if full:
+        return StoreError(f"the disk of the shared store {file} is full; nothing was written: free space on it")
+    if isinstance(error, OSError):
+        return StoreError(
+            f"the shared store {file} cannot be written to: {error.strerror or error}; nothing was written"
+        )
     if isinstance(error, lmdb.MapFullError):
         return StoreFullError(f"the shared store {file} is full: raise map_size in every process that opens it")
     if isinstance(error, lmdb.BadValsizeError):
         return StoreFullError(f"the shared store {file} cannot take this key: {error}")
-    if isinstance(error, lmdb.DiskError):
-        return StoreError(f"the disk of the shared store {file} is full; nothing was written: free space on it")
     if isinstance(error, lmdb.ReadersFullError):
         return StoreError(f"the shared store {file} has {MAX_READERS} reads under way: use fewer processes or threads")
     if isinstance(error, _damage()):
@@ -173,7 +220,8 @@ def _open(path: Path, map_size: int, *, inherited: bool) -> Any:
             map_size=map_size,
             sync=False,
             metasync=False,
-            writemap=False,
+            writemap=MAPPED,
+            map_async=MAPPED,
             mode=0o600,
             max_readers=MAX_READERS,
             max_dbs=MAX_DATABASES,
@@ -196,7 +244,7 @@ def _guard_of_this_process() -> Iterator[None]:
     common = identity.env_keys
 
     def own(path: Any, subdir: Any) -> tuple[Any, ...]:
-        return tuple((os.getpid(), key) for key in common(path, subdir))
+        return tuple((os.getpid(), key) for key in common(path, subdir))  # type: ignore[no-untyped-call]  # lmdb's own, untyped
 
     identity.env_keys = own
     try:

@@ -41,8 +41,8 @@ class SharedStore(ABC):
             How many other entries were evicted to make room, garbage included.
 
         Raises:
-            StoreFullError: The entry is larger than a quarter of the limit, or there is no room for it; an older
-                entry of its identifier is unchanged.
+            StoreFullError: The entry is larger than a quarter of the limit and evicts nothing, or there is no room
+                for it whatever is evicted; an older value of its identifier is not replaced.
         """
 
     @abstractmethod

@@ -50,7 +50,7 @@ class StoredEntry:
 
     __slots__ = ("birth", "born", "cost", "expires", "fingerprint", "hard_until", "identifier", "payload", "tags")
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  # keywords would cost every read
         self,
         identifier: str,
         birth: int = 0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import shutil
 import subprocess
@@ -52,10 +53,17 @@ def filled(path: Path) -> Path:
     return path
 
 
+@functools.cache
+def pages_of(sound: Path) -> bytes:
+    """The part of a file that holds pages; what the map reserves behind it is a hole."""
+    pages = (sound / "data.mdb").read_bytes().rstrip(b"\0")
+    return pages + bytes(-len(pages) % 4096)
+
+
 def damaged(sound: Path, path: Path, chance: random.Random) -> Path:
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(mode=0o700)
-    data = bytearray((sound / "data.mdb").read_bytes())
+    data = bytearray(pages_of(sound))
     if chance.random() < 0.15:
         del data[chance.randrange(len(data)) :]
     else:

@@ -17,6 +17,7 @@ import secrets
 import stat
 import threading
 import time
+import weakref
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,7 +70,10 @@ class SharedFile:
         self._lock_descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         status = os.fstat(descriptor)
         self._identity = (status.st_dev, status.st_ino)
-        self._map = mmap.mmap(descriptor, FILE_BYTES)
+        # One map while any is alive: the descriptor inside it is closed with it, and that ends all locks that this
+        # process has on bytes of the file, a later manager's too.
+        self._map = _maps.get(self._identity) or mmap.mmap(descriptor, FILE_BYTES)
+        _maps[self._identity] = self._map
         self.bytes = memoryview(self._map)
         self.words = self.bytes.cast("Q")
         fields = HEAD.unpack_from(head)
@@ -106,6 +110,7 @@ class SharedFile:
 
 
 _open: dict[Path, SharedFile] = {}
+_maps: weakref.WeakValueDictionary[tuple[int, int], mmap.mmap] = weakref.WeakValueDictionary()
 _registry_lock = threading.Lock()
 
 
@@ -208,7 +213,7 @@ def _damage_of(path: Path, descriptor: int, head: bytes) -> str | None:
     """
     if len(head) < _HEAD_BYTES or head[: len(MAGIC)] != MAGIC:
         return "it does not begin as such a file does"
-    _, version, size, _, boot, _, _, *geometry = HEAD.unpack_from(head)
+    _, version, size, _, boot, _, place, *geometry = HEAD.unpack_from(head)
     if zlib.crc32(head[: HEAD.size]) != int.from_bytes(head[HEAD.size : _HEAD_BYTES], "little"):
         return "its head is damaged"
     if version != VERSION:
@@ -220,6 +225,8 @@ def _damage_of(path: Path, descriptor: int, head: bytes) -> str | None:
         return "its geometry is another"
     if os.fstat(descriptor).st_size != FILE_BYTES:
         return "it is truncated"
+    if place != _place_of(path, descriptor):
+        return "it was made for another place"
     if boot != _boot():
         return "the machine was restarted since"
     return None
@@ -234,7 +241,8 @@ def _make(path: Path) -> None:
     try:
         _allocate(descriptor)
         now = time.monotonic_ns()
-        head = HEAD.pack(MAGIC, VERSION, FILE_BYTES, secrets.token_bytes(16), _boot(), now, 0, *_GEOMETRY)
+        place = _place_of(path, descriptor)
+        head = HEAD.pack(MAGIC, VERSION, FILE_BYTES, secrets.token_bytes(16), _boot(), now, place, *_GEOMETRY)
         os.pwrite(descriptor, head + zlib.crc32(head).to_bytes(_CRC_BYTES, "little"), 0)
         os.link(temporary, path)
     finally:
@@ -249,6 +257,14 @@ def _allocate(descriptor: int) -> None:
         return
     for offset in range(0, FILE_BYTES, 1 << 20):
         os.pwrite(descriptor, bytes(min(1 << 20, FILE_BYTES - offset)), offset)
+
+
+def _place_of(path: Path, descriptor: int) -> int:
+    """Return what tells a file from its copies, and from one that was moved here.
+
+    Such a file may be older than its coming here, so that nobody would wait for those who had another one open.
+    """
+    return zlib.crc32(os.fsencode(path.name)) << 32 | os.fstat(descriptor).st_ino & 0xFFFFFFFF
 
 
 def _boot() -> bytes:

@@ -49,17 +49,32 @@ class StoreGate:
         self._lock = FileLock(self._writer, f"the store in {self._directory}")
 
     @contextlib.contextmanager
-    def opening(self) -> Iterator[bool]:
+    def opening(self, size: int) -> Iterator[bool]:
         """Go through the gate while nobody else does.
+
+        Args:
+            size: The limit that this process was told; it must be that of all who have the store open.
 
         Yields:
             Whether no other process has the store open.
+
+        Raises:
+            ConfigurationError: Others have another limit, or one of them is at the gate and does not go on.
         """
         directory = os.open(self._directory, os.O_RDONLY | os.O_CLOEXEC)
         try:
             if not flock_within(directory, LOCK_SECONDS):
                 raise ConfigurationError(f"another process is opening the store in {self._directory} and does not end")
             alone = flock_within(self._users, 0.0)
+            if alone:
+                os.ftruncate(self._users, 0)
+                os.pwrite(self._users, str(size).encode(), 0)
+            told = os.pread(self._users, 32, 0).decode("ascii", "replace")
+            if told != str(size):
+                raise ConfigurationError(
+                    f"the processes that have the store in {self._directory} open were told max_bytes={told}, this one "
+                    f"max_bytes={size}; all must say the same"
+                )
             yield alone
             fcntl.flock(self._users, fcntl.LOCK_SH)
         finally:

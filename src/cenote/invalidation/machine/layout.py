@@ -61,8 +61,8 @@ MAGIC: Final = b"CENOTELG"
 VERSION: Final = 1
 
 HEAD: Final = struct.Struct("<8sII16s16sQQ8I")
-"""Magic, version, bytes of the file, incarnation, boot, nanoseconds of the monotonic clock when made, 0, geometry;
-a CRC-32 follows."""
+"""Magic, version, bytes of the file, incarnation, boot, nanoseconds of the monotonic clock when made, CRC-32 of the
+file's name and lower half of its inode's number, geometry; a CRC-32 follows."""
 
 SERVICES: Final = 512
 SERVICES_EACH: Final = 128

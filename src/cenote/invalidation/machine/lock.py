@@ -32,8 +32,8 @@ class LockBusyError(ClearFailedError):
         self.what = what
         self.seconds = seconds
 
-    def __reduce__(self) -> tuple[type, tuple[str, float]]:
-        return type(self), (self.what, self.seconds)
+    def __reduce__(self) -> tuple[type, tuple[str, float], dict[str, str]]:
+        return type(self), (self.what, self.seconds), {"level": self.level}
 
 
 def flock_within(descriptor: int, seconds: float) -> bool:
@@ -103,26 +103,43 @@ class FileLock:
         Raises:
             LockBusyError: It was not to be had in time.
         """
-        if not self._threads.acquire(timeout=self._seconds):
+        if not self._take(self._seconds):
             raise LockBusyError(self._what, self._seconds)
+        return self
+
+    def take_at_once(self) -> bool:
+        """Take it if nobody holds it; return whether it was taken, to be given back by ``give_back``."""
+        return self._take(0.0)
+
+    def _take(self, seconds: float) -> bool:
+        # The common case reads no clock.
+        left = seconds
+        if not self._threads.acquire(blocking=False):
+            begin = time.monotonic()
+            if not self._threads.acquire(timeout=seconds):
+                return False
+            left = max(0.0, begin + seconds - time.monotonic())
+        before = self._depth
         try:
-            if not self._depth:
-                try:
-                    fcntl.flock(self._descriptor, _NOW)
-                except OSError:
-                    if not flock_within(self._descriptor, self._seconds):
-                        raise LockBusyError(self._what, self._seconds) from None
-            self._depth += 1
+            taken = before > 0 or flock_within(self._descriptor, left)
+            self._depth += taken
         except BaseException:
-            if not self._depth:
+            self._depth = before
+            if not before:
                 fcntl.flock(self._descriptor, fcntl.LOCK_UN)  # taken, perhaps, when an interrupt came
             self._threads.release()
             raise
-        return self
+        if not taken:
+            self._threads.release()
+        return taken
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.give_back()
+
+    def give_back(self) -> None:
+        """Give it back, once for each time it was taken."""
         self._depth -= 1
         try:
             if not self._depth:

@@ -6,6 +6,7 @@ is called done when its records are under the head and the file is the one that 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -60,6 +61,8 @@ class MachineLog(InvalidationLog):
         self._closed = False
         self._joining = threading.Lock()
         self._watcher: Watcher | None = None
+        self._names: set[str | None] = set()
+        self._written = threading.local()
         self.membership: Membership | None = Membership(path)
         self.census = MachineCensus(self._joined)
         self.claims = MachineClaims(self._joined)
@@ -111,6 +114,7 @@ class MachineLog(InvalidationLog):
 
     def floor(self, cache: str | None, *, soft: bool) -> int:
         """Return the sequence of the last whole clear of a cache."""
+        self._names.add(cache)
         joined = self._joined()
         try:
             return joined.services.floor(joined.services.number(cache), soft=soft)
@@ -164,30 +168,28 @@ class MachineLog(InvalidationLog):
         joined = self._joined()
         with joined.file.lock:
             try:
+                for ring in (joined.records, joined.keys):
+                    ring.drop_after(joined.word[0])
+                number = 0 if record.kind is RecordKind.CLEAR_ALL else joined.services.number(record.cache)
                 if record.kind is RecordKind.KEY:
-                    return self._append_key(joined, record)
-                everything = record.kind is RecordKind.CLEAR_ALL
-                number = 0 if everything else joined.services.number(record.cache)
-                written = drafts(record, number, joined.records.room)
+                    written = [key_draft(record, number, joined.keys.room)]
+                else:
+                    written = drafts(record, number, joined.records.room)
                 sequence = joined.word[0] + len(written)
-                self._write(joined, written, sequence)
+                self._write(joined, record.kind, written, sequence)
             except DamagedError as error:
                 discard(joined.file)
                 raise ClearFailedError(f"{self.path} is damaged and is made anew: {error}", "process") from error
+            self._written.to = joined
             return sequence
 
-    def _append_key(self, joined: Membership, record: Record) -> int:
-        """Append the record of a single key: the one that is written most."""
-        number = joined.services.number(record.cache)
-        sequence = joined.word[0] + 1
-        joined.services.note_key(number, sequence)
-        joined.keys.write(key_draft(record, number, joined.keys.room), sequence)
-        self._raise_head(joined, sequence)
-        return sequence
-
-    def _write(self, joined: Membership, written: list[Draft], last: int) -> None:
+    def _write(self, joined: Membership, kind: RecordKind, written: list[Draft], last: int) -> None:
         """Write records, then the head that makes them count."""
         for sequence, draft in enumerate(written, last - len(written) + 1):
+            if kind is RecordKind.KEY:
+                joined.services.note_key(draft.service, sequence)
+                joined.keys.write(draft, sequence)
+                continue
             if draft.kind in (RecordKind.CLEAR, RecordKind.CLEAR_ALL):
                 everything = draft.kind is RecordKind.CLEAR_ALL
                 joined.services.raise_floor(None if everything else draft.service, sequence, soft=draft.soft)
@@ -199,8 +201,11 @@ class MachineLog(InvalidationLog):
         joined.file.words[Word.HEAD] = sequence
 
     def confirm(self, sequence: int) -> None:
-        """Wait until an invalidation holds everywhere, or raise ClearFailedError."""
+        """Wait until an invalidation of this thread holds everywhere, or raise ClearFailedError."""
         joined = self._joined()
+        if sequence:
+            # Not the one attached to now: its head may have passed the sequence with other records.
+            joined = getattr(self._written, "to", joined)
         self._refuse_replaced(joined)
         left = joined.file.made_at + self.settle - time.monotonic()
         if left > 0:
@@ -246,7 +251,7 @@ class MachineLog(InvalidationLog):
         """Attach to the file that the path leads to now, made anew if need be.
 
         Args:
-            forget: Called once attached: whatever was cached is forgotten.
+            forget: Called before and once attached: whatever was cached is forgotten.
 
         Returns:
             Whether this process takes part now.
@@ -257,20 +262,30 @@ class MachineLog(InvalidationLog):
             if self.in_place:
                 return True
             former, self.membership = self.membership, None
+            # At once: what was cached compares with the head of a file that others have left, and however long it
+            # takes to attach anew, nothing of it may be served.
+            forget()
+            joined = None
+            if former is not None:
+                # Before another place is taken: that may have the same number, and so the same bell.
+                with contextlib.suppress(CenoteError, OSError):
+                    former.leave()
             try:
-                self.membership = Membership(self.path)
+                joined = Membership(self.path)
+                # The caches hold their locks while they ask for their floors, and must not wait for this one there.
+                for name in list(self._names):
+                    joined.services.number(name)
+                self.membership = joined
                 forget()
             except (CenoteError, OSError) as error:
-                # Without a file that others see nothing may be served.
-                logger.warning("%s cannot be used, so nothing is cached: %s", self.path, error)
-                joined, self.membership = self.membership, None
+                # Without a file that others see nothing may be served from memory.
+                logger.info("%s cannot be attached to: %s", self.path, error)
+                self.membership = None
                 if joined is not None:
-                    joined.leave()
-                forget()
+                    forget()
+                    with contextlib.suppress(CenoteError, OSError):
+                        joined.leave()
                 return False
-            finally:
-                if former is not None:
-                    former.leave()
             return True
 
     def hold(self) -> None:

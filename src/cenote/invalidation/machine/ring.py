@@ -67,15 +67,9 @@ class Ring:
         return self._size - _HEADER.size
 
     def write(self, draft: Draft, sequence: int) -> None:
-        """Write a record and count it; under the file's lock, before the head moves.
-
-        One that was counted before its writer was killed, and never came under the head, is overwritten.
-        """
+        """Write a record and count it; under the file's lock, before the head moves."""
         words = self._words
         count = words[self._count]
-        if count and self._sequence_at(count - 1) >= sequence:
-            count -= 1
-            words[self._count] = count
         at = self._place(count)
         body = (
             _HEADER.pack(0, _NUMBERS[draft.kind], draft.soft, draft.service, count, sequence, len(draft.text))[4:]
@@ -83,6 +77,15 @@ class Ring:
         )
         self._bytes[at : at + 4 + len(body)] = zlib.crc32(body).to_bytes(4, "little") + body
         self._words[self._count] = count + 1
+
+    def drop_after(self, head: int) -> None:
+        """Take back what was counted by writers that were killed before the head moved; under the file's lock."""
+        count = self._words[self._count]
+        for _ in range(min(count, self._records)):
+            if self._sequence_at(count - 1) <= head:
+                return
+            count -= 1
+            self._words[self._count] = count
 
     def after(self, sequence: int, head: int) -> list[tuple[Draft, int]] | None:
         """Return the records after a sequence and up to the head, in order, with their sequences.

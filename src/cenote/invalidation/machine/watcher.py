@@ -109,6 +109,15 @@ class Watcher:
         joined.place.answered(census)
         self._turns += 1
         if self._turns % _RECLAIM_EVERY == 0:
-            with joined.file.lock:
-                joined.processes.reclaim()
+            self._reclaim(joined)
         return listener.tend()
+
+    @staticmethod
+    def _reclaim(joined: Membership) -> None:
+        """Give up the places of processes that ended, unless that means waiting: the file may be replaced meanwhile."""
+        lock = joined.file.lock
+        if lock.take_at_once():
+            try:
+                joined.processes.reclaim()
+            finally:
+                lock.give_back()

@@ -2,6 +2,7 @@
 
 from cenote.testing.contracts.codec import CodecContract
 from cenote.testing.contracts.log import LogContract
+from cenote.testing.contracts.shared_store import SharedStoreContract
 from cenote.testing.contracts.store import StoreContract
 
-__all__ = ["CodecContract", "LogContract", "StoreContract"]
+__all__ = ["CodecContract", "LogContract", "SharedStoreContract", "StoreContract"]

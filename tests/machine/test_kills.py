@@ -1,0 +1,181 @@
+"""Writers are killed at any moment, a thousand times, and the others go on with a whole log and right figures."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+
+import pytest
+
+from cenote.invalidation.log import Record, RecordKind
+from cenote.invalidation.machine.census import MachineCensus
+from cenote.invalidation.machine.file import forget_inherited
+from cenote.invalidation.machine.layout import Counter, Word
+from cenote.invalidation.machine.lock import LOCK_SECONDS
+from cenote.invalidation.machine.log import MachineLog
+from cenote.invalidation.machine.processes import Processes
+from cenote.stats import CacheStats
+
+from .processes import forked
+
+KILLS = 1000
+RECORDS = [
+    Record(kind=RecordKind.KEY, cache="shop", covered=("key",)),
+    Record(kind=RecordKind.KEY, cache="shop", covered=("long key " * 40,)),
+    Record(kind=RecordKind.TAGS, cache="shop", covered=tuple(f"tag {number:40}" for number in range(20))),
+    Record(kind=RecordKind.PREFIX, cache="films", covered=("prefix",)),
+    Record(kind=RecordKind.CLEAR, cache="shop"),
+    Record(kind=RecordKind.CLEAR, cache="films", soft=True),
+    Record(kind=RecordKind.CLEAR_ALL),
+]
+
+
+def write_until_killed(path, said, chances):
+    """Attach, count one hit, and append records for ever."""
+    forget_inherited()
+    log = MachineLog(path, settle=0)
+    joined = log.membership
+    counters = joined.place.counters(joined.services.number("shop"))
+    os.write(said, b"a")
+    counters[Counter.HITS] = 1
+    os.write(said, b"b")
+    while True:
+        log.append(chances.choice(RECORDS))
+        if chances.random() < 0.05:
+            with joined.file.lock:
+                joined.processes.reclaim()
+
+
+def test_a_thousand_kills_leave_no_hole_no_lock_and_no_wrong_figure(open_log):
+    log = open_log()
+    own = log.membership
+    number = own.services.number("shop")
+    heard, said = os.pipe()
+    chances = random.Random(8)
+    seen = 0
+    longest = 0.0
+    for kill in range(KILLS):
+        pid = os.fork()
+        if not pid:
+            try:
+                write_until_killed(log.path, said, random.Random(kill))
+            finally:
+                os._exit(1)
+        time.sleep(chances.choice((0.0005, 0.002, 0.004)) + chances.random() * 0.004)
+        os.kill(pid, signal.SIGKILL)
+        _, status = os.waitpid(pid, 0)
+        assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
+        begin = time.monotonic()
+        last = log.append(RECORDS[kill % 2])
+        longest = max(longest, time.monotonic() - begin)
+        records = log.since(seen)
+        assert records is not None, "records are missing"
+        assert [record.sequence for record in records] == list(range(seen + 1, last + 1))
+        assert log.news("shop", seen).records == [each for each in records if each.cache == "shop" or not each.cache]
+        seen = last
+    os.close(said)
+    with os.fdopen(heard, "rb") as pipe:
+        counted = pipe.read()
+    with own.file.lock:
+        own.processes.reclaim()
+    hits = own.processes.sums(number)[Counter.HITS]
+    assert counted.count(b"b") <= hits <= counted.count(b"a")
+    assert counted.count(b"b") > KILLS / 3, "most were killed before they were attached"
+    assert own.processes.living() == [own.place.number]
+    assert seen > KILLS
+    assert longest < LOCK_SECONDS
+    other = open_log()
+    assert other.since(seen) == []
+    assert other.floor("shop", soft=False) == log.floor("shop", soft=False)
+
+
+class Killed(BaseException):
+    """The process that folds dies here."""
+
+
+class DyingWords:
+    """The words of a file, for a process that dies at its nth store."""
+
+    def __init__(self, words, left):
+        self._words, self.left = words, left
+
+    def __getitem__(self, at):
+        return self._words[at]
+
+    def __setitem__(self, at, value):
+        if not self.left:
+            raise Killed
+        self.left -= 1
+        self._words[at] = value
+
+
+def test_a_fold_that_is_cut_off_after_any_store_neither_loses_nor_doubles_a_count(open_log):
+    log = open_log()
+    joined = log.membership
+    joined.services.number("shop")
+    number = joined.services.number("shop")
+    expected = 0
+    for stores in range(4):
+        for _ in range(3):
+
+            def count():
+                forget_inherited()
+                own = MachineLog(log.path, settle=0).membership
+                own.place.counters(number)[Counter.HITS] = 5
+                os._exit(0)
+
+            assert forked(count) == 0
+            expected += 5
+        for _ in range(2):
+            dying = Processes(joined.file)
+            dying._words = DyingWords(joined.file.words, stores)
+            with joined.file.lock:
+                try:
+                    dying.reclaim()
+                except Killed:
+                    pass
+            assert joined.processes.sums(number)[Counter.HITS] == expected
+    with joined.file.lock:
+        joined.processes.reclaim()
+    assert joined.processes.sums(number)[Counter.HITS] == expected
+    assert len(joined.processes.living()) == 1
+
+
+def test_a_place_whose_number_comes_again_is_not_taken_for_folded(open_log):
+    log = open_log()
+    joined = log.membership
+    number = joined.services.number("shop")
+    for expected in (5, 10, 15):
+        other = open_log()
+        assert other.membership.place.number == 1
+        other.membership.place.counters(number)[Counter.HITS] = 5
+        assert joined.processes.sums(number)[Counter.HITS] == expected
+        other.close()
+        assert joined.processes.sums(number)[Counter.HITS] == expected
+        assert joined.file.words[Word.FOLD] >> 1 & 127 == 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_figures_are_sums_of_all_who_ever_counted(open_log, seed):
+    chances = random.Random(seed)
+    log = open_log()
+    census = log.census
+    assert isinstance(census, MachineCensus)
+    own = CacheStats()
+    assert census.total("shop", own).hits == 0
+    expected = 0
+    others = []
+    for _ in range(40):
+        if others and chances.random() < 0.4:
+            others.pop(chances.randrange(len(others)))[0].close()
+        else:
+            others.append([open_log(), 0])
+        if others:
+            each = chances.choice(others)
+            more = chances.randrange(100)
+            each[1] += more
+            expected += more
+            each[0].census.report("shop", CacheStats(hits=each[1]))
+        assert census.total("shop", own).hits == expected
