@@ -4,6 +4,7 @@
 PYTHON ?=
 SECONDS ?=
 PORT ?=
+WORKERS ?=
 URL ?=
 ARGS ?=
 TESTED ?=
@@ -14,9 +15,9 @@ BIN = .venv/bin
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 
-demo: ## run the server with three busy services on port 8338 (SECONDS=20 ends it, PORT= moves it)
+demo: ## run the server with three busy services on port 8338 (SECONDS=20 ends it, PORT= moves it, WORKERS=4)
 	$(VENV) demo
-	@$(BIN)/cenote demo $(if $(SECONDS),--seconds $(SECONDS)) $(if $(PORT),--port $(PORT))
+	@$(BIN)/cenote demo $(if $(SECONDS),--seconds $(SECONDS)) $(if $(PORT),--port $(PORT)) $(if $(WORKERS),--workers $(WORKERS))
 
 test: ## run the tests (ARGS="-k clear -x" goes to pytest)
 	$(VENV) dev

@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -17,14 +17,14 @@ from cenote.clearing import ClearOrder, clear_all, run_clear
 from cenote.clock import Clock, SystemClock
 from cenote.codecs import Codec, MsgpackCodec
 from cenote.core import CacheCore
-from cenote.errors import ClosedError, ConfigurationError, ReentrantError, UnknownServiceError
+from cenote.errors import ClearFailedError, ClosedError, ConfigurationError, ReentrantError, UnknownServiceError
 from cenote.invalidation.census import Process
 from cenote.keeper import keeper
 from cenote.keys import check_name
 from cenote.options import CacheOptions
 from cenote.result import ClearResult, Mode
 from cenote.state import Root, State, cache_of
-from cenote.stats import ManagerStats
+from cenote.stats import CacheStats, ManagerStats
 from cenote.stores.shared import Place
 from cenote.swapping import close_all, forget_all, hold_all, release_all
 from cenote.wiring import connect
@@ -56,8 +56,7 @@ class CacheManager:
 
         Args:
             url: Where entries live and who learns of a clear. ``memory://`` is this process; with ``memory:///dir``
-            each
-                process that names the directory has entries of its own, and a clear reaches all of them.
+                each process that names the directory has entries of its own, and a clear reaches all of them.
             namespace: Keeps the caches of one application apart from those of others that share the backend.
             codec: How values are written outside of the process; typed msgpack when not given. Without meaning for
                 ``memory:``.
@@ -80,6 +79,8 @@ class CacheManager:
         self._closed = False
         self.audit = AuditTrail(self._clock)
         self._services: dict[str, Cache] = {}
+        self._adopted: set[str] = set()
+        """The services whose caches are here only because another process has them."""
         self._all: list[Cache] = []
         self._cores: list[CacheCore] = []
         self._since = self._clock.time()
@@ -141,22 +142,35 @@ class CacheManager:
         wanted = CacheOptions.of(**options) if options else None
         with self._changing("service"):
             self._check_open()
+            if wanted is None and name in self._adopted:
+                wanted = CacheOptions()
             cache = self._services.get(name)
             if cache is None:
                 cache = self._services[name] = self._add(name, wanted or CacheOptions())
-            elif wanted is not None and wanted != cache.options:
+            elif wanted is not None and wanted != cache.options and not self._may_take(cache, wanted):
                 raise ConfigurationError(
                     f"service {name!r} exists with other options: {_difference(cache.options, wanted)}"
                 )
+            self._adopted.discard(name)
             return cache
 
     def find(self, name: str | None) -> Cache | None:
-        """Return the cache of a service, or None; None finds the global cache."""
-        return self.global_cache if name is None else self._services.get(name)
+        """Return the cache of a service, or None; None finds the global cache.
+
+        Where another process has a cache of that service it is found too; this process's part of it has no options
+        until ``service`` gives it some.
+        """
+        if name is None:
+            return self.global_cache
+        found = self._services.get(name)
+        if found is None and name in self._known():
+            with self._changing("find"):
+                found = self._adopt(name)
+        return found
 
     def services(self) -> list[str]:
-        """Return the names of the services, sorted."""
-        return sorted(list(self._services))  # noqa: C414  # a copy in one step: it may grow meanwhile
+        """Return the names of the services that have a cache in any of the processes, sorted."""
+        return sorted({*self._known(), *list(self._services)})  # a copy in one step: it may grow meanwhile
 
     def clear(
         self,
@@ -178,6 +192,10 @@ class CacheManager:
         self._check_open()
         cache = self.find(service)
         if cache is None:
+            if not self._log.connected:
+                raise ClearFailedError(
+                    f"other processes cannot be reached, so nobody can tell whether they have a cache for {service!r}"
+                )
             raise UnknownServiceError(str(service), self.services())
         return cache.clear(
             mode=mode,
@@ -204,9 +222,7 @@ class CacheManager:
         """
         order = ClearOrder(mode=mode, dry_run=dry_run, max_items=max_items, reason=reason, actor=actor)
         # A cache that is made meanwhile has nothing that is older than this call.
-        with self._changing("clear_all"):
-            self._check_open()
-            cores = list(self._cores)
+        cores = self._all_cores("clear_all")
         return run_clear(
             cores[0],
             self.audit,
@@ -217,13 +233,23 @@ class CacheManager:
         )
 
     def stats(self) -> ManagerStats:
-        """Return the statistics of all caches."""
-        with self._changing("stats"):
-            self._check_open()
-            if self._log.census is not None and self._log.connected:
-                self._log.census.call()
-            services = sorted(self._services.items())
+        """Return the statistics of all caches, over all processes that share them."""
+        self._all_cores("stats")
+        self._call_census()
+        services = sorted(list(self._services.items()))  # noqa: C414  # a copy in one step: it may grow meanwhile
         return ManagerStats(self.global_cache.stats(), {name: cache.stats() for name, cache in services})
+
+    def stats_of(self, service: str | None) -> CacheStats | None:
+        """Return the statistics of one cache, over all processes that share it; None where there is no such service.
+
+        ``Cache.stats`` adds up what the others last reported; this asks them first, as ``stats`` does.
+        """
+        self._check_open()
+        cache = self.find(service)
+        if cache is None:
+            return None
+        self._call_census()
+        return cache.stats()
 
     def close(self) -> None:
         """Empty every cache and end the manager; a second call does nothing.
@@ -287,7 +313,8 @@ class CacheManager:
     def _count_swept(self, swept: Mapping[Place, int]) -> int:
         """Count what ended in the shared store for the caches that it belonged to; return how much that was."""
         for (shelf, _), count in swept.items():
-            cache = self.find(cache_of(shelf, self._log.incarnation) or None)
+            name = cache_of(shelf, self._log.incarnation)
+            cache = self._services.get(name) if name else self.global_cache
             if cache is not None:
                 cache.count_expired(count)
         return sum(swept.values())
@@ -295,9 +322,48 @@ class CacheManager:
     def processes(self) -> list[Process]:
         """Return the processes that share the caches, this one included, the longest attached first."""
         self._check_open()
+        self._attach()
         if self._log.census is not None and self._log.connected:
             return self._log.census.processes()
         return [Process(os.getpid(), self._since, sum(len(cache) for cache in self._all))]
+
+    # What other processes have
+
+    def _attach(self) -> None:
+        """Take part again where this process does not: it was forked, or what is shared was lost."""
+        if not self._log.connected and not self._closed:
+            self.rejoin()
+
+    def _known(self) -> Sequence[str]:
+        self._attach()
+        return self._log.known_caches()
+
+    def _adopt(self, name: str) -> Cache:
+        """Return the cache of a service that another process has, making this process's part; under the lock."""
+        self._check_open()
+        cache = self._services.get(name)
+        if cache is None:
+            cache = self._services[name] = self._add(name, _UNUSED)
+            self._adopted.add(name)
+        return cache
+
+    def _may_take(self, cache: Cache, options: CacheOptions) -> bool:
+        """Give a cache that is here only because another process has it the options of its first user, if possible."""
+        return cache.name in self._adopted and cache.take_options(options)
+
+    def _all_cores(self, action: str) -> list[CacheCore]:
+        """Return the cores of all caches, those included that only other processes used until now."""
+        self._check_open()
+        known = self._known()
+        with self._changing(action):
+            self._check_open()
+            for name in known:
+                self._adopt(name)
+            return list(self._cores)
+
+    def _call_census(self) -> None:
+        if self._log.census is not None and self._log.connected:
+            self._log.census.call()
 
     def _add(self, name: str | None, options: CacheOptions) -> Cache:
         shared = None if self._shared is None or self._codec is None else (self._shared.store, self._codec)
@@ -372,6 +438,9 @@ def _difference(there: CacheOptions, wanted: CacheOptions) -> str:
     names = [name for name in CacheOptions.__slots__ if getattr(there, name) != getattr(wanted, name)]
     return ", ".join(f"{name}={getattr(there, name)!r}, not {getattr(wanted, name)!r}" for name in names)
 
+
+_UNUSED: Final = CacheOptions(max_entries=None)
+"""The options of a cache that this process does not use itself: it names no limit, for those who add up."""
 
 _forking: list[CacheManager] = []
 """Managers whose locks are held while the process forks."""

@@ -17,7 +17,7 @@ from cenote.keys import check_key
 from cenote.loading import load
 from cenote.many import load_many
 from cenote.memoize import Decorator, Memoized, memoize
-from cenote.options import UNSET
+from cenote.options import UNSET, CacheOptions
 from cenote.result import ClearResult, Mode
 from cenote.scope import Scope
 from cenote.selecting import clear_scope
@@ -44,11 +44,34 @@ class Operations(CacheView):
         self._index = core.index
         self._now = core.now
         self._direct = core.slots[0]
-        self._hand_out = core.treatment.hand_out
-        policy = core.state.store.policy
-        self._touch_cap = 0 if policy is None else policy.touch_cap
         self._enabled = True
         self._all_on = True
+        self._fit()
+
+    def _fit(self) -> None:
+        """Keep at hand what reads need of the options."""
+        self._hand_out = self._core.treatment.hand_out
+        policy = self._core.state.store.policy
+        self._touch_cap = 0 if policy is None else policy.touch_cap
+
+    def take_options(self, options: CacheOptions) -> bool:
+        """Take other options, and forget what was stored under the former ones, in this process.
+
+        Args:
+            options: The options.
+
+        Returns:
+            False where a function was memoized under the former ones: nothing was changed.
+        """
+        core = self._core
+        with core.changing("service"):
+            if len(core.slots) > 1:
+                return False
+            core.options = options
+            core.treatment.follow(options)
+            core.forget()
+            self._fit()
+        return True
 
     @property
     def enabled(self) -> bool:

@@ -110,14 +110,19 @@ class Treatment:
     __slots__ = ("_options", "_particular", "_window", "hand_out", "may_hold", "take_in")
 
     def __init__(self, options: CacheOptions) -> None:
+        self.hand_out: Callable[[Any], Any] | None = None
+        self.take_in: Callable[[Any], Any] | None = None
+        self.follow(options)
+
+    def follow(self, options: CacheOptions) -> None:
+        """Do as other options say from now on."""
         self._options = options
         self._window = max(options.stale_while_revalidate, options.fail_safe)
         self.may_hold = bool(self._window or options.refresh_ahead)
         self._particular = bool(
             options.idle_ttl or options.refresh_ahead or self._window or options.weigher or options.negative_ttl
         )
-        self.hand_out: Callable[[Any], Any] | None = None
-        self.take_in: Callable[[Any], Any] | None = None
+        self.hand_out = self.take_in = None
         if options.copy == "deep":
             self.hand_out = self.take_in = copy.deepcopy
         elif options.copy == "freeze":

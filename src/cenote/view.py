@@ -104,9 +104,15 @@ class CacheView:
             self._core.counts.expirations += entries
 
     def stats(self) -> CacheStats:
-        """Return the statistics since the cache was made."""
+        """Return the statistics since the cache was made, over all processes that share it."""
         self._core.check_open()
         return self._core.stats()
+
+    def own_stats(self) -> CacheStats:
+        """Return what this process alone counted since it made the cache."""
+        self._core.check_open()
+        self._core.current()
+        return self._core.own_stats()
 
     def _place(self, key: str) -> tuple[Slot, Hashable]:
         """Return the table and key that a text leads to, or raise InvalidKeyError."""

@@ -10,12 +10,15 @@ import pytest
 def test_status_tells_how_many_entries_there_are(served):
     done = served("status", "--json")
     assert done.code == 0
-    assert done.json == {
+    status = done.json
+    assert [each["entries"] for each in status.pop("processes")] == [5]
+    assert status == {
         "enabled": True,
         "backend": "memory",
         "globalCacheSize": 1,
         "serviceCacheCount": 2,
         "totalEntries": 5,
+        "level": "process",
     }
     assert done.err == ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -25,6 +26,8 @@ def other_server(status, kind, body):
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+
+        do_POST = do_GET  # noqa: N815  # http.server looks for this name
 
         def log_message(self, *arguments):
             pass
@@ -245,3 +248,13 @@ def test_the_version_is_told(cenote):
     done = cenote("--version")
     assert done.code == 0
     assert re.match(r"cenote ", done.out)
+
+
+@pytest.mark.parametrize(
+    ("level", "said"), [("process", "repeat it (level process was reached, and no more)"), ("none", "repeat it")]
+)
+def test_a_clear_that_could_not_keep_its_promise_names_what_it_reached(cenote, level, said):
+    body = json.dumps({"status": "error", "message": "repeat it", "clearedItems": [], "level": level}).encode()
+    with other_server(503, "application/json", body) as url:
+        done = cenote("clear", "--global", "--server", url)
+    assert (done.code, done.out, done.err) == (1, "", f"Error: {said}\n")

@@ -1,5 +1,7 @@
 """Status and statistics, field by field; probes and metrics."""
 
+import os
+
 import pytest
 
 from cenote import CacheManager
@@ -38,12 +40,17 @@ def test_status_counts_entries_exactly(fresh):
     fresh.caches.global_cache.set("g", 1)
     fresh.caches.service("a").set_many({"x": 1, "y": 2})
     fresh.caches.service("b")
-    assert fresh.client.get(f"{API}/status").json() == {
+    status = fresh.client.get(f"{API}/status").json()
+    (process,) = status.pop("processes")
+    assert (process["pid"], process["entries"]) == (os.getpid(), 3)
+    assert process["since"].endswith("Z")
+    assert status == {
         "enabled": True,
         "backend": "memory",
         "globalCacheSize": 1,
         "serviceCacheCount": 2,
         "totalEntries": 3,
+        "level": "process",
     }
 
 

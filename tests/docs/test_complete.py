@@ -162,7 +162,8 @@ def test_every_codec_has_a_heading_and_every_type_without_annotation_is_in_the_r
 @pytest.mark.parametrize("kind", [Cache, CacheManager], ids=lambda kind: kind.__name__)
 def test_every_public_method_is_in_the_library_reference(kind: type) -> None:
     public = [name for name, _ in inspect.getmembers(kind) if not name.startswith("_")]
-    internal = {"apply_switches", "title"}
+    internal = {"apply_switches", "count_expired", "take_options", "title"}
+    internal |= {"obey_all", "rejoin", "report", "tend"}  # what the log asks of its listener
     text = section("library", kind.__name__)
     assert [name for name in public if name not in internal and not re.search(rf"`{name}\b", text)] == []
 

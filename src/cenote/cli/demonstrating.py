@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import platform
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from cenote import CacheManager
+from cenote.cli.crew import Crew
 from cenote.cli.failures import CannotStart, WrongUsage
 from cenote.cli.hosting import HostedServer, listen, stop_signals
 from cenote.cli.output import Output
@@ -18,20 +24,29 @@ from cenote.errors import ConfigurationError
 __all__ = ["run_demo"]
 
 _HOST = "127.0.0.1"
+_PLACES = ("/dev/shm", "/var/tmp")  # noqa: S108 - a private directory is made there
 
 
-def run_demo(output: Output, *, seconds: float | None, port: int) -> None:
+_MODULES_OF_SEVERAL = 120
+"""How many modules each of several workers works on: all of them warm up at once."""
+
+
+def run_demo(output: Output, *, seconds: float | None, port: int, workers: int = 1) -> None:
     """Run the demonstration until its time is over, or SIGINT or SIGTERM comes.
 
     Args:
         output: Decides how the run is shown.
         seconds: How long the traffic runs; None: until stopped.
         port: 0 takes any free one.
+        workers: How many processes.
 
     Raises:
         CannotStart: The port is taken, or there are no sources to work on.
         WrongUsage: A setting cannot be used.
     """
+    if workers > 1:
+        _run_crew(output, seconds=seconds, port=port, workers=workers)
+        return
     with stop_signals() as stopping, CacheManager() as caches:
         try:
             settings = Settings.from_env(host=_HOST, port=port)
@@ -51,6 +66,54 @@ def run_demo(output: Output, *, seconds: float | None, port: int) -> None:
         finally:
             screen.close()
             server.stop()
+
+
+def _run_crew(output: Output, *, seconds: float | None, port: int, workers: int) -> None:
+    with stop_signals() as stopping:
+        try:
+            settings = Settings.from_env(host=_HOST, port=port)
+        except ConfigurationError as error:
+            raise WrongUsage(str(error)) from error
+        with listen(_HOST, port) as sock, _shared_directory() as directory:
+            try:
+                modules = len(Library(most=_MODULES_OF_SEVERAL).names)
+            except ConfigurationError as error:
+                raise CannotStart(str(error)) from error
+            url = f"http://{_HOST}:{sock.getsockname()[1]}"
+            screen = _screen(output, url, token=settings.token is not None)
+            crew = Crew(screen, sock, directory, workers=workers, modules=modules)
+            try:
+                screen.opening(modules, platform.python_version())
+                screen.ended(crew.run(seconds, stopping))
+            finally:
+                screen.close()
+
+
+@contextmanager
+def _shared_directory() -> Iterator[Path]:
+    """Yield a private directory that processes can share caches in; it is gone afterwards.
+
+    Raises:
+        CannotStart: There is no place for one.
+    """
+    reasons = []
+    for parent in dict.fromkeys((tempfile.gettempdir(), *_PLACES)):
+        try:
+            directory = Path(tempfile.mkdtemp(prefix="cenote-demo-", dir=parent))
+        except OSError as error:
+            reasons.append(f"{parent}: {error.strerror}")
+            continue
+        try:
+            # The file is made once, and not by all workers at the same time.
+            CacheManager(f"memory://{directory}").close()
+            yield directory
+        except ConfigurationError as error:
+            reasons.append(str(error))
+        else:
+            return
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+    raise CannotStart(f"There is no directory that worker processes could share ({'; '.join(reasons)}).")
 
 
 def _screen(output: Output, url: str, *, token: bool) -> Screen:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -40,9 +40,26 @@ def status_report(status: Mapping[str, Any], address: str) -> RenderableType:
     table.add_row("server", printable(address))
     table.add_row("caching", "on" if status.get("enabled") else "OFF")
     table.add_row("backend", printable(str(status.get("backend"))))
+    if status.get("level") is not None:
+        table.add_row("level", printable(str(status["level"])))
     table.add_row("services", _number(status.get("serviceCacheCount")))
     table.add_row("entries", _number(status.get("totalEntries")))
     table.add_row("  in the global cache", _number(status.get("globalCacheSize")))
+    processes = status.get("processes")
+    if not processes:
+        return table
+    table.add_row("processes", _number(len(processes)))
+    return Group(table, Text(""), _processes_table(processes))
+
+
+def _processes_table(processes: Sequence[Mapping[str, Any]]) -> RenderableType:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("pid", justify="right", no_wrap=True)
+    table.add_column("since (UTC)", no_wrap=True)
+    table.add_column("entries", justify="right", no_wrap=True)
+    for process in processes:
+        since = str(process.get("since", ""))[:19].replace("T", " ")
+        table.add_row(printable(str(process.get("pid"))), printable(since), _number(process.get("entries")))
     return table
 
 
@@ -90,6 +107,7 @@ def clear_report(answer: Mapping[str, Any], *, dry_run: bool, soft: bool = False
         level = answer.get("level")
         receipt = answer.get("clearId")
         more = "" if level is None else f" · level {level}"
+        more += "" if dry_run else _acknowledged(answer)
         more += "" if receipt is None or dry_run else f" · receipt {receipt}"
         noun = "entry" if count == 1 else "entries"
         lines.append(Text(printable(f"{_number(count)} {noun} {done}{more}")))
@@ -99,6 +117,16 @@ def clear_report(answer: Mapping[str, Any], *, dry_run: bool, soft: bool = False
     if items and left > 0:
         lines.append(Text(f"  … and {_number(left)} more"))
     return Group(*lines)
+
+
+def _acknowledged(answer: Mapping[str, Any]) -> str:
+    """Return how many processes acknowledged a clear, where there may be several."""
+    members = answer.get("members") or []
+    if answer.get("level") in {None, "none", "process"} or not members:
+        return ""
+    done = sum(bool(member.get("acknowledged")) for member in members)
+    noun = "process" if len(members) == 1 else "processes"
+    return f", {_number(done)} of {_number(len(members))} {noun}"
 
 
 def event_line(event: Mapping[str, Any]) -> str:

@@ -50,6 +50,11 @@ class ControlPlane:
             raise UnknownServiceError(str(service), self.caches.services())
         return found
 
+    @property
+    def quick(self) -> bool:
+        """Whether a look at the caches waits for no other process."""
+        return self.caches.level == "process"
+
     async def run(self, work: Callable[[], Any], *, quick: bool) -> Any:
         """Do work that may wait.
 

@@ -26,6 +26,7 @@ __all__ = [
     "ErrorResponse",
     "EventListResponse",
     "HealthResponse",
+    "ProcessModel",
     "ServiceCacheStatsResponse",
 ]
 
@@ -141,11 +142,21 @@ class CacheClearResponse(_Response):
     clear_id: str | None = Field(default=None, description="The receipt, also in the audit trail.")
     items_truncated: bool | None = Field(default=None, description="Whether more entries went than are listed.")
     duration_ms: float | None = Field(default=None, description="Milliseconds that the clear took.")
-    members: list[ClearMember] | None = Field(default=None, description="Who had to acknowledge, and did.")
+    members: list[ClearMember] | None = Field(
+        default=None, description="The processes that share the cache, and whether each acknowledged."
+    )
     cost: float | None = Field(
         default=None,
         description="Seconds that loading these entries again will take, by their measured loads; or null.",
     )
+
+
+class ProcessModel(_Response):
+    """A process that shares the caches."""
+
+    pid: int = Field(description="Its process number.")
+    since: str = Field(description="When it attached: ISO 8601, UTC, ending in Z.")
+    entries: int = Field(description="Live entries in its memory.")
 
 
 class CacheStatusResponse(_Response):
@@ -169,7 +180,13 @@ class CacheStatusResponse(_Response):
     backend: str = Field(description='Where entries live: "memory", "lmdb" or "redis".')
     global_cache_size: int = Field(description="Entries of the global cache.")
     service_cache_count: int = Field(description="How many services have a cache.")
-    total_entries: int = Field(description="Entries of all caches.")
+    total_entries: int = Field(description="Entries of all caches, in all processes.")
+    level: str | None = Field(
+        default=None, description='The guarantee that a clear reaches: "process", "machine" or "network".'
+    )
+    processes: list[ProcessModel] | None = Field(
+        default=None, description="The processes that share the caches, the longest attached first."
+    )
 
 
 class CacheTotals(_Response):

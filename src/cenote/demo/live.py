@@ -12,8 +12,8 @@ from rich.text import Text
 
 from cenote.audit import AuditEvent
 from cenote.demo.commands import curl_lines
-from cenote.demo.meter import Summary, Tick
-from cenote.demo.screen import Screen, describe, duration, percent, summary_lines
+from cenote.demo.meter import Summary, Tick, WorkerTick
+from cenote.demo.screen import Screen, WorkerNews, describe, duration, percent, summary_lines
 
 __all__ = ["LiveScreen"]
 
@@ -66,9 +66,17 @@ class LiveScreen(Screen):
 
     def tick(self, tick: Tick) -> None:
         self._last = tick
-        for name, cache in tick.caches.items():
-            self._history.setdefault(name, deque(maxlen=_HISTORY)).append(cache.hit_rate)
+        rates = {name: cache.hit_rate for name, cache in tick.caches.items()}
+        rates |= {_title(worker): worker.hit_rate for worker in tick.workers}
+        for name, rate in rates.items():
+            self._history.setdefault(name, deque(maxlen=_HISTORY)).append(rate)
         self._draw()
+
+    def worker(self, news: WorkerNews) -> None:
+        # That one is busy shows in its line.
+        if news.state != "busy":
+            self._events.append(str(news))
+            self._draw()
 
     def happened(self, event: AuditEvent) -> None:
         self._events.append(describe(event))
@@ -98,6 +106,10 @@ class LiveScreen(Screen):
         for name, cache in sorted(tick.caches.items()):
             row = (Text(name), f"{cache.entries:,}", _coloured(cache.hit_rate), self._sparkline(name))
             table.add_row(*row)
+        for worker in tick.workers:
+            name = _title(worker)
+            shown = Text(f"{name}  pid {worker.pid}" if worker.state == "busy" else f"{name}  {worker.state}")
+            table.add_row(shown, f"{worker.entries:,}", _coloured(worker.hit_rate), self._sparkline(name))
         line = Text(
             f"{tick.second:>4} s   hit rate {percent(tick.hit_rate)}   time saved {duration(tick.saved_seconds)}"
             f"   {tick.entries:,} entries   {tick.requests:,} requests",
@@ -115,6 +127,10 @@ class LiveScreen(Screen):
                 height = max(1, round(rate / 100 * (len(self._bars) - 1)))
                 line.append(self._bars[height], _colour(rate))
         return line
+
+
+def _title(worker: WorkerTick) -> str:
+    return f"worker {worker.worker}"
 
 
 def _colour(rate: float) -> str:

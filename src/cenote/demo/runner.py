@@ -23,11 +23,11 @@ from cenote.demo.services import (
     open_workflow,
 )
 from cenote.demo.sources import Library
-from cenote.demo.traffic import RANKED, TRACED, Traffic
+from cenote.demo.traffic import RANKED, SEED, TRACED, Traffic
 
-__all__ = ["Demo"]
+__all__ = ["REQUESTS_PER_SECOND", "Demo"]
 
-_REQUESTS_PER_SECOND = 160
+REQUESTS_PER_SECOND = 160
 _AT_ONCE = 8
 _STEP = 0.05
 _UNREADABLE = (SyntaxError, ValueError, RecursionError, OSError)
@@ -40,9 +40,21 @@ class Demo:
         caches: Where the services get their caches from.
         screen: Shows what happens.
         library: The sources to work on.
+        pace: Requests a second.
+        worker: The number of this worker among several that share the caches; 0 where there is one only.
     """
 
-    def __init__(self, caches: CacheManager, screen: Screen, library: Library) -> None:
+    def __init__(
+        self,
+        caches: CacheManager,
+        screen: Screen,
+        library: Library,
+        *,
+        pace: int = REQUESTS_PER_SECOND,
+        worker: int = 0,
+    ) -> None:
+        self._pace = pace
+        self._worker = worker
         self._caches = caches
         self._screen = screen
         self._library = library
@@ -84,12 +96,21 @@ class Demo:
         heard: deque[AuditEvent],
     ) -> Summary:
         await self._warm_up(stopping, workers)
-        meter = Meter(self._caches)
+        meter = Meter(self._caches, alone=bool(self._worker))
         begun = time.monotonic()
         if not stopping.is_set():
-            traffic = Traffic(self._library.names, self._etherforce, self._lorekeeper, self._workflow, workers=workers)
+            traffic = Traffic(
+                self._library.names,
+                self._etherforce,
+                self._lorekeeper,
+                self._workflow,
+                workers=workers,
+                seed=SEED + self._worker,
+            )
             await traffic.learn()
-            self._screen.ready(self._caches.service("workflow").keys(prefix="ranking", limit=1)[0])
+            self._screen.ready(next(iter(self._caches.service("workflow").keys(prefix="ranking", limit=1)), ""))
+            # A screen may wait until others are ready too.
+            begun = time.monotonic()
             users = asyncio.create_task(self._send(traffic))
             try:
                 await self._watch(users, meter, begun, seconds, stopping, heard)
@@ -129,7 +150,7 @@ class Demo:
         room = asyncio.Semaphore(_AT_ONCE)
         async with asyncio.TaskGroup() as group:
             while True:
-                for _ in range(int(_REQUESTS_PER_SECOND * _STEP)):
+                for _ in range(max(1, int(self._pace * _STEP))):
                     await room.acquire()
                     group.create_task(self._one(traffic, room))
                 await asyncio.sleep(_STEP)

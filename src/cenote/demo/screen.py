@@ -5,14 +5,35 @@ from __future__ import annotations
 import json
 import sys
 from abc import ABC, abstractmethod
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from cenote.audit import AuditEvent
 from cenote.demo.commands import curl_lines
 from cenote.demo.meter import Summary, Tick
 
-__all__ = ["JsonScreen", "PlainScreen", "Screen", "describe", "duration", "percent", "summary_lines"]
+__all__ = ["JsonScreen", "PlainScreen", "Screen", "WorkerNews", "describe", "duration", "percent", "summary_lines"]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerNews:
+    """What became of a worker process.
+
+    Attributes:
+        worker: Its number, from 1.
+        pid: Its process.
+        state: "started", "busy" or "ended".
+        reason: Why it ended, if it did.
+    """
+
+    worker: int
+    pid: int
+    state: str
+    reason: str | None = None
+
+    def __str__(self) -> str:
+        why = f": {self.reason}" if self.reason else ""
+        return f"worker {self.worker} (pid {self.pid}) {'is busy' if self.state == 'busy' else self.state}{why}"
 
 
 class Screen(ABC):
@@ -46,6 +67,9 @@ class Screen(ABC):
     @abstractmethod
     def happened(self, event: AuditEvent) -> None:
         """Somebody cleared or invalidated something."""
+
+    def worker(self, news: WorkerNews) -> None:  # noqa: B027 - there may be one process only
+        """A worker process was started, is busy, or has ended."""
 
     @abstractmethod
     def ended(self, summary: Summary) -> None:
@@ -82,9 +106,18 @@ class PlainScreen(Screen):
             f"{tick.second} s: hit rate {percent(tick.hit_rate).strip()} ({services}), "
             f"saved {duration(tick.saved_seconds)}, {tick.entries:,} entries"
         )
+        for worker in tick.workers:
+            state = "" if worker.state == "busy" else f" ({worker.state})"
+            _say(
+                f"  worker {worker.worker}: hit rate {percent(worker.hit_rate).strip()}, {worker.entries:,} entries, "
+                f"pid {worker.pid or '-'}{state}"
+            )
 
     def happened(self, event: AuditEvent) -> None:
         _say(f"  ** {describe(event)}")
+
+    def worker(self, news: WorkerNews) -> None:
+        _say(f"  ** {news}")
 
     def ended(self, summary: Summary) -> None:
         for line in summary_lines(summary):
@@ -111,6 +144,9 @@ class JsonScreen(Screen):
     def happened(self, event: AuditEvent) -> None:
         self._emit("audit", **asdict(event))
 
+    def worker(self, news: WorkerNews) -> None:
+        self._emit("worker", **asdict(news))
+
     def ended(self, summary: Summary) -> None:
         self._emit("summary", **asdict(summary))
 
@@ -121,6 +157,9 @@ class JsonScreen(Screen):
                 cache: {_camel(name): value for name, value in part.items()}
                 for cache, part in document["caches"].items()
             }
+        workers = document.pop("workers", ())
+        if workers:
+            document["workers"] = [{_camel(name): value for name, value in part.items()} for part in workers]
         _say(json.dumps(document))
 
 

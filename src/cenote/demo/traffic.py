@@ -14,10 +14,11 @@ from typing import Any
 
 from cenote.demo.services import Etherforce, Lorekeeper, Workflow
 
-__all__ = ["RANKED", "TRACED", "Traffic"]
+__all__ = ["RANKED", "SEED", "TRACED", "Traffic"]
 
 _SHARES = {"analyse": 30, "trace": 16, "page": 12, "search": 20, "report": 20, "ranking": 2}
 _QUERIES = 80
+SEED = 8338
 TRACED = 3
 RANKED = 20
 
@@ -42,7 +43,7 @@ class Traffic:
         workflow: Workflow,
         *,
         workers: Executor,
-        seed: int = 8338,
+        seed: int = SEED,
     ) -> None:
         self._random = random.Random(seed)  # noqa: S311 - this decides nothing secret
         self._etherforce = etherforce

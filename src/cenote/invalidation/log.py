@@ -159,6 +159,10 @@ class InvalidationLog(ABC):
         """Return the sequence of the last whole clear of a cache, hard or soft, everything's included; 0 for none."""
         return 0
 
+    def known_caches(self) -> Sequence[str]:
+        """Return the names of the services that anybody who shares the log has made a cache of, as far as it knows."""
+        return ()
+
     def exclusive(self, action: str) -> AbstractContextManager[Any]:  # noqa: ARG002  # for logs with a lock
         """Return what keeps all others from appending, to be used in a ``with`` statement.
 

@@ -78,6 +78,9 @@ class CenoteCollector(Collector):
                     gauge.add_metric([name], value)
             yield gauge
         yield GaugeMetricFamily(
+            "cenote_processes", "Processes that share the caches.", value=len(self._caches.processes())
+        )
+        yield GaugeMetricFamily(
             "cenote_enabled", "Whether caching is switched on.", value=1 if self._caches.enabled else 0
         )
 

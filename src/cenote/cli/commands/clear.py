@@ -54,12 +54,12 @@ def clear(
             fields["tags"] = tag
         if reason:
             fields["reason"] = reason
-        if everything:
-            if not (yes or dry_run):
-                _ask(f"Clear the global cache and every service's cache at {client.address}?")
-            answer = client.clear_all(**fields)
-        else:
-            answer = client.clear(service, **fields)
+        if everything and not (yes or dry_run):
+            _ask(f"Clear the global cache and every service's cache at {client.address}?")
+        try:
+            answer = client.clear_all(**fields) if everything else client.clear(service, **fields)
+        except Refused as refused:
+            raise _with_level(refused) from None
         if as_json:
             output.document(answer)
         else:
@@ -74,6 +74,14 @@ def _check_target(service: str | None, *, global_cache: bool, everything: bool, 
         raise WrongUsage("say one thing to clear: the name of a SERVICE, --global or --all")
     if everything and filtered:
         raise WrongUsage("--all clears whole caches; use --prefix and --tag with a SERVICE or --global")
+
+
+def _with_level(refused: Refused) -> Refused:
+    """Say how far a clear reached that could not keep its promise."""
+    level = (refused.answer or {}).get("level")
+    if level in {None, "none"}:
+        return refused
+    return Refused(f"{refused} (level {level} was reached, and no more)", refused.answer)
 
 
 def _ask(question: str) -> None:

@@ -29,11 +29,16 @@ def demo(
             help="The port; 0 takes any free one.",
         ),
     ] = DEFAULT_PORT,
+    workers: Annotated[
+        int,
+        typer.Option("--workers", min=1, max=32, metavar="N", help="How many processes share the port and the clears."),
+    ] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Run a server with three busy services, to try clears on.
 
-    They work on the sources of Python's own library. With --json, each event is a document on a line of its own.
+    They work on the sources of Python's own library. With several workers each process has caches of its own, and a
+    clear through whichever answers reaches all. With --json, each event is a document on a line of its own.
     """
     output = Output(as_json=as_json)
     with output.reporting():
@@ -41,4 +46,4 @@ def demo(
             # A server's packages take longer to import than most commands take to run.
             from cenote.cli.demonstrating import run_demo  # noqa: PLC0415
 
-        run_demo(output, seconds=seconds, port=port)
+        run_demo(output, seconds=seconds, port=port, workers=workers)

@@ -15,10 +15,10 @@ from cenote.control.answers import BODY_REFUSALS, invalid
 from cenote.control.plane import ControlPlane
 from cenote.control.schemas import CacheClearRequest, CacheClearResponse
 from cenote.control.security import OPERATOR
-from cenote.errors import ClearFailedError, ClosedError, UnknownServiceError
+from cenote.errors import CenoteError, ClearFailedError, ClosedError, UnknownServiceError
 
 if TYPE_CHECKING:
-    from cenote import ClearResult
+    from cenote import CacheManager, ClearResult
 
 __all__ = ["add_clear_routes"]
 
@@ -85,18 +85,23 @@ async def _clear_one(plane: ControlPlane, body: CacheClearRequest, operator: str
         reason=body.reason,
         actor=operator,
     )
-    try:
-        result: ClearResult = await plane.run(work, quick=_is_quick(plane, body))
-    except UnknownServiceError as error:
-        return _failure(404, str(error))
-    except (ClearFailedError, ClosedError) as error:
-        return _failure(503, str(error))
-    cost: float | None = 0.0
-    if result.entries_cleared:
-        cache = caches.find(body.service_name)
-        mean = None if cache is None else _mean_load(cache.stats())
-        cost = None if mean is None else mean * result.entries_cleared
-    return _answer(result, cost)
+
+    def clear() -> Response:
+        try:
+            result = work()
+        except UnknownServiceError as error:
+            return _failure(404, error)
+        except (ClearFailedError, ClosedError) as error:
+            return _failure(503, error)
+        cost: float | None = 0.0
+        if result.entries_cleared:
+            cache = caches.find(body.service_name)
+            mean = None if cache is None else _mean_load(cache.stats())
+            cost = None if mean is None else mean * result.entries_cleared
+        return _answer(caches, result, cost)
+
+    answer: Response = await plane.run(clear, quick=_is_quick(plane, body))
+    return answer
 
 
 async def _clear_all(plane: ControlPlane, body: CacheClearRequest, operator: str | None) -> Response:
@@ -109,23 +114,28 @@ async def _clear_all(plane: ControlPlane, body: CacheClearRequest, operator: str
         reason=body.reason,
         actor=operator,
     )
-    try:
-        before = caches.stats()
-        result: ClearResult = await plane.run(work, quick=_is_quick(plane, body))
-    except (ClearFailedError, ClosedError) as error:
-        return _failure(503, str(error))
-    cost: float | None = 0.0
-    for stats in (before.global_cache, *before.services.values()):
-        if stats.current_size and cost is not None:
-            mean = _mean_load(stats)
-            cost = None if mean is None else cost + mean * stats.current_size
-    return _answer(result, cost)
+
+    def clear() -> Response:
+        try:
+            before = caches.stats()
+            result = work()
+        except (ClearFailedError, ClosedError) as error:
+            return _failure(503, error)
+        cost: float | None = 0.0
+        for stats in (before.global_cache, *before.services.values()):
+            if stats.current_size and cost is not None:
+                mean = _mean_load(stats)
+                cost = None if mean is None else cost + mean * stats.current_size
+        return _answer(caches, result, cost)
+
+    answer: Response = await plane.run(clear, quick=_is_quick(plane, body))
+    return answer
 
 
 def _is_quick(plane: ControlPlane, body: CacheClearRequest) -> bool:
     """Tell whether the clear is one swap that waits for nobody."""
     scans = body.prefix is not None or body.tags is not None or body.dry_run
-    return plane.caches.level == "process" and body.mode == "hard" and not scans
+    return plane.quick and body.mode == "hard" and not scans
 
 
 def _mean_load(stats: Any) -> float | None:
@@ -133,7 +143,7 @@ def _mean_load(stats: Any) -> float | None:
     return stats.mean_load_ms / 1000 if stats.loads else None
 
 
-def _answer(result: ClearResult, cost: float | None) -> Response:
+def _answer(caches: CacheManager, result: ClearResult, cost: float | None) -> Response:
     success = result.status == "success"
     body = {
         "status": result.status,
@@ -146,25 +156,36 @@ def _answer(result: ClearResult, cost: float | None) -> Response:
         "clearId": result.clear_id,
         "itemsTruncated": result.items_truncated,
         "durationMs": round(result.duration * 1000, 3),
-        "members": [{"pid": os.getpid(), "acknowledged": success}],
+        "members": _members(caches, acknowledged=success),
         "cost": None if cost is None else round(cost, 6),
     }
     return _send(body, 200 if success else 503)
 
 
-def _failure(status: int, message: str) -> Response:
+def _members(caches: CacheManager, *, acknowledged: bool) -> list[dict[str, Any]]:
+    """Return the processes that a clear was for; one that attached later begins with nothing older."""
+    try:
+        pids = [process.pid for process in caches.processes()]
+    except CenoteError:
+        pids = [os.getpid()]  # closed, or cut off, since the clear returned
+    return [{"pid": pid, "acknowledged": acknowledged} for pid in dict.fromkeys(pids)]
+
+
+def _failure(status: int, error: CenoteError) -> Response:
+    level = error.level if isinstance(error, ClearFailedError) else "none"
     body = {
         "status": "error",
-        "message": message,
+        "message": str(error),
         "clearedItems": [],
         "timestamp": _wire_time(datetime.now(UTC)),
         "success": False,
         "entriesCleared": 0,
-        "level": "none",
+        "level": level,
         "clearId": None,
         "itemsTruncated": False,
         "durationMs": 0.0,
-        "members": [],
+        # Of the others it is not known.
+        "members": [{"pid": os.getpid(), "acknowledged": True}] if level == "process" else [],
         "cost": None,
     }
     return _send(body, status)

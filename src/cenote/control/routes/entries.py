@@ -30,7 +30,7 @@ from cenote.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from cenote import Cache
-    from cenote.result import EntryInfo
+    from cenote.result import EntryInfo, EntryPage
 
 __all__ = ["add_entry_routes"]
 
@@ -74,7 +74,7 @@ def add_entry_routes(router: APIRouter, plane: ControlPlane) -> None:
     ) -> CacheInvalidateResponse:
         """Remove one entry, named in the body or in the query."""
         wanted = _target(body, key, service_name)
-        cache = caches.find(wanted.service_name)
+        cache = await plane.run(partial(caches.find, wanted.service_name), quick=plane.quick)
         if cache is None:
             return CacheInvalidateResponse(success=False, key=wanted.key, found=False)
         found = await _remove(plane, cache, wanted.key, request)
@@ -89,10 +89,12 @@ def add_entry_routes(router: APIRouter, plane: ControlPlane) -> None:
         limit: Annotated[int, Query(ge=1, le=1000, description="How many entries a page has.")] = 100,
     ) -> EntryListResponse:
         """List a cache's entries, page by page."""
-        cache = plane.cache(service_name)
-        work = partial(cache.entries, prefix=prefix, tag=tag, cursor=cursor, limit=limit)
+
+        def look() -> EntryPage:
+            return plane.cache(service_name).entries(prefix=prefix, tag=tag, cursor=cursor, limit=limit)
+
         try:
-            page = await plane.run(work, quick=False)
+            page = await plane.run(look, quick=False)
         except ValueError as error:
             raise invalid(("query", "cursor"), str(error)) from error
         return EntryListResponse(entries=[EntryModel(**_facts(info)) for info in page.items], cursor=page.cursor)
@@ -103,13 +105,18 @@ def add_entry_routes(router: APIRouter, plane: ControlPlane) -> None:
     ) -> Response:
         """Read one entry. It counts as a read of the cache."""
         name = _identifier(key, query_key)
-        cache = plane.cache(service_name)
-        value = await plane.run(partial(cache.get, name, _MISSING), quick=caches.level == "process")
-        if value is _MISSING:
+
+        def look() -> tuple[Any, EntryInfo | None]:
+            cache = plane.cache(service_name)
+            value = cache.get(name, _MISSING)
+            return value, None if value is _MISSING else cache.explain(name)
+
+        value, info = await plane.run(look, quick=plane.quick)
+        if info is None:
             return refuse(404, "there is no such entry")
         text, is_json = _as_json(value)
         facts = EntryResponse(
-            **_facts(cache.explain(name)),
+            **_facts(info),
             service_name=service_name,
             value_type=type(value).__name__,
             is_json=is_json,
@@ -129,12 +136,17 @@ def add_entry_routes(router: APIRouter, plane: ControlPlane) -> None:
         options: dict[str, Any] = {"tags": body.tags}
         if "ttl" in body.model_fields_set:
             options["ttl"] = body.ttl
-        try:
-            cache = caches.global_cache if service_name is None else caches.service(service_name)
-        except ConfigurationError as error:
-            raise invalid(("query", "serviceName"), str(error)) from error
-        await plane.run(partial(cache.set, name, body.value, **options), quick=caches.level == "process")
-        return EntryWriteResponse(success=name in cache, key=name, service_name=service_name)
+
+        def store() -> bool:
+            try:
+                cache = caches.global_cache if service_name is None else caches.service(service_name)
+            except ConfigurationError as error:
+                raise invalid(("query", "serviceName"), str(error)) from error
+            cache.set(name, body.value, **options)
+            return name in cache
+
+        stored = await plane.run(store, quick=plane.quick)
+        return EntryWriteResponse(success=stored, key=name, service_name=service_name)
 
     @router.delete(_ENTRY, responses={**BODY_REFUSALS, **_NOT_FOUND})
     async def delete_cache_entry(
@@ -142,14 +154,15 @@ def add_entry_routes(router: APIRouter, plane: ControlPlane) -> None:
     ) -> CacheInvalidateResponse:
         """Remove one entry."""
         name = _identifier(key, query_key)
-        found = await _remove(plane, plane.cache(service_name), name, request)
+        cache = await plane.run(partial(plane.cache, service_name), quick=plane.quick)
+        found = await _remove(plane, cache, name, request)
         return CacheInvalidateResponse(success=True, key=name, found=found)
 
 
 async def _remove(plane: ControlPlane, cache: Cache, key: str, request: Request) -> bool:
     caches = plane.caches
     start = perf_counter()
-    found = bool(await plane.run(partial(cache.delete, key), quick=caches.level == "process"))
+    found = bool(await plane.run(partial(cache.delete, key), quick=plane.quick))
     event = AuditEvent(
         action="invalidate",
         service=cache.name,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
@@ -11,6 +12,9 @@ from cenote.control.answers import PLAIN_REFUSALS, refuse
 from cenote.control.plane import ControlPlane
 from cenote.control.schemas import HealthResponse
 from cenote.errors import CenoteError, MissingExtraError
+
+if TYPE_CHECKING:
+    from cenote import CacheManager
 
 __all__ = ["add_health_routes"]
 
@@ -44,12 +48,7 @@ def add_health_routes(router: APIRouter, plane: ControlPlane) -> None:
     @router.get("/readyz", response_model=HealthResponse, responses=_READY)
     async def readyz() -> Response:
         """Tell whether the caches can be used."""
-        try:
-            caches.services()
-            len(caches.global_cache)
-            closed = bool(getattr(caches, "closed", False))
-        except CenoteError:
-            closed = True
+        closed = await plane.run(partial(_is_closed, caches), quick=plane.quick)
         return JSONResponse({"status": "closed" if closed else "ok"}, status_code=503 if closed else 200)
 
     @router.get("/metrics", response_class=Response, responses=_METRICS)
@@ -59,4 +58,14 @@ def add_health_routes(router: APIRouter, plane: ControlPlane) -> None:
             from cenote.telemetry.prometheus import CONTENT_TYPE, exposition  # noqa: PLC0415 - an optional extra
         except MissingExtraError as error:
             return refuse(503, str(error))
-        return Response(exposition(caches), headers={"content-type": CONTENT_TYPE})
+        text = await plane.run(partial(exposition, caches), quick=plane.quick)
+        return Response(text, headers={"content-type": CONTENT_TYPE})
+
+
+def _is_closed(caches: CacheManager) -> bool:
+    try:
+        caches.services()
+        len(caches.global_cache)
+    except CenoteError:
+        return True
+    return caches.closed

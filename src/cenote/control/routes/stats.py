@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Path
 from pydantic.alias_generators import to_camel
 
+from cenote.audit import timestamp_of
 from cenote.control.answers import PLAIN_REFUSALS, REFUSALS
 from cenote.control.plane import ControlPlane
 from cenote.control.schemas import (
     CacheStatusResponse,
     CacheTotals,
     ComprehensiveCacheStatsResponse,
+    ProcessModel,
     ServiceCacheStatsResponse,
 )
 
 if TYPE_CHECKING:
+    from cenote.invalidation.census import Process
     from cenote.stats import CacheStats
 
 __all__ = ["add_stats_routes", "wire_statistics"]
@@ -55,21 +60,26 @@ def add_stats_routes(router: APIRouter, plane: ControlPlane) -> None:
     @router.get("/api/system/cache/status", responses=PLAIN_REFUSALS)
     async def get_cache_status() -> CacheStatusResponse:
         """Show the caches at a glance."""
-        services = caches.services()
-        own = len(caches.global_cache)
-        rest = sum(len(cache) for cache in map(caches.find, services) if cache is not None)
-        return CacheStatusResponse(
-            enabled=caches.enabled,
-            backend=caches.backend,
-            global_cache_size=own,
-            service_cache_count=len(services),
-            total_entries=own + rest,
-        )
+
+        def look() -> CacheStatusResponse:
+            stats = caches.stats()
+            return CacheStatusResponse(
+                enabled=caches.enabled,
+                backend=caches.backend,
+                global_cache_size=stats.global_cache.current_size,
+                service_cache_count=len(stats.services),
+                total_entries=stats.total_entries,
+                level=caches.level,
+                processes=[_process(each) for each in caches.processes()],
+            )
+
+        status: CacheStatusResponse = await plane.run(look, quick=plane.quick)
+        return status
 
     @router.get("/api/system/cache/stats", responses=PLAIN_REFUSALS)
     async def get_cache_stats() -> ComprehensiveCacheStatsResponse:
         """Show the statistics of every cache."""
-        stats = caches.stats()
+        stats = await plane.run(caches.stats, quick=plane.quick)
         return ComprehensiveCacheStatsResponse(
             global_cache=wire_statistics(stats.global_cache),
             service_caches={name: wire_statistics(each) for name, each in stats.services.items()},
@@ -85,9 +95,14 @@ def add_stats_routes(router: APIRouter, plane: ControlPlane) -> None:
         service: Annotated[str, Path(description="The service's name.", examples=["etherforce"])],
     ) -> ServiceCacheStatsResponse:
         """Show the statistics of one service's cache; an unknown service is answered with found=false."""
-        cache = caches.find(service)
-        statistics = {} if cache is None else wire_statistics(cache.stats())
-        return ServiceCacheStatsResponse(service_name=service, found=cache is not None, statistics=statistics)
+        stats = await plane.run(partial(caches.stats_of, service), quick=plane.quick)
+        statistics = {} if stats is None else wire_statistics(stats)
+        return ServiceCacheStatsResponse(service_name=service, found=stats is not None, statistics=statistics)
+
+
+def _process(process: Process) -> ProcessModel:
+    since = timestamp_of(datetime.fromtimestamp(process.since, UTC))
+    return ProcessModel(pid=process.pid, since=since, entries=process.entries)
 
 
 def wire_statistics(stats: CacheStats) -> dict[str, Any]:

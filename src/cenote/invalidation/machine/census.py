@@ -54,6 +54,7 @@ class MachineCensus(Census):
         for counter, name in _TIMED.items():
             counters[counter] = int(getattr(stats, name) * 1e9)
         counters[Counter.BYTES] = stats.bytes or 0
+        counters[Counter.LIMIT] = stats.max_size or 0
 
     def gauge(self, cache: str | None) -> memoryview:
         """Return where this process publishes how many live entries of a cache it holds."""
@@ -99,13 +100,16 @@ class MachineCensus(Census):
             others = self._others(joined)
             entries = sum(joined.processes.held(place, number, floor) for place in others)
             size = sum(joined.processes.weight(place, number, floor) for place in others)
+            limit = max((joined.processes.limit(place, number) for place in others), default=0)
         summed: dict[str, Any] = {name: sums[counter] for counter, name in _COUNTED.items()}
         summed |= {name: sums[counter] / 1e9 for counter, name in _TIMED.items()}
         return replace(
             own,
             **summed,
             current_size=own.current_size + entries,
-            bytes=None if own.bytes is None else own.bytes + size,
+            # Who does not use the cache knows neither its limit nor its weigher.
+            max_size=own.max_size or limit or None,
+            bytes=None if own.bytes is None and not size else (own.bytes or 0) + size,
         )
 
     @property

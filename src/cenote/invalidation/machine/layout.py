@@ -168,3 +168,5 @@ class Counter(IntEnum):
     """The sequence of the last whole hard clear that the entries were counted after."""
 
     BYTES = 13
+    LIMIT = 14
+    """Most entries that the process holds; 0 for no limit."""

@@ -122,6 +122,17 @@ class MachineLog(InvalidationLog):
             discard(joined.file)
             raise ClearFailedError(f"{self.path} is damaged and is made anew: {error}", "process") from error
 
+    def known_caches(self) -> Sequence[str]:
+        """Return the names of the services that any process has made a cache of."""
+        joined = self.membership
+        if joined is None:
+            return ()
+        try:
+            return [name for name in joined.services.names() if name is not None]
+        except DamagedError:
+            discard(joined.file)
+            return ()
+
     def _collect(self, joined: Membership, sequence: int, head: int, number: int | None) -> list[Record] | None:
         """Return the records of a service (None: of all), in order; None when some are not there."""
         found = joined.records.after(sequence, head)

@@ -171,6 +171,10 @@ class Processes:
         at = self._set(number) + service * COUNTERS
         return 0 if self._words[at + Counter.CLEARED] < floor else self._words[at + Counter.BYTES]
 
+    def limit(self, number: int, service: int) -> int:
+        """Return the most entries of a service that a process holds; 0 for no limit."""
+        return self._words[self._set(number) + service * COUNTERS + Counter.LIMIT]
+
     def sums(self, service: int) -> list[int]:
         """Return the counters of a service, summed over all processes; what living ones hold now is left at 0."""
         whole = self._totals(self._words[Word.FOLD] & 1) + service * COUNTERS
