@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -131,11 +132,8 @@ def test_a_fold_that_is_cut_off_after_any_store_neither_loses_nor_doubles_a_coun
         for _ in range(2):
             dying = Processes(joined.file)
             dying._words = DyingWords(joined.file.words, stores)
-            with joined.file.lock:
-                try:
-                    dying.reclaim()
-                except Killed:
-                    pass
+            with joined.file.lock, contextlib.suppress(Killed):
+                dying.reclaim()
             assert joined.processes.sums(number)[Counter.HITS] == expected
     with joined.file.lock:
         joined.processes.reclaim()
