@@ -141,6 +141,29 @@ def test_a_fold_that_is_cut_off_after_any_store_neither_loses_nor_doubles_a_coun
     assert len(joined.processes.living()) == 1
 
 
+def test_a_fold_that_was_cut_off_is_ended_before_another_place_is_folded(open_log):
+    log = open_log()
+    joined = log.membership
+    number = joined.services.number("shop")
+    leaving = open_log()
+    leaving.membership.place.counters(number)[Counter.HITS] = 3
+
+    def count():
+        forget_inherited()
+        MachineLog(log.path, settle=0).membership.place.counters(number)[Counter.HITS] = 5
+        os._exit(0)
+
+    assert forked(count) == 0
+    dying = Processes(joined.file)
+    dying._words = DyingWords(joined.file.words, 1)
+    with joined.file.lock, pytest.raises(Killed):
+        dying.reclaim()
+    leaving.close()
+    with joined.file.lock:
+        joined.processes.reclaim()
+    assert joined.processes.sums(number)[Counter.HITS] == 8
+
+
 def test_a_place_whose_number_comes_again_is_not_taken_for_folded(open_log):
     log = open_log()
     joined = log.membership
