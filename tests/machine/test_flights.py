@@ -11,7 +11,6 @@ ACTIONS = {
     "clear_all": lambda caches, cache, key: caches.clear_all(),
     "tags": lambda caches, cache, key: cache.invalidate_tags("t"),
     "prefix": lambda caches, cache, key: cache.clear(prefix=key[:2]),
-    "cut off prefix": lambda caches, cache, key: cache.delete(key + "x" * 400),
 }
 COVERING = ["set", "delete", "clear", "clear_all", "tags", "prefix"]
 KEYS = ["key", "loaded(1)", "k" * 300, "loaded('" + "x" * 300 + "')"]
