@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import threading
-import weakref
-from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -17,28 +12,24 @@ from cenote.clearing import ClearOrder, clear_all, run_clear
 from cenote.clock import Clock, SystemClock
 from cenote.codecs import Codec, MsgpackCodec
 from cenote.core import CacheCore
-from cenote.errors import ClearFailedError, ClosedError, ConfigurationError, ReentrantError, UnknownServiceError
-from cenote.invalidation.census import Process
+from cenote.errors import ClearFailedError, ConfigurationError, ReentrantError, UnknownServiceError
+from cenote.forking import Registry
 from cenote.keeper import keeper
 from cenote.keys import check_name
+from cenote.member import Member
 from cenote.options import CacheOptions
 from cenote.result import ClearResult, Mode
-from cenote.state import Root, State, cache_of
+from cenote.state import Root
 from cenote.stats import CacheStats, ManagerStats
-from cenote.stores.shared import Place
-from cenote.swapping import close_all, forget_all, hold_all, release_all
+from cenote.swapping import close_all
 from cenote.wiring import connect
 
 __all__ = ["CacheManager", "live_managers"]
 
-TENDED_AT_ONCE: Final = 200
-"""Entries of a shared store that are swept or reaped before others may write."""
-
-_live: weakref.WeakSet[CacheManager] = weakref.WeakSet()
-_live_lock = threading.Lock()
+_live: Registry[CacheManager] = Registry()
 
 
-class CacheManager:
+class CacheManager(Member):
     """One global cache and a named cache for each service.
 
     It may be used from any thread, and as a context manager, which closes it.
@@ -88,8 +79,7 @@ class CacheManager:
         """Whether this is a forked child whose log has no watcher yet."""
         self.global_cache = self._add(None, CacheOptions())
         self._log.attend(self)
-        with _live_lock:
-            _live.add(self)
+        _live.add(self)
 
     def __repr__(self) -> str:
         return f"<CacheManager {self.url} with {len(self._services)} services>"
@@ -265,78 +255,9 @@ class CacheManager:
             self._log.close()
             if self._shared is not None:
                 self._shared.close()
-        with _live_lock:
-            _live.discard(self)
-
-    # What the log asks of the manager
-
-    def obey_all(self) -> None:
-        """Have every cache obey what other processes wrote."""
-        for core in list(self._cores):
-            core.current()
-
-    def report(self) -> None:
-        """Publish the figures of every cache, for whichever process is asked for the sums."""
-        if self._log.census is not None and not self._closed:
-            for core in list(self._cores):
-                core.report()
-
-    def rejoin(self) -> bool:
-        """Take part again when what is shared was lost, or in a forked child; whatever was cached is forgotten."""
-        attended = self._log.connected
-        joined = self._log.rejoin(self._forget)
-        if joined and not attended and self._unattended:
-            self._unattended = False
-            self._log.attend(self)
-        return joined
-
-    def _forget(self) -> None:
-        if self._shared is not None and self._log.connected:
-            with self._log.exclusive("open"):
-                self._shared.align()
-        forget_all(list(self._cores))
-
-    def tend(self) -> bool:
-        """Do a little of what a shared store needs; return whether there is more to do."""
-        shared, census = self._shared, self._log.census
-        if shared is None or census is None or not census.first or self._closed:
-            return False
-        with self._log.exclusive("tend"):
-            swept = self._count_swept(shared.store.sweep(TENDED_AT_ONCE))
-            return max(swept, shared.store.reap(self._floor, TENDED_AT_ONCE)) >= TENDED_AT_ONCE
-
-    def _floor(self, shelf: str) -> int:
-        """Return the generation below which a shelf of the shared store holds garbage."""
-        cache = cache_of(shelf, self._log.incarnation)
-        return sys.maxsize if cache is None else self._log.floor(cache or None, soft=False)
-
-    def _count_swept(self, swept: Mapping[Place, int]) -> int:
-        """Count what ended in the shared store for the caches that it belonged to; return how much that was."""
-        for (shelf, _), count in swept.items():
-            name = cache_of(shelf, self._log.incarnation)
-            cache = self._services.get(name) if name else self.global_cache
-            if cache is not None:
-                cache.count_expired(count)
-        return sum(swept.values())
-
-    def processes(self) -> list[Process]:
-        """Return the processes that share the caches, this one included, the longest attached first."""
-        self._check_open()
-        self._attach()
-        if self._log.census is not None and self._log.connected:
-            return self._log.census.processes()
-        return [Process(os.getpid(), self._since, sum(len(cache) for cache in self._all))]
+        _live.discard(self)
 
     # What other processes have
-
-    def _attach(self) -> None:
-        """Take part again where this process does not: it was forked, or what is shared was lost."""
-        if not self._log.connected and not self._closed:
-            self.rejoin()
-
-    def _known(self) -> Sequence[str]:
-        self._attach()
-        return self._log.known_caches()
 
     def _adopt(self, name: str) -> Cache:
         """Return the cache of a service that another process has, making this process's part; under the lock."""
@@ -360,10 +281,6 @@ class CacheManager:
             for name in known:
                 self._adopt(name)
             return list(self._cores)
-
-    def _call_census(self) -> None:
-        if self._log.census is not None and self._log.connected:
-            self._log.census.call()
 
     def _add(self, name: str | None, options: CacheOptions) -> Cache:
         shared = None if self._shared is None or self._codec is None else (self._shared.store, self._codec)
@@ -390,48 +307,10 @@ class CacheManager:
             raise ReentrantError(action)
         return self._lock
 
-    def _check_open(self) -> None:
-        if self._closed:
-            raise ClosedError("the cache manager is closed")
-
-    # Fork: locks are taken before, so that no change is cut in two; the child has new ones, and nothing cached.
-
-    def _before_fork(self) -> None:
-        self._lock.acquire()
-        self._log.hold()
-        if self._shared is not None:
-            self._shared.hold()
-        hold_all(self._cores)
-        self._root.lock.acquire()
-
-    def _after_fork_in_parent(self) -> None:
-        self._root.lock.release()
-        release_all(self._cores)
-        if self._shared is not None:
-            self._shared.release()
-        self._log.release()
-        self._lock.release()
-
-    def _after_fork_in_child(self) -> None:
-        self._lock = locks.make_lock()
-        self._root.lock = locks.make_lock()
-        self.audit.after_fork()
-        self._log.after_fork()
-        if self._shared is not None:
-            self._shared.after_fork()
-        self._unattended = True
-        for core in self._cores:
-            core.lock = locks.make_lock()
-            core.tasks.clear()
-            # Freeing the parent's entries would copy every page that the two still share.
-            _inherited.append(core.state)
-            core.install(core.fresh())
-
 
 def live_managers() -> list[CacheManager]:
     """Return the managers that are open in this process."""
-    with _live_lock:
-        return list(_live)
+    return _live.members()
 
 
 def _difference(there: CacheOptions, wanted: CacheOptions) -> str:
@@ -441,35 +320,3 @@ def _difference(there: CacheOptions, wanted: CacheOptions) -> str:
 
 _UNUSED: Final = CacheOptions(max_entries=None)
 """The options of a cache that this process does not use itself: it names no limit, for those who add up."""
-
-_forking: list[CacheManager] = []
-"""Managers whose locks are held while the process forks."""
-
-_inherited: list[State] = []
-"""What a forked child keeps of its parent's States, never to be freed."""
-
-
-def _before_fork() -> None:
-    _live_lock.acquire()
-    _forking.extend(_live)
-    for manager in _forking:
-        manager._before_fork()  # noqa: SLF001  # the same file
-
-
-def _after_fork_in_parent() -> None:
-    for manager in reversed(_forking):
-        manager._after_fork_in_parent()  # noqa: SLF001  # the same file
-    _forking.clear()
-    _live_lock.release()
-
-
-def _after_fork_in_child() -> None:
-    global _live_lock  # noqa: PLW0603  # the lock's holder may not exist in the child
-    _live_lock = threading.Lock()
-    for manager in _forking:
-        manager._after_fork_in_child()  # noqa: SLF001  # the same file
-    _forking.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

@@ -200,7 +200,7 @@ def test_hits_of_get_are_exact_under_threads(cache, spawn):
 @pytest.fixture
 def no_gil(monkeypatch):
     """Has hits counted as they are where no GIL keeps threads apart: under the lock."""
-    for module in ("core", "operations", "signature"):
+    for module in ("figures", "operations", "signature"):
         monkeypatch.setattr(f"cenote.{module}.GIL", False)
 
 

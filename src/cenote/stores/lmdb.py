@@ -23,7 +23,7 @@ from cenote.stores.lmdb_keys import LONGEST, entry_key, place_key, place_of, tag
 from cenote.stores.lmdb_listing import identifier_of, walk
 from cenote.stores.lmdb_room import look, make_room
 from cenote.stores.shared import Place, SharedStore
-from cenote.stores.stored import OVERHEAD, SOFT, StoredEntry, terms_of, unpack
+from cenote.stores.stored import OVERHEAD, StoredEntry, unpack
 
 __all__ = ["LmdbStore"]
 
@@ -195,17 +195,9 @@ class LmdbStore(SharedStore):
     ) -> int:
         place = self._place(cache, generation)
         now = self._clock.time()
-        softened = 0
         identifiers = list(identifiers)
         with self._writing(sequence, len(identifiers)) as batch:
-            for key, data in batch.named(place, identifiers):
-                with contextlib.suppress(DecodeError):
-                    entry = unpack(data, key)
-                    if SOFT < entry.birth < before:
-                        softened += entry.hard_until > now
-                        entry.birth = SOFT
-                        batch.replace(key, entry, data)
-        return softened
+            return batch.soften_named(place, identifiers, before, now)
 
     def carriers(self, cache: str, generation: int, tags: Iterable[str], limit: int) -> list[str]:
         place = self._place(cache, generation)
@@ -400,16 +392,6 @@ class LmdbStore(SharedStore):
     def _remove(self, cache: str, generation: int, identifiers: Iterable[str], before: float, sequence: int) -> int:
         place = self._place(cache, generation)
         now = self._clock.time()
-        gone = 0
         identifiers = list(identifiers)
         with self._writing(sequence, len(identifiers)) as batch:
-            for key, data in batch.named(place, identifiers):
-                try:
-                    unpack(data, key, "")
-                    birth, hard_until, _ = terms_of(data)
-                except DecodeError:
-                    birth, hard_until = SOFT, 0.0
-                if birth < before:
-                    batch.remove(key, place, data)
-                    gone += hard_until > now
-        return gone
+            return batch.remove_named(place, identifiers, before, now)

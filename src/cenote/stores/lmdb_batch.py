@@ -11,7 +11,7 @@ from cenote.entry import FOREVER
 from cenote.errors import DecodeError
 from cenote.stores.lmdb_env import Tables
 from cenote.stores.lmdb_keys import LONGEST, due_key, entry_key, tag_key
-from cenote.stores.stored import StoredEntry, pack, terms_of, unpack
+from cenote.stores.stored import SOFT, StoredEntry, pack, terms_of, unpack
 
 __all__ = ["COUNTS", "STAMP", "STAMP_KEY", "TURN", "Batch"]
 
@@ -68,6 +68,32 @@ class Batch:
                     if unpack(data, key).identifier != identifier:
                         continue
             yield key, data
+
+    def remove_named(self, place: bytes, identifiers: Iterable[str], before: float, now: float) -> int:
+        """Take out those of the named entries that were born before a sequence; return how many live ones went."""
+        gone = 0
+        for key, data in self.named(place, identifiers):
+            try:
+                unpack(data, key, "")
+                birth, hard_until, _ = terms_of(data)
+            except DecodeError:
+                birth, hard_until = SOFT, 0.0
+            if birth < before:
+                self.remove(key, place, data)
+                gone += hard_until > now
+        return gone
+
+    def soften_named(self, place: bytes, identifiers: Iterable[str], before: float, now: float) -> int:
+        """Mark those of the named entries that were born before a sequence; return how many live ones that were."""
+        softened = 0
+        for key, data in self.named(place, identifiers):
+            with contextlib.suppress(DecodeError):
+                entry = unpack(data, key)
+                if SOFT < entry.birth < before:
+                    softened += entry.hard_until > now
+                    entry.birth = SOFT
+                    self.replace(key, entry, data)
+        return softened
 
     def put(self, key: bytes, place: bytes, entry: StoredEntry) -> int:
         """Keep an entry under its key, in place of an older one; return the bytes that both take."""

@@ -106,7 +106,9 @@ class MachineLog(InvalidationLog):
         try:
             number = joined.services.number(cache)
             head = joined.word[0]
-            records = None if head < sequence else self._collect(joined, sequence, head, number)
+            # Where a processor shows another's stores out of order, the head may be seen before what it counts.
+            behind = joined.file.words[Word.RECORDS] + joined.file.words[Word.KEY_RECORDS] < head
+            records = None if head < sequence or behind else self._collect(joined, sequence, head, number)
         except DamagedError:
             discard(joined.file)
             return News(joined.word[0], None)
