@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -12,6 +13,7 @@ import pytest
 from cenote.invalidation.log import Record, RecordKind
 from cenote.invalidation.machine.census import MachineCensus
 from cenote.invalidation.machine.file import forget_inherited
+from cenote.invalidation.machine.layout import RECORDS as RING
 from cenote.invalidation.machine.layout import Counter, Word
 from cenote.invalidation.machine.lock import LOCK_SECONDS
 from cenote.invalidation.machine.log import MachineLog
@@ -54,7 +56,7 @@ def test_a_thousand_kills_leave_no_hole_no_lock_and_no_wrong_figure(open_log):
     number = own.services.number("shop")
     heard, said = os.pipe()
     chances = random.Random(8)
-    seen = 0
+    seen = whole = 0
     longest = 0.0
     for kill in range(KILLS):
         pid = os.fork()
@@ -71,9 +73,14 @@ def test_a_thousand_kills_leave_no_hole_no_lock_and_no_wrong_figure(open_log):
         last = log.append(RECORDS[kill % 2])
         longest = max(longest, time.monotonic() - begin)
         records = log.since(seen)
-        assert records is not None, "records are missing"
-        assert [record.sequence for record in records] == list(range(seen + 1, last + 1))
-        assert log.news("shop", seen).records == [each for each in records if each.cache == "shop" or not each.cache]
+        whole += records is not None
+        if records is None:
+            # Where the machine was too busy to kill in time: the ring has come around.
+            assert last - seen >= RING, "records are missing"
+        else:
+            assert [record.sequence for record in records] == list(range(seen + 1, last + 1))
+            news = [each for each in records if each.cache == "shop" or not each.cache]
+            assert log.news("shop", seen).records == news
         seen = last
     os.close(said)
     with os.fdopen(heard, "rb") as pipe:
@@ -85,6 +92,7 @@ def test_a_thousand_kills_leave_no_hole_no_lock_and_no_wrong_figure(open_log):
     assert counted.count(b"b") > KILLS / 3, "most were killed before they were attached"
     assert own.processes.living() == [own.place.number]
     assert seen > KILLS
+    assert whole > KILLS * 0.9
     assert longest < LOCK_SECONDS
     other = open_log()
     assert other.since(seen) == []
@@ -131,16 +139,36 @@ def test_a_fold_that_is_cut_off_after_any_store_neither_loses_nor_doubles_a_coun
         for _ in range(2):
             dying = Processes(joined.file)
             dying._words = DyingWords(joined.file.words, stores)
-            with joined.file.lock:
-                try:
-                    dying.reclaim()
-                except Killed:
-                    pass
+            with joined.file.lock, contextlib.suppress(Killed):
+                dying.reclaim()
             assert joined.processes.sums(number)[Counter.HITS] == expected
     with joined.file.lock:
         joined.processes.reclaim()
     assert joined.processes.sums(number)[Counter.HITS] == expected
     assert len(joined.processes.living()) == 1
+
+
+def test_a_fold_that_was_cut_off_is_ended_before_another_place_is_folded(open_log):
+    log = open_log()
+    joined = log.membership
+    number = joined.services.number("shop")
+    leaving = open_log()
+    leaving.membership.place.counters(number)[Counter.HITS] = 3
+
+    def count():
+        forget_inherited()
+        MachineLog(log.path, settle=0).membership.place.counters(number)[Counter.HITS] = 5
+        os._exit(0)
+
+    assert forked(count) == 0
+    dying = Processes(joined.file)
+    dying._words = DyingWords(joined.file.words, 1)
+    with joined.file.lock, pytest.raises(Killed):
+        dying.reclaim()
+    leaving.close()
+    with joined.file.lock:
+        joined.processes.reclaim()
+    assert joined.processes.sums(number)[Counter.HITS] == 8
 
 
 def test_a_place_whose_number_comes_again_is_not_taken_for_folded(open_log):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -65,6 +66,24 @@ def test_another_thread_waits_for_it_as_another_process_does(lock):
     assert seen == [False]
 
 
+def test_waiting_for_a_thread_and_then_for_a_process_has_one_deadline(lock, monkeypatch):
+    given = []
+
+    def note(descriptor, seconds):
+        given.append(seconds)
+        return True
+
+    monkeypatch.setattr(machine_lock, "flock_within", note)
+    lock._seconds = 20
+    with lock:
+        waiting = threading.Thread(target=lambda: lock.__enter__().give_back())
+        waiting.start()
+        time.sleep(0.05)
+    waiting.join()
+    assert given[0] == 20
+    assert 0 < given[1] <= 20 - 0.02
+
+
 def test_an_interrupt_at_any_moment_leaves_it_free(lock, rival, monkeypatch):
     real = machine_lock.flock_within
 
@@ -99,8 +118,8 @@ def test_sets_and_clears_do_not_wait_for_ever_for_a_stopped_process_and_heal_wit
     assert other.receive() == "held"
     other.stop()
     calls = {
-        "clear": lambda: cache.clear(),
-        "clear_all": lambda: caches.clear_all(),
+        "clear": cache.clear,
+        "clear_all": caches.clear_all,
         "tags": lambda: cache.invalidate_tags("t"),
         "set": lambda: cache.set("j", 1),
         "delete": lambda: cache.delete("j"),
@@ -295,3 +314,25 @@ def test_children_of_every_kind_take_part_by_themselves(open_manager, start, url
     assert [reap(pid) for pid in children] == [0, 0]
     assert cache.get("k") == "parent's"
     wait_until(lambda: len(caches.processes()) == 1)
+
+
+CHILD = """
+import os
+from cenote import CacheManager
+with CacheManager({url!r}) as caches:
+    cache = caches.service("shop")
+    assert cache.get_or_load("k", lambda: "child's") == "child's"
+    assert {{os.getpid(), {pid}}} <= {{process.pid for process in caches.processes()}}
+    assert caches.clear("shop").entries_cleared == 2
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_a_process_of_multiprocessing_shares_the_log_however_it_was_started(open_manager, url, method):
+    cache = open_manager().service("shop")
+    cache.set("k", "parent's")
+    child = multiprocessing.get_context(method).Process(target=exec, args=(CHILD.format(url=url, pid=os.getpid()),))
+    child.start()
+    child.join(30)
+    assert child.exitcode == 0
+    assert cache.get("k") is None

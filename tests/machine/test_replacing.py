@@ -110,13 +110,9 @@ def test_both_processes_notice_within_the_settling_time_and_share_a_new_file(sta
     other.do("cache.get_or_load('k', lambda: 1)")
     before = one.ask("caches._log.incarnation")
     path.unlink()
+    asked = f"caches._log.connected and caches._log.incarnation != {before!r}"
     for process in (one, other):
-        wait_until(
-            lambda process=process: (
-                process.ask("caches._log.connected and caches._log.incarnation") not in {False, before}
-            ),
-            1.0,
-        )
+        wait_until(lambda process=process: process.ask(asked), 1.0)
     assert one.ask("caches._log.incarnation") == other.ask("caches._log.incarnation")
     assert one.ask("cache.get('k')") is other.ask("cache.get('k')") is None
     one.do("cache.get_or_load('k', lambda: 2)")

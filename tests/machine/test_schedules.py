@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 
 import pytest
@@ -10,9 +11,12 @@ from cenote import (
     CacheManager,
     approach,
     clearing,
+    copying,
     core,
+    figures,
     flight,
     following,
+    holding,
     keeper,
     loading,
     operations,
@@ -35,9 +39,12 @@ from cenote.testing import History, Scenario, assert_strict, explore
 CORE = [
     approach,
     clearing,
+    copying,
     core,
+    figures,
     flight,
     following,
+    holding,
     loading,
     operations,
     scope,
@@ -226,10 +233,8 @@ def test_no_schedule_of_a_file_that_is_taken_away_serves_an_old_value(machine_of
                 both.one.reads(1)()
 
         def clear():
-            try:
+            with contextlib.suppress(ClearFailedError):
                 both.one.cache.clear()
-            except ClearFailedError:
-                pass
 
         return Scenario([both.one.reads(), both.other.reads(1), clear, take_away], both.after)
 

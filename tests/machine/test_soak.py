@@ -51,9 +51,8 @@ def judge_a_writer_held_between_its_stores(start, how, action):
     """Return the violations of a reader that reads while the writer is held, and again when it is done."""
     reader, writer = start(), start(how)
     reader.do("caches.clear(); from cenote.testing import History; history = History(now)")
-    read = (
-        "history.observe(lambda: cache.get_or_load('k', lambda: history.stamp(1), tags=['t']), cache='shop', key='k')"
-    )
+    load = "cache.get_or_load('k', lambda: history.stamp(1), tags=['t'])"
+    read = f"history.observe(lambda: {load}, cache='shop', key='k')"
     reader.do(read)
     history = History(time.monotonic_ns)
     with history.invalidation(cache="shop", keys=["k"]):

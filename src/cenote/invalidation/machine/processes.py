@@ -207,7 +207,7 @@ class Processes:
 
     def _fold(self, number: int) -> None:
         self._end_cut_off_fold()
-        if not self._is_folded(number):
+        if self._words[self._own(number)]:
             which = self._words[Word.FOLD] & 1
             now, then = self._totals(which), self._totals(1 - which)
             sums = list(self._words[now : now + _ALL])

@@ -1,0 +1,100 @@
+"""Copying: what a cache takes from a store that processes share, and what it puts there."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+from cenote.decide import Verdict
+from cenote.entry import Entry
+from cenote.flight import Flight, Outcome
+from cenote.holding import Holder
+from cenote.invalidation.log import Record, RecordKind
+from cenote.state import NOT_SHARED, State
+from cenote.stores.stored import StoredEntry
+from cenote.tables import Slot
+
+__all__ = ["Copier"]
+
+
+class Copier(Holder):
+    """The part of a cache's core that deals with other processes' copies, and with the originals."""
+
+    def _pack(self, slot: Slot, key: Hashable, value: Any, entry: Entry | None) -> StoredEntry | None:
+        return None if self.sharing is None else self.sharing.pack(slot, key, value, entry)
+
+    def _share(self, state: State, slot: Slot, key: Hashable, stored: StoredEntry | None, *, birth: int) -> bool:
+        """Put what a key has now into the shared store, or nothing; return whether a live entry had to go for that."""
+        if self.sharing is None:
+            return False
+        if stored is None:
+            return self.sharing.remove(state, slot, key, sequence=birth)
+        sequence = max(birth, state.applied)
+        self.counts.evictions += self.sharing.put(state, stored, birth=birth, sequence=sequence)
+        return False
+
+    def key_record(self, slot: Slot, key: Hashable) -> Record | None:
+        """Make what tells other processes that a key is old; None when there are none to be told.
+
+        Where the text of a key does not mean the same in every process, the whole function is named.
+        """
+        if not self.log.shares_keys:
+            return None
+        if slot.keys is None:
+            return Record(kind=RecordKind.KEY, cache=self.name, covered=(str(key),))
+        if slot.keys.is_portable(key):
+            return Record(kind=RecordKind.KEY, cache=self.name, covered=(slot.identifier(key),))
+        return Record(kind=RecordKind.PREFIX, cache=self.name, covered=(slot.opening,))
+
+    def tell_key(self, slot: Slot, key: Hashable) -> None:
+        """Have other processes drop their copies of a key that was loaded anew here."""
+        record = self.key_record(slot, key)
+        if record is not None:
+            with self.exclusive("refresh"), self.changing("refresh"):
+                state = self.obey()
+                state.applied = self.log.append(record)
+
+    def fetch(self, state: State, slot: Slot, key: Hashable, entry: Entry | None) -> Entry | None:
+        """Return the entry of a key: the copy in memory, or a later one of the shared store, copied into memory.
+
+        What the store holds in a State's generation was not made old by anything that the State has obeyed: it is taken
+        out before the record of that is written. A copy is kept only where nothing was obeyed since, and has the
+        birth of its original, so what is written meanwhile finds it.
+        """
+        if self.sharing is None or state.generation == NOT_SHARED:
+            return entry
+        applied = state.applied
+        found = self.sharing.find(state, slot, key)
+        if found is None or (entry is not None and entry.born >= found.born):
+            return entry
+        if entry is None and not self.sharing.met_before(slot.index, key):
+            return found
+        dropped: list[Entry] = []
+        with self.lock:
+            if self.state is state and state.applied == applied and self.running and self.owns(slot, key):
+                dropped = self._put(state, found)
+                # Where there was a copy already, the value is in it now, and what was found holds the old one.
+                found = state.store.find(key, slot.index) or found
+        self.discard(dropped)
+        return found
+
+    def adopt(self, slot: Slot, flight: Flight) -> Outcome | None:
+        """End a flight with what another process has loaded meanwhile, if that is fresh; return how it ended."""
+        with self.lock:
+            state = self.obey()
+            entry = self.fetch(state, slot, flight.key, None)
+            if entry is None or self.judge(state, entry) not in (Verdict.FRESH, Verdict.AHEAD):
+                return None
+            outcome = Outcome(entry.value)
+            flight.detach()
+            flight.end(outcome)
+        flight.wake()
+        return flight.outcome
+
+    def look(self, slot: Slot, identifier: str, key: Hashable | None) -> Entry | None:
+        """Return the entry of an identifier, for somebody who does not want its value."""
+        state = self.current()
+        entry = None if key is None else state.store.find(key, slot.index)
+        if entry is None and self.sharing is not None and state.generation != NOT_SHARED:
+            return self.sharing.look(state, slot, identifier)
+        return entry

@@ -1,0 +1,171 @@
+"""Holding: the entries that a cache has in the memory of this process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Hashable, Iterable
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
+from typing import Any, Final, NoReturn
+
+from cenote import locks
+from cenote.clock import Clock
+from cenote.codecs import Codec
+from cenote.decide import Verdict, decide
+from cenote.entry import GONE, Entry
+from cenote.errors import ConfigurationError
+from cenote.following import Follower
+from cenote.invalidation.log import InvalidationLog
+from cenote.keeper import keeper
+from cenote.options import CacheOptions
+from cenote.sharing import Sharing
+from cenote.state import Root, State
+from cenote.stores.memory import MemoryStore
+from cenote.stores.shared import SharedStore
+from cenote.tables import Slot
+from cenote.terms import Terms, Treatment
+
+__all__ = ["Holder"]
+
+_READ_ONCE: Final = frozenset({AsyncGeneratorType, CoroutineType, GeneratorType})
+"""Types of values that the first caller uses up."""
+
+
+class Holder(Follower):
+    """The part of a cache's core that makes, keeps and drops entries in memory."""
+
+    def __init__(
+        self,
+        name: str | None,
+        options: CacheOptions,
+        root: Root,
+        index: int,
+        log: InvalidationLog,
+        clock: Clock,
+        shared: tuple[SharedStore, Codec] | None = None,
+    ) -> None:
+        """Make a core and hang its first State into the root.
+
+        Args:
+            name: The service; None for the global cache.
+            options: Its options.
+            root: What all caches of the manager hang from.
+            index: Its place there.
+            log: The invalidation log that it obeys and writes.
+            clock: Its time.
+            shared: Where its entries live outside of this process, and how they are written there; entries in memory
+            are
+                then copies.
+        """
+        self.treatment = Treatment(options)
+        self.sharing = None if shared is None else Sharing(name, *shared, clock, self.treatment)
+        self.keeps_originals = shared is None
+        self.tasks: set[asyncio.Task[Any]] = set()
+        """Background loads, referenced so that they are not collected."""
+        super().__init__(name, options, root, index, log, clock)
+
+    def new_store(self) -> MemoryStore:
+        """Make an empty store with a table for every slot."""
+        return MemoryStore(self.options, len(self.slots), self.lock)
+
+    def judge(self, state: State, entry: Entry) -> Verdict:
+        """Decide what a read may do with an entry of a State."""
+        return decide(entry, self.now(), state.soft_floor, self.options)
+
+    def hand_out(self, value: Any) -> Any:
+        """Return a value as callers get it."""
+        return value if self.treatment.hand_out is None else self.treatment.hand_out(value)
+
+    def sweep(self, enough: Callable[[], bool] | None = None) -> int:
+        """Take out what has ended; return how many entries that were."""
+        if locks.owned(self.lock):
+            return 0
+        with self.lock:
+            ended = self.state.store.sweep_out(self.now(), enough)
+            self.count_gone(expired=len(ended))
+            if ended:
+                self.note_size()
+        self.discard(ended)
+        return len(ended)
+
+    @property
+    def expiring(self) -> int:
+        """How many entries wait for their end."""
+        return self.state.store.expiring
+
+    def is_current(self, state: State) -> bool:
+        """Whether a State, or a softened form of it, is in force."""
+        return self.state.store is state.store and self.running
+
+    def _is_over(self, entry: Entry) -> bool:
+        """Whether an entry has ended, though no sweep has taken it out yet."""
+        return self.judge(self.state, entry) is Verdict.DEAD
+
+    def _take_out(self, state: State, slot: int, key: Hashable) -> list[Entry]:
+        """Take out the value of a key whose new one is not to be kept; return the entry, if there was one."""
+        older = state.store.find(key, slot)
+        if older is None:
+            return []
+        self.count_gone(expired=int(self._is_over(older)))
+        state.store.remove(older)
+        self.note_size()
+        return [older]
+
+    def _put(self, state: State, entry: Entry) -> list[Entry]:
+        """Store an entry, and return those that went for it."""
+        nothing_ends = not state.store.expiring
+        older = state.store.find(entry.key, entry.slot)
+        self.count_gone(expired=int(older is not None and not nothing_ends and self._is_over(older)))
+        evicted = state.store.put(entry)
+        self.counts.evictions += len(evicted) if self.keeps_originals else 0
+        self.note_size()
+        if older is not None and state.store.find(entry.key, entry.slot) is not older:
+            evicted.append(older)  # its value is freed with the others', outside the lock
+        if nothing_ends and state.store.expiring:
+            keeper.notice()
+        return evicted
+
+    def _drop_key(self, state: State, slot: Slot, key: Hashable, dropped: list[Entry]) -> bool:
+        """Take a key out of memory; return whether it was live."""
+        state.detach_key(slot.index, key)
+        entry = state.store.find(key, slot.index)
+        if entry is None:
+            return False
+        live = self.judge(state, entry) is not Verdict.DEAD
+        state.store.remove(entry)
+        self.count_gone(invalidated=int(live), expired=int(not live))
+        self.note_size()
+        dropped.append(entry)
+        return live
+
+    @staticmethod
+    def discard(entries: Iterable[Entry]) -> None:
+        """Let go of the values of entries that were taken out: queues may keep the shells for a while."""
+        for entry in entries:
+            entry.value = GONE
+
+    def _entry(
+        self, slot: int, key: Hashable, value: Any, terms: Terms, *, birth: int, born: float, cost: float
+    ) -> tuple[Entry | None, Any]:
+        """Make the entry of a value, and the value as it is kept."""
+        if type(value) in _READ_ONCE:
+            _refuse(value)
+        ttl, tags = terms.settle(value)
+        take_in = self.treatment.take_in
+        kept = value if take_in is None else take_in(value)
+        entry = self.treatment.entry(
+            slot, key, kept, now=self.now(), birth=birth, born=born, cost=cost, ttl=ttl, tags=tags
+        )
+        return entry, kept
+
+
+def _refuse(value: Any) -> NoReturn:
+    """Say why a value that can be read once is not kept."""
+    if isinstance(value, CoroutineType):
+        value.close()
+        raise ConfigurationError(
+            f"a coroutine can be awaited only once, so {value.__qualname__} cannot be kept: memoize the async "
+            "function itself, or load with aget_or_load"
+        )
+    raise ConfigurationError(
+        f"a generator can be read only once, so {value.__qualname__} cannot be kept: return a list or a tuple"
+    )
