@@ -285,6 +285,7 @@ BROKEN = {
 def test_the_scheduler_finds_a_cache(broken, machine_of, monkeypatch):
     where, name, replacement, concurrent = BROKEN[broken]
     monkeypatch.setattr(where, name, replacement)
+    monkeypatch.setattr(MachineLog, "_are_counted", staticmethod(lambda *_: True))  # a reader that trusts the head
     made = []
 
     def scenario():

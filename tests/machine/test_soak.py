@@ -36,6 +36,11 @@ def head_first(self, joined, kind, written, last):
 MachineLog._write = head_first
 """
 
+TRUSTING = """
+from cenote.invalidation.machine.log import MachineLog
+MachineLog._are_counted = staticmethod(lambda joined, head: True)
+"""
+
 RECORD_FIRST = """
 from cenote.invalidation.machine.log import MachineLog
 raise_head = MachineLog._raise_head
@@ -47,9 +52,9 @@ MachineLog._raise_head = staticmethod(held)
 """
 
 
-def judge_a_writer_held_between_its_stores(start, how, action):
+def judge_a_writer_held_between_its_stores(start, how, action, reads=""):
     """Return the violations of a reader that reads while the writer is held, and again when it is done."""
-    reader, writer = start(), start(how)
+    reader, writer = start(reads), start(how)
     reader.do("caches.clear(); from cenote.testing import History; history = History(now)")
     load = "cache.get_or_load('k', lambda: history.stamp(1), tags=['t'])"
     read = f"history.observe(lambda: {load}, cache='shop', key='k')"
@@ -68,8 +73,13 @@ def judge_a_writer_held_between_its_stores(start, how, action):
 
 
 def test_the_checker_finds_a_head_that_is_written_before_its_record(start):
-    (violation,) = judge_a_writer_held_between_its_stores(start, HEAD_FIRST, "cache.invalidate_tags('t')")
+    action = "cache.invalidate_tags('t')"
+    (violation,) = judge_a_writer_held_between_its_stores(start, HEAD_FIRST, action, TRUSTING)
     assert violation.read.key == "k"
+
+
+def test_a_reader_that_sees_a_head_before_its_record_forgets_everything(start):
+    assert not judge_a_writer_held_between_its_stores(start, HEAD_FIRST, "cache.invalidate_tags('t')")
 
 
 def test_a_reader_that_meets_a_writer_between_its_stores_obeys_it_when_it_is_done(start):

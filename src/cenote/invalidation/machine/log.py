@@ -106,13 +106,17 @@ class MachineLog(InvalidationLog):
         try:
             number = joined.services.number(cache)
             head = joined.word[0]
-            # Where a processor shows another's stores out of order, the head may be seen before what it counts.
-            behind = joined.file.words[Word.RECORDS] + joined.file.words[Word.KEY_RECORDS] < head
-            records = None if head < sequence or behind else self._collect(joined, sequence, head, number)
+            there = sequence <= head and self._are_counted(joined, head)
+            records = self._collect(joined, sequence, head, number) if there else None
         except DamagedError:
             discard(joined.file)
             return News(joined.word[0], None)
         return News(head, records)
+
+    @staticmethod
+    def _are_counted(joined: Membership, head: int) -> bool:
+        """Whether the records under a head are counted: some processors show another's stores out of order."""
+        return joined.file.words[Word.RECORDS] + joined.file.words[Word.KEY_RECORDS] >= head
 
     def floor(self, cache: str | None, *, soft: bool) -> int:
         """Return the sequence of the last whole clear of a cache."""
