@@ -24,8 +24,8 @@ MAPPED: Final = hasattr(os, "posix_fallocate")
 """Whether to write through the map, which takes a third of the time: where blocks can be had beforehand."""
 
 PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
-AHEAD_BYTES: Final = 1 << 24
-SLACK_BYTES: Final = 1 << 19
+AHEAD_BYTES: Final = 1 << 20
+SLACK_BYTES: Final = 1 << 18
 BYTES_OF_A_CHANGE: Final = 16 * PAGE_BYTES
 MAX_READERS: Final = 1024
 MAX_DATABASES: Final = 160
@@ -95,7 +95,7 @@ class Environment:
         wanted = min(self.map_size, wanted)
         descriptor = os.open(self.path / "data.mdb", os.O_RDWR | os.O_CLOEXEC)
         try:
-            ahead = min(self.map_size, wanted + AHEAD_BYTES)
+            ahead = min(self.map_size, wanted + max(AHEAD_BYTES, used // 8))
             try:
                 os.posix_fallocate(descriptor, 0, ahead)
             except OSError:
