@@ -134,7 +134,10 @@ class CacheCore(Follower):
             state = self.obey()
             kept = self.running and self.owns(slot, key)
             # The store before the record: whoever obeys the record finds the new value, or none, never the old one.
-            self._share(state, slot, key, stored if kept else None, birth=state.applied + 1)
+            # Its birth is that of the last record: if this process dies before it writes its own, the next one covers it.
+            self._share(
+                state, slot, key, stored if kept else None, birth=state.applied, sequence=state.applied + 1
+            )
             if record is not None:
                 state.applied = self.log.append(record)
             if not kept:
@@ -152,13 +155,22 @@ class CacheCore(Follower):
     def _pack(self, slot: Slot, key: Hashable, value: Any, entry: Entry | None) -> StoredEntry | None:
         return None if self.sharing is None else self.sharing.pack(slot, key, value, entry)
 
-    def _share(self, state: State, slot: Slot, key: Hashable, stored: StoredEntry | None, *, birth: int) -> bool:
+    def _share(
+        self,
+        state: State,
+        slot: Slot,
+        key: Hashable,
+        stored: StoredEntry | None,
+        *,
+        birth: int,
+        sequence: int | None = None,
+    ) -> bool:
         """Put what a key has now into the shared store, or nothing; return whether a live entry had to go for that."""
         if self.sharing is None:
             return False
         if stored is None:
-            return self.sharing.remove(state, slot, key, sequence=birth)
-        sequence = max(birth, state.applied)
+            return self.sharing.remove(state, slot, key, sequence=max(birth, state.applied, sequence or 0))
+        sequence = max(birth, state.applied, sequence or 0)
         self.counts.evictions += self.sharing.put(state, stored, birth=birth, sequence=sequence)
         return False
 
@@ -249,7 +261,9 @@ class CacheCore(Follower):
         dropped: list[Entry] = []
         with self.lock:
             if self.state is state and state.applied == applied and self.running and self.owns(slot, key):
-                dropped = self._put(state, found)
+                there = state.store.find(key, slot.index)
+                if there is None or there.born < found.born:
+                    dropped = self._put(state, found)
                 # Where there was a copy already, the value is in it now, and what was found holds the old one.
                 found = state.store.find(key, slot.index) or found
         self.discard(dropped)
@@ -355,7 +369,8 @@ class CacheCore(Follower):
         with self.exclusive("delete"), self.changing("delete"):
             state = self.obey()
             sequence = state.applied
-            live = self._share(state, slot, key, None, birth=sequence)
+            # With the record's own sequence, or a store from before this would fit the log from after it.
+            live = self._share(state, slot, key, None, birth=sequence, sequence=sequence + 1)
             self.counts.invalidations += live
             if record is not None:
                 sequence = state.applied = self.log.append(record)
@@ -369,13 +384,21 @@ class CacheCore(Follower):
                 return self.log.census.removed_elsewhere(sequence) > 0
         return live
 
-    def tell_key(self, slot: Slot, key: Hashable) -> None:
-        """Have other processes drop their copies of a key that was loaded anew here."""
+    def tell_key(self, slot: Slot, key: Hashable, *, ahead: bool = False) -> None:
+        """Have other processes drop their copies of a key that was loaded anew here.
+
+        With ``ahead`` it is about to be: a load elsewhere that began earlier must not replace what this one will store.
+        """
+        if ahead and self.sharing is None:
+            return  # it could replace copies of its own process only, and those are dropped afterwards
         record = self.key_record(slot, key)
         if record is not None:
             with self.exclusive("refresh"), self.changing("refresh"):
                 state = self.obey()
                 state.applied = self.log.append(record)
+                if not ahead and self.sharing is not None and self.sharing.identifier(slot, key) is not None:
+                    # A reader may have copied what it found before the new value came.
+                    self.discard(self._take_out(state, slot.index, key))
 
     def _drop_key(self, state: State, slot: Slot, key: Hashable, dropped: list[Entry]) -> bool:
         """Take a key out of memory; return whether it was live."""
