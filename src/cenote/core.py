@@ -134,10 +134,8 @@ class CacheCore(Follower):
             state = self.obey()
             kept = self.running and self.owns(slot, key)
             # The store before the record: whoever obeys the record finds the new value, or none, never the old one.
-            # Its birth is that of the last record: if this process dies before it writes its own, the next one covers it.
-            self._share(
-                state, slot, key, stored if kept else None, birth=state.applied, sequence=state.applied + 1
-            )
+            # Born at the last record: if this process dies before it writes its own, the next one covers it.
+            self._share(state, slot, key, stored if kept else None, birth=state.applied, sequence=state.applied + 1)
             if record is not None:
                 state.applied = self.log.append(record)
             if not kept:
