@@ -77,6 +77,7 @@ async def areload(
     """Load a key now, whatever is there, and publish the new value."""
     with core.changing("refresh"):
         core.obey().detach_key(slot.index, key)
+    core.tell_key(slot, key, ahead=True)
     value = await aload(core, slot, key, call, terms, anew=True)
     core.tell_key(slot, key)
     return value

@@ -23,13 +23,22 @@ class Copier(Holder):
     def _pack(self, slot: Slot, key: Hashable, value: Any, entry: Entry | None) -> StoredEntry | None:
         return None if self.sharing is None else self.sharing.pack(slot, key, value, entry)
 
-    def _share(self, state: State, slot: Slot, key: Hashable, stored: StoredEntry | None, *, birth: int) -> bool:
+    def _share(
+        self,
+        state: State,
+        slot: Slot,
+        key: Hashable,
+        stored: StoredEntry | None,
+        *,
+        birth: int,
+        sequence: int | None = None,
+    ) -> bool:
         """Put what a key has now into the shared store, or nothing; return whether a live entry had to go for that."""
         if self.sharing is None:
             return False
+        sequence = max(birth, state.applied, sequence or 0)
         if stored is None:
-            return self.sharing.remove(state, slot, key, sequence=birth)
-        sequence = max(birth, state.applied)
+            return self.sharing.remove(state, slot, key, sequence=sequence)
         self.counts.evictions += self.sharing.put(state, stored, birth=birth, sequence=sequence)
         return False
 
@@ -46,13 +55,21 @@ class Copier(Holder):
             return Record(kind=RecordKind.KEY, cache=self.name, covered=(slot.identifier(key),))
         return Record(kind=RecordKind.PREFIX, cache=self.name, covered=(slot.opening,))
 
-    def tell_key(self, slot: Slot, key: Hashable) -> None:
-        """Have other processes drop their copies of a key that was loaded anew here."""
+    def tell_key(self, slot: Slot, key: Hashable, *, ahead: bool = False) -> None:
+        """Have other processes drop their copies of a key that was loaded anew here.
+
+        With ``ahead`` it is about to be: a load elsewhere that began earlier must not replace what this one will store.
+        """
+        if ahead and self.sharing is None:
+            return  # it could replace copies of its own process only, and those are dropped afterwards
         record = self.key_record(slot, key)
         if record is not None:
             with self.exclusive("refresh"), self.changing("refresh"):
                 state = self.obey()
                 state.applied = self.log.append(record)
+                if not ahead and self.sharing is not None and self.sharing.identifier(slot, key) is not None:
+                    # A reader may have copied what it found before the new value came.
+                    self.discard(self._take_out(state, slot.index, key))
 
     def fetch(self, state: State, slot: Slot, key: Hashable, entry: Entry | None) -> Entry | None:
         """Return the entry of a key: the copy in memory, or a later one of the shared store, copied into memory.
@@ -72,7 +89,9 @@ class Copier(Holder):
         dropped: list[Entry] = []
         with self.lock:
             if self.state is state and state.applied == applied and self.running and self.owns(slot, key):
-                dropped = self._put(state, found)
+                there = state.store.find(key, slot.index)
+                if there is None or there.born < found.born:
+                    dropped = self._put(state, found)
                 # Where there was a copy already, the value is in it now, and what was found holds the old one.
                 found = state.store.find(key, slot.index) or found
         self.discard(dropped)

@@ -42,7 +42,8 @@ class CacheCore(Figures):
             state = self.obey()
             kept = self.running and self.owns(slot, key)
             # The store before the record: whoever obeys the record finds the new value, or none, never the old one.
-            self._share(state, slot, key, stored if kept else None, birth=state.applied + 1)
+            # Born at the last record: if this process dies before it writes its own, the next one covers it.
+            self._share(state, slot, key, stored if kept else None, birth=state.applied, sequence=state.applied + 1)
             if record is not None:
                 state.applied = self.log.append(record)
             if not kept:
@@ -200,7 +201,8 @@ class CacheCore(Figures):
         with self.exclusive("delete"), self.changing("delete"):
             state = self.obey()
             sequence = state.applied
-            live = self._share(state, slot, key, None, birth=sequence)
+            # With the record's own sequence, or a store from before this would fit the log from after it.
+            live = self._share(state, slot, key, None, birth=sequence, sequence=sequence + 1)
             self.counts.invalidations += live
             if record is not None:
                 sequence = state.applied = self.log.append(record)

@@ -85,6 +85,7 @@ def reload(core: CacheCore, slot: Slot, key: Hashable, call: Callable[[], Any], 
     """Load a key now, whatever is there, and publish the new value."""
     with core.changing("refresh"):
         core.obey().detach_key(slot.index, key)
+    core.tell_key(slot, key, ahead=True)
     value = load(core, slot, key, call, terms, anew=True)
     core.tell_key(slot, key)
     return value

@@ -41,8 +41,6 @@ def clear_scope(core: CacheCore, scope: Scope, *, soft: bool, dry_run: bool, tal
         _clear_scope_here(core, scope, soft=soft, dry_run=True, tell=False, tally=tally)
         return
 
-    if core.sharing is not None:
-        _take_out_most(core, scope, soft=soft, tally=tally)
     sequences: list[int] = []
     tell_others(core, partial(_clear_and_note, core, scope, soft=soft, tally=tally, sequences=sequences), tally)
     if core.sharing is None and core.log.census is not None:
@@ -52,18 +50,20 @@ def clear_scope(core: CacheCore, scope: Scope, *, soft: bool, dry_run: bool, tal
 def _clear_and_note(
     core: CacheCore, scope: Scope, *, soft: bool, tell: bool, tally: Tally, sequences: list[int]
 ) -> int:
+    if core.sharing is not None and tell:
+        _take_out_most(core, scope, soft=soft, tally=tally)
     sequences[:] = _clear_scope_here(core, scope, soft=soft, dry_run=False, tell=tell, tally=tally)
     return sequences[-1] if sequences else 0
 
 
 def _take_out_most(core: CacheCore, scope: Scope, *, soft: bool, tally: Tally) -> None:
     """Take most of what is covered out of the shared store, page by page, so that others can write in between."""
-    with core.lock:
+    with core.changing("clear"):
         state = core.obey()
     covered = _shared_by(core, state, scope)
     for start in range(0, len(covered) - PAGE, PAGE):
         with core.exclusive("clear"):
-            _take_out_shared(core, state, covered[start : start + PAGE], soft=soft, tally=tally)
+            _take_out_shared(core, state, covered[start : start + PAGE], soft=soft, tally=tally, sequence=core.log.head)
 
 
 def _shared_by(core: CacheCore, state: State, scope: Scope) -> list[str]:
@@ -73,11 +73,13 @@ def _shared_by(core: CacheCore, state: State, scope: Scope) -> list[str]:
     return core.sharing.covered(state, tags=scope.tags, prefix=prefix, exact=scope.exact)
 
 
-def _take_out_shared(core: CacheCore, state: State, covered: list[str], *, soft: bool, tally: Tally) -> None:
+def _take_out_shared(
+    core: CacheCore, state: State, covered: list[str], *, soft: bool, tally: Tally, sequence: int
+) -> None:
     """Take entries out of the shared store, or mark them there; with all others kept away."""
     assert core.sharing is not None  # noqa: S101  # asked before
-    head = core.log.head
-    count = core.sharing.take_out(state, covered, soft=soft, before=head + 1, sequence=head)
+    count = core.sharing.take_out(state, covered, soft=soft, before=core.log.head + 1, sequence=sequence)
+    core.sharing.noted(sequence)
     core.counts.invalidations += count
     tally.entries += count
     tally.items += covered[: tally.room] if count else []
@@ -142,8 +144,10 @@ def _clear_scope_here(
 def _write(core: CacheCore, state: State, scope: Scope, *, soft: bool, tally: Tally) -> list[int]:
     """Take what is covered out of the shared store and write the records; with all others kept away."""
     if core.sharing is not None:
-        # Before the record: whoever obeys it must find nothing old in the store.
-        _take_out_shared(core, state, _shared_by(core, state, scope), soft=soft, tally=tally)
+        # Before the record: whoever obeys it must find nothing old in the store. With the record's own sequence, or a
+        # store from before this would fit the log from after it.
+        covered = _shared_by(core, state, scope)
+        _take_out_shared(core, state, covered, soft=soft, tally=tally, sequence=core.log.head + 1)
     return [core.log.append(record) for record in scope.records(core.name, soft=soft)]
 
 

@@ -43,7 +43,7 @@ def tell_others(core: CacheCore, clear: Callable[..., int], tally: Tally) -> Non
         tally.entries = 0
         tally.items.clear()
         clear(tell=False)
-        if error.level == "none":
+        if error.level == "none" and core.keeps_originals:  # else old entries are found in the shared store
             error.level = "process"
         raise
     core.log.confirm(sequence)

@@ -122,6 +122,10 @@ def _lmdb(directory: Path, namespace: str, max_bytes: int) -> Backend:
             if damage is not None:
                 logger.warning("the store in %s cannot be used: %s; it begins empty", real, damage)
                 discard(real)
+            if not alone and not (real / "data.mdb").exists():
+                raise ConfigurationError(
+                    f"the store in {real} was removed while processes have it open: stop them before another one starts"
+                )
             store = LmdbStore(real, namespace, max_bytes=max_bytes, gate=gate)
         undone.callback(store.close)
 

@@ -63,7 +63,7 @@ class Tables:
 class Environment:
     """An open LMDB environment and how many stores use it."""
 
-    __slots__ = ("_reserved", "env", "map_size", "path", "pid", "users")
+    __slots__ = ("_file", "_reserved", "env", "map_size", "path", "pid", "users")
 
     def __init__(self, path: Path, map_size: int, *, inherited: bool) -> None:
         self.path = path
@@ -71,6 +71,7 @@ class Environment:
         self.pid = os.getpid()
         self.users = 0
         self.env: Any = _open(path, map_size, inherited=inherited)
+        self._file = _identity(path)
         self._reserved = 0
         self.env.reader_check()
 
@@ -84,8 +85,10 @@ class Environment:
             changed: How many entries are about to be changed; each may have some pages written anew.
 
         Raises:
-            OSError: The disk is full.
+            OSError: The disk is full, or the file was removed or replaced: others may have another one open.
         """
+        if _identity(self.path) != self._file:
+            raise FileNotFoundError(errno.ENOENT, "it was removed or replaced; stop its processes")
         if not MAPPED:
             return
         used = (self.env.info()["last_pgno"] + 1) * PAGE_BYTES
@@ -213,7 +216,14 @@ def _damage() -> tuple[type[Exception], ...]:
     return lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.PanicError, lmdb.InvalidError, lmdb.VersionMismatchError
 
 
+def _identity(path: Path) -> tuple[int, int]:
+    found = (path / "data.mdb").stat()
+    return found.st_dev, found.st_ino
+
+
 def _open(path: Path, map_size: int, *, inherited: bool) -> Any:
+    if inherited:
+        _identity(path)  # the parent has it open; made anew it would be a second one beside that
     with _guard_of_this_process() if inherited else contextlib.nullcontext():
         return lmdb.open(
             os.fspath(path),

@@ -174,6 +174,8 @@ class MachineLog(InvalidationLog):
         joined = self._joined()
         with joined.file.lock:
             try:
+                if joined.records.goes_beyond(joined.word[0]):
+                    joined.services.drop_after(joined.word[0])
                 for ring in (joined.records, joined.keys):
                     ring.drop_after(joined.word[0])
                 number = 0 if record.kind is RecordKind.CLEAR_ALL else joined.services.number(record.cache)
@@ -196,10 +198,11 @@ class MachineLog(InvalidationLog):
                 joined.services.note_key(draft.service, sequence)
                 joined.keys.write(draft, sequence)
                 continue
+            # The record before the floor: it shows that a clear was cut off, and that a floor may have to be lowered.
+            joined.records.write(draft, sequence)
             if draft.kind in (RecordKind.CLEAR, RecordKind.CLEAR_ALL):
                 everything = draft.kind is RecordKind.CLEAR_ALL
                 joined.services.raise_floor(None if everything else draft.service, sequence, soft=draft.soft)
-            joined.records.write(draft, sequence)
         self._raise_head(joined, last)
 
     @staticmethod

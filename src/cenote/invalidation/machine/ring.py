@@ -78,6 +78,11 @@ class Ring:
         self._bytes[at : at + 4 + len(body)] = zlib.crc32(body).to_bytes(4, "little") + body
         self._words[self._count] = count + 1
 
+    def goes_beyond(self, head: int) -> bool:
+        """Whether a writer was killed before the head moved to what it wrote; under the file's lock."""
+        count = self._words[self._count]
+        return count > 0 and self._sequence_at(count - 1) > head
+
     def drop_after(self, head: int) -> None:
         """Take back what was counted by writers that were killed before the head moved; under the file's lock."""
         count = self._words[self._count]

@@ -93,6 +93,17 @@ class Services:
         older = 0 if (first if first <= head else -1) <= (second if second <= head else -1) else 1
         self._words[at + older] = _sealed(sequence, salt)
 
+    def drop_after(self, head: int) -> None:
+        """Take back the floors of clears that were cut off before the head moved, or it would move past them.
+
+        Called under the lock.
+        """
+        firsts = [self._first(number) + ServiceWord.FLOORS for number in range(len(self.names()))]
+        for salt, first in [(_EVERYTHING, Word.FLOORS), *enumerate(firsts)]:
+            for at in range(first, first + 4):
+                if self._unsealed(self._words[at], salt) > head:
+                    self._words[at] = 0
+
     def note_key(self, number: int, sequence: int) -> None:
         """Note the sequence of a record of a single key, before the head moves to it."""
         self._words[self._first(number) + ServiceWord.LAST_KEY] = sequence
