@@ -78,7 +78,7 @@ class Copier(Holder):
         out before the record of that is written. A copy is kept only where nothing was obeyed since, and has the
         birth of its original, so what is written meanwhile finds it.
         """
-        if self.sharing is None or state.generation == NOT_SHARED:
+        if self.sharing is None or state.generation == NOT_SHARED or not self.running:
             return entry
         applied = state.applied
         found = self.sharing.find(state, slot, key)
@@ -96,6 +96,24 @@ class Copier(Holder):
                 found = state.store.find(key, slot.index) or found
         self.discard(dropped)
         return found
+
+    def read_through(self, key: str) -> tuple[bool, Any]:
+        """Serve a caller's key straight from the shared store, when it was not read lately and no copy is to be made.
+
+        The State has obeyed everything written before the read began; what the store holds in its generation is no
+        older than that, as in ``fetch``.
+        """
+        sharing = self.sharing
+        if sharing is None or not self._serves_stored or not self.running or key[-1:] == ")":
+            return False, None
+        state = self.current()
+        if state.generation == NOT_SHARED or key in state.tables[0] or sharing.is_met(0, key):
+            return False, None
+        found, value = sharing.value_of(state, key)
+        if found:
+            sharing.meet(0, key)
+            self.count_slot_hit(self.slots[0])
+        return found, value
 
     def adopt(self, slot: Slot, flight: Flight) -> Outcome | None:
         """End a flight with what another process has loaded meanwhile, if that is fresh; return how it ended."""

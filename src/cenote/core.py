@@ -49,11 +49,11 @@ class CacheCore(Figures):
             if not kept:
                 return
             state.detach_key(slot.index, key)
-            if entry is not None:
+            if entry is None:
+                dropped = self._take_out(state, slot.index, key)
+            elif stored is None or state.store.find(key, slot.index) is not None:
                 entry.birth = self.birth(state)
                 dropped = self._put(state, entry)
-            else:
-                dropped = self._take_out(state, slot.index, key)
         self.discard(dropped)
         if keeper.backlog:
             keeper.assist()

@@ -27,14 +27,6 @@ class Figures(Copier):
             state.touch(entry)
         self.count_slot_hit(slot)
 
-    def count_slot_hit(self, slot: Slot) -> None:
-        """Count a hit of a table."""
-        if GIL:
-            slot.hits += 1.0
-        else:
-            with self.lock:
-                slot.hits += 1.0
-
     def count_miss(self, slot: Slot) -> None:
         """Count a read that is not served."""
         if GIL:

@@ -21,7 +21,7 @@ from cenote.sharing import Sharing
 from cenote.state import Root, State
 from cenote.stores.memory import MemoryStore
 from cenote.stores.shared import SharedStore
-from cenote.tables import Slot
+from cenote.tables import GIL, Slot
 from cenote.terms import Terms, Treatment
 
 __all__ = ["Holder"]
@@ -59,6 +59,10 @@ class Holder(Follower):
         self.treatment = Treatment(options)
         self.sharing = None if shared is None else Sharing(name, *shared, clock, self.treatment)
         self.keeps_originals = shared is None
+        self._serves_stored = not (
+            self.treatment.take_in or self.treatment.hand_out or options.idle_ttl or options.refresh_ahead
+        )
+        """Whether a fresh value is served as it was stored, with nothing to be noted or done about it."""
         self.tasks: set[asyncio.Task[Any]] = set()
         """Background loads, referenced so that they are not collected."""
         super().__init__(name, options, root, index, log, clock)
@@ -74,6 +78,14 @@ class Holder(Follower):
     def hand_out(self, value: Any) -> Any:
         """Return a value as callers get it."""
         return value if self.treatment.hand_out is None else self.treatment.hand_out(value)
+
+    def count_slot_hit(self, slot: Slot) -> None:
+        """Count a hit of a table."""
+        if GIL:
+            slot.hits += 1.0
+        else:
+            with self.lock:
+                slot.hits += 1.0
 
     def sweep(self, enough: Callable[[], bool] | None = None) -> int:
         """Take out what has ended; return how many entries that were."""

@@ -142,6 +142,10 @@ class Operations(CacheView):
 
     def _get_slowly(self, key: str, default: Any) -> Any:
         self._core.check_open()
+        if self._core.sharing is not None and isinstance(key, str):
+            found, value = self._core.read_through(key)
+            if found:
+                return value
         slot, place = self._core.place_of(key)
         if place is not None:
             found, value = stale_while_loading(self._core, slot, place)

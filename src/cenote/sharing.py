@@ -105,10 +105,30 @@ class Sharing:
         if place in self._met:
             self._met.discard(place)
             return True
+        self.meet(slot, key)
+        return False
+
+    def is_met(self, slot: int, key: Hashable) -> bool:
+        """Whether ``met_before`` would say so."""
+        return (slot, key) in self._met
+
+    def meet(self, slot: int, key: Hashable) -> None:
+        """Note that a key was read from the store."""
         if len(self._met) >= REMEMBERED:
             self._met = set()
-        self._met.add(place)
-        return False
+        self._met.add((slot, key))
+
+    def value_of(self, state: State, key: str) -> tuple[bool, Any]:
+        """Return whether a caller's key has a fresh value in the store, and the value."""
+        try:
+            stored = self.store.find(state.shelf, state.generation, key)
+            if stored is None or stored.fingerprint or stored.birth < state.soft_floor:
+                return False, None
+            if stored.expires != FOREVER and stored.expires <= self._clock.time():
+                return False, None
+            return True, self._codec.decode(stored.payload, Any)
+        except (StoreError, DecodeError):
+            return False, None
 
     def look(self, state: State, slot: Slot, identifier: str) -> Entry | None:
         """Return what is known of an entry, without its value."""

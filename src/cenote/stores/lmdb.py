@@ -31,6 +31,7 @@ READS_REMEMBERED: Final = 4096
 SMALLEST_MAP: Final = 1 << 22
 PUTS_BETWEEN_LOOKS: Final = 64
 ATTEMPTS: Final = 20
+SMALL_BYTES: Final = 4096
 BYTES_BETWEEN_LOOKS: Final = 1 << 17
 
 
@@ -371,8 +372,9 @@ class LmdbStore(SharedStore):
 
     def _put(self, key: bytes, place: bytes, entry: StoredEntry, sequence: int) -> int:
         env, tables = self._open()
-        # An entry may take the place of many small ones.
-        self._reserve(len(entry.payload), 1 + len(entry.payload) // OVERHEAD)
+        size = len(entry.payload)
+        # A large entry may take the place of many small ones.
+        self._reserve(*((size, 1 + size // OVERHEAD) if size > SMALL_BYTES else (0, 1)))
         with env.begin(write=True) as txn:
             batch = Batch(txn, tables)
             self._refuse_large(entry, batch.put(key, place, entry))

@@ -190,7 +190,7 @@ def fill(store: LmdbStore) -> None:
 def small_disk(path: Path):
     path.mkdir()
     done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(path)], check=False, capture_output=True
+        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(path)], check=False, capture_output=True
     )
     if done.returncode:
         pytest.skip("mounting needs root")

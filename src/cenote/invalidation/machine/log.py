@@ -116,7 +116,7 @@ class MachineLog(InvalidationLog):
     @staticmethod
     def _are_counted(joined: Membership, head: int) -> bool:
         """Whether the records under a head are counted: some processors show another's stores out of order."""
-        return joined.file.words[Word.RECORDS] + joined.file.words[Word.KEY_RECORDS] >= head
+        return _counted(joined) >= head
 
     def floor(self, cache: str | None, *, soft: bool) -> int:
         """Return the sequence of the last whole clear of a cache."""
@@ -176,8 +176,9 @@ class MachineLog(InvalidationLog):
             try:
                 if joined.records.goes_beyond(joined.word[0]):
                     joined.services.drop_after(joined.word[0])
-                for ring in (joined.records, joined.keys):
-                    ring.drop_after(joined.word[0])
+                if _counted(joined) != joined.word[0]:
+                    for ring in (joined.records, joined.keys):
+                        ring.drop_after(joined.word[0])
                 number = 0 if record.kind is RecordKind.CLEAR_ALL else joined.services.number(record.cache)
                 if record.kind is RecordKind.KEY:
                     written = [key_draft(record, number, joined.keys.room)]
@@ -335,6 +336,12 @@ class MachineLog(InvalidationLog):
                 raise ClosedError("the invalidation log is closed")
             raise ClearFailedError(f"{self.path} cannot be used, so other processes cannot learn of this", "process")
         return joined
+
+
+def _counted(joined: Membership) -> int:
+    """Return how many records both rings count; it is the head unless a writer was killed."""
+    words = joined.file.words
+    return words[Word.RECORDS] + words[Word.KEY_RECORDS]
 
 
 def _by_sequence(found: tuple[Draft, int]) -> int:
