@@ -231,7 +231,9 @@ def _identity(file: str) -> tuple[int, int]:
 
 def _open(path: Path, map_size: int, *, inherited: bool) -> Any:
     if inherited:
-        _identity(path)  # the parent has it open; made anew it would be a second one beside that
+        _identity(
+            os.fspath(path / "data.mdb")
+        )  # the parent has it open; made anew it would be a second one beside that
     with _guard_of_this_process() if inherited else contextlib.nullcontext():
         return lmdb.open(
             os.fspath(path),
