@@ -207,7 +207,7 @@ def test_old_entries_leave_when_the_limit_is_reached(open_manager, unattended, u
         cache.set(f"k{number}", b"x" * 10_000)
     assert 50 < len(cache) < 110
     assert cache.stats().evictions == 300 - len(cache)
-    assert "k299" in cache.keys()
+    assert cache.get("k299") is not None
 
 
 def test_a_clear_of_many_entries_takes_no_time_and_the_garbage_leaves_soon(open_manager, at_once):
