@@ -1,4 +1,4 @@
-"""Processes and threads at once do everything to shared entries while some are killed, and the checker judges it all."""
+"""Processes do everything to shared entries at once while some are killed, and the checker judges it all."""
 
 from __future__ import annotations
 

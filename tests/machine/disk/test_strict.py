@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 
 import pytest
@@ -16,6 +17,12 @@ from .conftest import equipped
 
 KEY = "loaded(1)"
 
+
+def refresh(caches):
+    caches.value = "new"
+    caches.loaded.refresh(1)
+
+
 WAYS = {
     "clear": lambda caches: caches.shop.clear(),
     "clear_all": lambda caches: caches.clear_all(),
@@ -25,17 +32,12 @@ WAYS = {
     "prefix": lambda caches: caches.shop.clear(prefix="load"),
     "call": lambda caches: caches.loaded.invalidate(1),
     "function": lambda caches: caches.loaded.cache_clear(),
-    "refresh": lambda caches: refresh(caches),
+    "refresh": refresh,
     "soft": lambda caches: caches.shop.clear(mode="soft"),
     "soft-tags": lambda caches: caches.shop.clear(mode="soft", tags=["t"]),
     "soft-all": lambda caches: caches.clear_all(mode="soft"),
 }
 ways = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-
-
-def refresh(caches):
-    caches.value = "new"
-    caches.loaded.refresh(1)
 
 
 def read(caches):
@@ -91,11 +93,9 @@ def test_a_fill_token_that_was_taken_elsewhere_before_stores_nothing(pair, way):
     assert read(other) in (None, "new")
 
 
-@ways
-def test_a_read_that_found_the_entry_before_copies_it_nowhere(pair, way, monkeypatch):
-    one, other = pair
-    one.loaded(1)
-    read(other)
+@contextlib.contextmanager
+def a_reader_held_at_what_it_found(caches, monkeypatch):
+    """Have a thread read, and hold it when it has found the entry in the file; gives a list of what it returns."""
     found, go_on = threading.Event(), threading.Event()
     find = Sharing.find
 
@@ -106,14 +106,27 @@ def test_a_read_that_found_the_entry_before_copies_it_nowhere(pair, way, monkeyp
             assert go_on.wait(20)
         return entry
 
-    monkeypatch.setattr(Sharing, "find", held)
     seen = []
-    reader = threading.Thread(target=lambda: seen.append(read(other)))
-    reader.start()
-    assert found.wait(20)
-    way(one)
-    go_on.set()
-    reader.join(20)
+    reader = threading.Thread(target=lambda: seen.append(read(caches)))
+    with monkeypatch.context() as patch:
+        patch.setattr(Sharing, "find", held)
+        reader.start()
+        assert found.wait(20)
+        yield seen
+        go_on.set()
+        reader.join(20)
+
+
+@ways
+@pytest.mark.parametrize("obeyed", [True, False], ids=["obeyed", "unread"])
+def test_a_read_that_found_the_entry_before_copies_it_nowhere(pair, way, obeyed, monkeypatch):
+    one, other = pair
+    one.loaded(1)
+    read(other)
+    with a_reader_held_at_what_it_found(other, monkeypatch) as seen:
+        way(one)
+        if obeyed:
+            other.shop.get("something else")
     assert seen == ["old"]
     assert read(other) in (None, "new")
     assert read(one) in (None, "new")
@@ -124,23 +137,8 @@ def test_a_read_of_the_same_process_that_found_the_entry_before_copies_it_nowher
     one, other = pair
     other.loaded(1)
     read(one)
-    found, go_on = threading.Event(), threading.Event()
-    find = Sharing.find
-
-    def held(self, *arguments):
-        entry = find(self, *arguments)
-        if threading.current_thread() is reader:
-            found.set()
-            assert go_on.wait(20)
-        return entry
-
-    monkeypatch.setattr(Sharing, "find", held)
-    reader = threading.Thread(target=lambda: read(one))
-    reader.start()
-    assert found.wait(20)
-    way(one)
-    go_on.set()
-    reader.join(20)
+    with a_reader_held_at_what_it_found(one, monkeypatch):
+        way(one)
     assert read(one) in (None, "new")
 
 
@@ -203,11 +201,10 @@ def cut_off(monkeypatch):
 def test_a_set_whose_process_died_before_its_record_is_covered_by_the_next_invalidation(pair, cut_off, way, where):
     one, other = pair
     cut_off(MachineLog, "append", lambda: one.shop.set(KEY, "old", tags=["t"]))
-    # Its fingerprint is that of the function, as the key is one of its calls.
     if where == "memory":
         while near(other) is None:
             assert read(other) == "old"
-    WAYS[way](other)
+    WAYS[way](one)
     assert read(one) is None
     assert read(other) is None
 
@@ -266,11 +263,10 @@ def test_a_large_selective_clear_that_cannot_reach_others_fails_as_a_small_one_d
 
 def test_an_entry_that_leaves_the_file_after_the_record_is_served(pair, monkeypatch):
     """A reader that obeys the record before the entry is out of the file copies it for good."""
-    from cenote import selecting  # noqa: PLC0415  # to break it
+    from cenote import selecting  # to break it
 
     one, other = pair
     one.loaded(1)
-    write = selecting._write
 
     def record_first(core, state, scope, *, soft, tally):
         sequences = [core.log.append(record) for record in scope.records(core.name, soft=soft)]
@@ -280,33 +276,23 @@ def test_an_entry_that_leaves_the_file_after_the_record_is_served(pair, monkeypa
         selecting._take_out_shared(core, state, covered, soft=soft, tally=tally, sequence=sequences[-1])
         return sequences
 
-    assert callable(write)
     monkeypatch.setattr(selecting, "_write", record_first)
     one.shop.invalidate_tags("t")
     assert read(other) == "old", "the broken variant was not found"
 
 
 def test_a_copy_that_is_made_without_looking_what_was_obeyed_meanwhile_is_served(pair, monkeypatch):
+    def fetch(self, state, slot, key, entry):
+        found = self.sharing.find(state, slot, key)
+        with self.lock:
+            if found is not None:
+                self._put(state, found)
+        return found
+
     one, other = pair
     one.loaded(1)
-    found = []
-    find = Sharing.find
-
-    def held(self, state, slot, key):
-        entry = find(self, state, slot, key)
-        if not found and entry is not None and self is other.shop._core.sharing:
-            found.append(entry)
-            one.shop.invalidate_tags("t")
-            other.shop.get("something else")
-            state.applied, applied = applied_of(state), state.applied
-            with other.shop._core.lock:
-                other.shop._core._put(state, entry)
-            state.applied = applied
-        return entry
-
-    def applied_of(state):
-        return state.applied
-
-    monkeypatch.setattr(Sharing, "find", held)
-    read(other)
+    monkeypatch.setattr(CacheCore, "fetch", fetch)
+    with a_reader_held_at_what_it_found(other, monkeypatch):
+        one.shop.invalidate_tags("t")
+        other.shop.get("something else")
     assert read(other) == "old", "the broken variant was not found"
