@@ -65,14 +65,6 @@ def flock_within(descriptor: int, seconds: float) -> bool:
         nap = min(2 * nap, _LONGEST_NAP)
 
 
-def _flocked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, _NOW)
-    except OSError:
-        return False
-    return True
-
-
 class FileLock:
     """A lock over all threads of all processes that share a file, to be used in a ``with`` statement.
 
@@ -129,7 +121,7 @@ class FileLock:
             left = max(0.0, begin + seconds - time.monotonic())
         before = self._depth
         try:
-            taken = before > 0 or _flocked(self._descriptor) or flock_within(self._descriptor, left)
+            taken = before > 0 or flock_within(self._descriptor, left)
             self._depth += taken
         except BaseException:
             self._depth = before
