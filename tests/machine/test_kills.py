@@ -102,9 +102,7 @@ def test_a_thousand_kills_leave_no_hole_no_lock_and_no_wrong_figure(open_log):
     assert seen > KILLS
     assert whole > KILLS * 0.9
     assert longest < LOCK_SECONDS
-    other = open_log()
-    assert other.since(seen) == []
-    assert other.floor("shop", soft=False) == log.floor("shop", soft=False)
+    assert open_log().floor("shop", soft=False) == log.floor("shop", soft=False)
 
 
 class Killed(BaseException):
