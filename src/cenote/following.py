@@ -123,6 +123,8 @@ class Follower(Tables):
         if locks.owned(self.lock):
             raise ReentrantError(action)
         self.check_open()
+        if not self.log.connected:
+            self.rejoin()
         return self.log.exclusive(action)
 
     def changing(self, action: str) -> locks.Lock:

@@ -336,3 +336,23 @@ def test_a_process_of_multiprocessing_shares_the_log_however_it_was_started(open
     child.join(30)
     assert child.exitcode == 0
     assert cache.get("k") is None
+
+
+@pytest.mark.parametrize("change", ["set", "delete", "clear", "tags", "fill"])
+def test_a_change_may_be_the_first_thing_that_a_forked_child_does(open_manager, change):
+    cache = open_manager().service("shop")
+    cache.set("k", "old")
+    changes = {
+        "set": lambda: cache.set("k", "new"),
+        "delete": lambda: cache.delete("k"),
+        "clear": cache.clear,
+        "tags": lambda: cache.clear(prefix="k"),
+        "fill": lambda: cache.fill("j").set("filled"),
+    }
+
+    def child():
+        changes[change]()
+        os._exit(0)
+
+    assert forked(child) == 0
+    assert cache.get("k") == ("old" if change == "fill" else None)
