@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any
 
 from cenote.core import CacheCore
-from cenote.errors import ClearFailedError, ReentrantError
+from cenote.errors import ClearFailedError, ReentrantError, StoreError
 from cenote.swapping import Tally, entries_of, names_of
 
 __all__ = ["count_live", "entries_elsewhere", "shutting_out", "tell_others"]
@@ -39,10 +39,12 @@ def tell_others(core: CacheCore, clear: Callable[..., int], tally: Tally) -> Non
         sequence = clear(tell=True)
     except ReentrantError:
         raise
-    except ClearFailedError as error:
+    except (ClearFailedError, StoreError) as error:
         tally.entries = 0
         tally.items.clear()
         clear(tell=False)
+        if not isinstance(error, ClearFailedError):
+            raise ClearFailedError(str(error)) from error
         if error.level == "none" and core.keeps_originals:  # else old entries are found in the shared store
             error.level = "process"
         raise

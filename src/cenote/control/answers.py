@@ -19,6 +19,7 @@ from cenote.errors import (
     ClosedError,
     ConfigurationError,
     InvalidKeyError,
+    StoreError,
     UnknownServiceError,
 )
 
@@ -163,7 +164,7 @@ def shielded(handler: Handler) -> Handler:
             raise
         except UnknownServiceError as error:
             return refuse(404, str(error))
-        except (ClosedError, ClearFailedError) as error:
+        except (ClosedError, ClearFailedError, StoreError) as error:
             return refuse(503, str(error))
         except InvalidKeyError as error:
             return validation_answer([{"loc": ("key",), "msg": str(error)}])

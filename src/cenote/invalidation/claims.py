@@ -41,7 +41,3 @@ class Claims(ABC):
     @abstractmethod
     def give_back(self, claim: int, *, inside: list[int]) -> None:
         """Give a claim back, and note that the loads around it wait for nobody."""
-
-    @abstractmethod
-    def void(self, cache: str | None, identifier: str) -> None:
-        """Make a claim not count, because what it loads is old already; with all others kept away."""

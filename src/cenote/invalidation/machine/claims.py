@@ -87,14 +87,6 @@ class MachineClaims(Claims):
                     if each == claim:
                         words[_at(each) + _OWNER] = 0
 
-    def void(self, cache: str | None, identifier: str) -> None:
-        """Make a claim not count."""
-        words = self._joined().file.words
-        first, second = _hash(cache, identifier)
-        for at in _probes(first):
-            if words[at + _FIRST] == first and words[at + _SECOND] == second:
-                words[at + _OWNER] = 0
-
     @staticmethod
     def _counts(joined: Membership, at: int, generation: int, oldest: int) -> bool:
         words = joined.file.words
