@@ -261,9 +261,13 @@ def test_a_store_that_is_removed_underneath_takes_no_more_and_nobody_opens_anoth
     one, other = pair
     one.shop.set("k", "there")
     (directory / "data.mdb").unlink()
-    for action in (lambda: one.shop.set("k", 1), lambda: other.shop.delete("k"), one.shop.clear):
+    for action in (lambda: one.shop.set("k", 1), lambda: other.shop.delete("k")):
         with pytest.raises(StoreError):
             action()
+    for clear in (one.shop.clear, lambda: one.shop.clear(prefix="k")):
+        with pytest.raises(ClearFailedError) as failed:
+            clear()
+        assert failed.value.level == "none"
     process = Process()
     try:
         process.do("from cenote import CacheManager")
