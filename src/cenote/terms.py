@@ -161,25 +161,9 @@ class Treatment:
             hard = expires + self._window if self._window else expires
         if not self._particular and not tags:
             return Entry(key, value, birth=birth, born=born, fresh_until=expires, slot=slot, cost=cost)
-        simple = expires
-        if options.idle_ttl is not None:
-            simple = 0.0
-        elif options.refresh_ahead is not None and lifetime is not None:
-            simple = now + lifetime * options.refresh_ahead
-        return ParticularEntry(
-            key,
-            value,
-            birth=birth,
-            born=born,
-            fresh_until=simple,
-            hard_until=hard,
-            slot=slot,
-            cost=cost,
-            tags=tags,
-            size=self._weigh(value),
-            expires=expires,
-            used=now,
-        )
+        made = self._made(slot, key, value, expires, hard, tags, now, since=now)
+        made.birth, made.born, made.cost = birth, born, cost
+        return made
 
     def restore(
         self,
@@ -196,26 +180,39 @@ class Treatment:
         now: float,
     ) -> Entry:
         """Make the entry of a value that was stored elsewhere, with the terms that it was stored with."""
-        options = self._options
         if self.take_in is not None:
             value = self.take_in(value)
         if not self._particular and not tags:
             return Entry(key, value, birth=birth, born=born, fresh_until=expires, slot=slot, cost=cost)
+        made = self._made(slot, key, value, expires, hard, tags, now, since=born + cost)
+        made.birth, made.born, made.cost = birth, born, cost
+        return made
+
+    def _made(
+        self,
+        slot: int,
+        key: Hashable,
+        value: Any,
+        expires: float,
+        hard: float,
+        tags: frozenset[str],
+        now: float,
+        *,
+        since: float,
+    ) -> ParticularEntry:
+        """Make an entry that a plain hit may not serve for as long as it is fresh; its lifetime began at ``since``."""
+        options = self._options
         simple = expires
         if options.idle_ttl is not None:
             simple = 0.0
         elif options.refresh_ahead is not None and expires != FOREVER:
-            stored = born + cost
-            simple = stored + (expires - stored) * options.refresh_ahead
+            simple = since + (expires - since) * options.refresh_ahead
         return ParticularEntry(
             key,
             value,
-            birth=birth,
-            born=born,
             fresh_until=simple,
             hard_until=hard,
             slot=slot,
-            cost=cost,
             tags=tags,
             size=self._weigh(value),
             expires=expires,
