@@ -107,11 +107,10 @@ class Copier(Holder):
         if sharing is None or not self._serves_stored or not self.running or key[-1:] == ")":
             return False, None
         state = self.current()
-        if state.generation == NOT_SHARED or key in state.tables[0] or sharing.is_met(0, key):
+        if state.generation == NOT_SHARED or key in state.tables[0]:
             return False, None
-        found, value = sharing.value_of(state, key)
+        found, value = sharing.first_value(state, key)
         if found:
-            sharing.meet(0, key)
             self.count_slot_hit(self.slots[0])
         return found, value
 

@@ -53,8 +53,7 @@ class Holder(Follower):
             log: The invalidation log that it obeys and writes.
             clock: Its time.
             shared: Where its entries live outside of this process, and how they are written there; entries in memory
-            are
-                then copies.
+                are then copies.
         """
         self.treatment = Treatment(options)
         self.sharing = None if shared is None else Sharing(name, *shared, clock, self.treatment)

@@ -141,11 +141,12 @@ class Operations(CacheView):
         return self._get_slowly(key, default)
 
     def _get_slowly(self, key: str, default: Any) -> Any:
-        self._core.check_open()
-        if self._core.sharing is not None and isinstance(key, str):
-            found, value = self._core.read_through(key)
+        core = self._core
+        if core.sharing is not None and isinstance(key, str):
+            found, value = core.read_through(key)
             if found:
                 return value
+        core.check_open()
         slot, place = self._core.place_of(key)
         if place is not None:
             found, value = stale_while_loading(self._core, slot, place)

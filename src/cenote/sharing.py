@@ -105,30 +105,32 @@ class Sharing:
         if place in self._met:
             self._met.discard(place)
             return True
-        self.meet(slot, key)
+        self._meet(place)
         return False
 
-    def is_met(self, slot: int, key: Hashable) -> bool:
-        """Whether ``met_before`` would say so."""
-        return (slot, key) in self._met
-
-    def meet(self, slot: int, key: Hashable) -> None:
-        """Note that a key was read from the store."""
+    def _meet(self, place: tuple[int, Hashable]) -> None:
         if len(self._met) >= REMEMBERED:
             self._met = set()
-        self._met.add((slot, key))
+        self._met.add(place)
 
-    def value_of(self, state: State, key: str) -> tuple[bool, Any]:
-        """Return whether a caller's key has a fresh value in the store, and the value."""
+    def first_value(self, state: State, key: str) -> tuple[bool, Any]:
+        """Return whether a caller's key has a fresh value in the store, and the value.
+
+        There is none for a key that was read from the store a short while ago, or is not stored as plain data; ``find``
+        knows better. Nothing is made but the value, since no copy is to be kept.
+        """
+        place = (0, key)
+        if place in self._met:
+            return False, None
         try:
-            stored = self.store.find(state.shelf, state.generation, key)
-            if stored is None or stored.fingerprint or stored.birth < state.soft_floor:
+            payload = self.store.find_fresh(state.shelf, state.generation, key, floor=state.soft_floor)
+            if payload is None:
                 return False, None
-            if stored.expires != FOREVER and stored.expires <= self._clock.time():
-                return False, None
-            return True, self._codec.decode(stored.payload, Any)
+            value = self._codec.decode(payload, Any)
         except (StoreError, DecodeError):
             return False, None
+        self._meet(place)
+        return True, value
 
     def look(self, state: State, slot: Slot, identifier: str) -> Entry | None:
         """Return what is known of an entry, without its value."""

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cenote.errors import DecodeError, EncodeError
-from cenote.stores.stored import SOFT, StoredEntry, pack, terms_of, unpack
+from cenote.stores.stored import SOFT, StoredEntry, fresh_payload, pack, terms_of, unpack
 
 SNAPSHOTS = Path(__file__).resolve().parents[1] / "snapshots" / "stored"
 EXAMPLES = {
@@ -56,6 +56,13 @@ def test_what_was_packed_comes_back(entry: StoredEntry, key: bytes, turn: int) -
     assert terms_of(data) == (entry.birth, entry.hard_until, turn)
 
 
+@given(ENTRIES, st.floats(allow_nan=False), st.integers(-1, 2**63 - 1))
+def test_the_payload_alone_is_there_only_of_what_is_fresh(entry: StoredEntry, now: float, floor: int) -> None:
+    entry.fingerprint %= 2
+    fresh = not entry.fingerprint and entry.birth >= floor and entry.expires > now
+    assert fresh_payload(pack(entry, b"key"), b"key", now=now, floor=floor) == (entry.payload if fresh else None)
+
+
 @given(ENTRIES, st.data())
 def test_a_flipped_bit_a_missing_end_or_another_key_is_refused(entry: StoredEntry, data: st.DataObject) -> None:
     good = pack(entry, b"key")
@@ -69,12 +76,14 @@ def test_a_flipped_bit_a_missing_end_or_another_key_is_refused(entry: StoredEntr
     ]:
         with pytest.raises(DecodeError):
             unpack(damaged, key)
+        assert fresh_payload(damaged, key, now=-1e999, floor=SOFT) is None
 
 
 @given(st.binary(max_size=200))
 def test_noise_is_refused(noise: bytes) -> None:
     with pytest.raises(DecodeError):
         unpack(noise, b"key")
+    assert fresh_payload(noise, b"key", now=0.0, floor=0) is None
 
 
 def test_a_version_from_the_future_is_refused_by_name() -> None:
@@ -83,6 +92,7 @@ def test_a_version_from_the_future_is_refused_by_name() -> None:
     body = b"\x02" + pack(StoredEntry("k"))[1:-4]
     with pytest.raises(DecodeError, match="format 2"):
         unpack(body + crc32(body).to_bytes(4, "little"))
+    assert fresh_payload(body + crc32(body).to_bytes(4, "little"), b"", now=0.0, floor=0) is None
 
 
 def test_a_figure_that_does_not_fit_is_named() -> None:

@@ -23,7 +23,7 @@ from cenote.stores.lmdb_keys import LONGEST, entry_key, place_key, place_of, tag
 from cenote.stores.lmdb_listing import identifier_of, walk
 from cenote.stores.lmdb_room import look, make_room
 from cenote.stores.shared import Place, SharedStore
-from cenote.stores.stored import OVERHEAD, StoredEntry, unpack
+from cenote.stores.stored import OVERHEAD, StoredEntry, fresh_payload, unpack
 
 __all__ = ["LmdbStore"]
 
@@ -119,41 +119,50 @@ class LmdbStore(SharedStore):
         self._begin: Callable[..., Any] = self._begin_late
         self._open()
 
-    # The hot path: each call saved here is felt by every read that leaves the process's own memory.
     def find(self, cache: str, generation: int, identifier: str) -> StoredEntry | None:
+        key, data = self._data_of(cache, generation, identifier)
+        if data is None:
+            return None
         try:
-            known = self._places.get(cache)
-            place = known[1] if known is not None and known[0] == generation else self._place(cache, generation)
-            if identifier.isascii():
-                key = place + identifier.encode()
-                if len(key) >= LONGEST:
-                    key = entry_key(place, identifier)
-            else:
-                key = entry_key(place, identifier)
-            txn = self._begin(self._entries)
-            data = txn.get(key)
-            txn.abort()
-            if data is None:
-                return None
-            if len(key) < LONGEST:
-                entry = unpack(data, key, identifier)
-            else:
-                entry = unpack(data, key)
-                if entry.identifier != identifier:
-                    return None
+            entry = unpack(data, key, identifier if len(key) < LONGEST else None)
         except DecodeError:
             return None
-        except lmdb.ReadersFullError as error:
-            # Slots of killed processes are given back only when somebody looks.
-            if self._open()[0].reader_check():
-                return self.find(cache, generation, identifier)
-            raise as_store_error(error, self.path) from error
-        except lmdb.Error as error:
-            raise as_store_error(error, self.path) from error
+        if entry.identifier != identifier:
+            return None
         if entry.hard_until != FOREVER and entry.hard_until <= self._clock.time():
             return None
         self._read(key)
         return entry
+
+    def find_fresh(self, cache: str, generation: int, identifier: str, *, floor: int) -> bytes | None:
+        key, data = self._data_of(cache, generation, identifier)
+        if data is None or len(key) >= LONGEST:
+            return None
+        payload = fresh_payload(data, key, now=self._clock.time(), floor=floor)
+        if payload is not None:
+            self._read(key)
+        return payload
+
+    # The hot path: each call saved here is felt by every read that leaves the process's own memory.
+    def _data_of(self, cache: str, generation: int, identifier: str) -> tuple[bytes, bytes | None]:
+        """Return the key of an entry and the bytes that are stored under it."""
+        known = self._places.get(cache)
+        place = known[1] if known is not None and known[0] == generation else self._place(cache, generation)
+        key = place + identifier.encode() if identifier.isascii() else entry_key(place, identifier)
+        if len(key) >= LONGEST:
+            key = entry_key(place, identifier)
+        try:
+            txn = self._begin(self._entries)
+            data = txn.get(key)
+            txn.abort()
+        except lmdb.ReadersFullError as error:
+            # Slots of killed processes are given back only when somebody looks.
+            if self._open()[0].reader_check():
+                return self._data_of(cache, generation, identifier)
+            raise as_store_error(error, self.path) from error
+        except lmdb.Error as error:
+            raise as_store_error(error, self.path) from error
+        return key, data
 
     def put(self, cache: str, generation: int, entry: StoredEntry, *, sequence: int) -> int:
         place = self._place(cache, generation)

@@ -34,6 +34,14 @@ class SharedStore(ABC):
         """
 
     @abstractmethod
+    def find_fresh(self, cache: str, generation: int, identifier: str, *, floor: int) -> bytes | None:
+        """Return only the payload of an entry, the sooner for that.
+
+        None unless it was born at the floor or later, does not go stale at this very moment or before, and has no
+        fingerprint. It may also be None where ``find`` would have to look closer.
+        """
+
+    @abstractmethod
     def put(self, cache: str, generation: int, entry: StoredEntry, *, sequence: int) -> int:
         """Keep an entry, in place of an older one of its identifier.
 

@@ -13,7 +13,7 @@ from zlib import crc32
 from cenote.entry import FOREVER
 from cenote.errors import DecodeError, EncodeError
 
-__all__ = ["OVERHEAD", "SOFT", "StoredEntry", "pack", "terms_of", "unpack"]
+__all__ = ["OVERHEAD", "SOFT", "StoredEntry", "fresh_payload", "pack", "terms_of", "unpack"]
 
 VERSION: Final = 1
 
@@ -21,6 +21,7 @@ SOFT: Final = -1
 """The birth of an entry that was softly cleared: older than every record."""
 
 _HEAD: Final = struct.Struct("<BIIqddddQQ")
+_FRESHNESS: Final = struct.Struct("<BIIq8xd16xQ8x")  # of the head, what a read of a plain value needs
 _LENGTH: Final = struct.Struct("<I")
 _SIZE: Final = _HEAD.size
 
@@ -130,7 +131,7 @@ def unpack(data: bytes, key: bytes = b"", identifier: str | None = None) -> Stor
     Raises:
         DecodeError: The bytes are damaged, were stored under another key, or are of another version.
     """
-    if crc32(data, crc32(key)) != _RESIDUE:
+    if crc32(key + data) != _RESIDUE:
         raise DecodeError("a stored entry is damaged: its checksum does not fit")
     try:
         version, tagged, length, birth, born, expires, hard_until, cost, fingerprint, _ = _HEAD.unpack_from(data)
@@ -139,20 +140,48 @@ def unpack(data: bytes, key: bytes = b"", identifier: str | None = None) -> Stor
         start = _SIZE + length
         if identifier is None:
             identifier = data[_SIZE:start].decode("utf-8", "surrogatepass")
-        if not tagged:
-            tags = _NO_TAGS
-        else:
-            found = []
-            for _ in range(tagged):
-                end = start + 4 + _LENGTH.unpack_from(data, start)[0]
-                found.append(data[start + 4 : end].decode("utf-8", "surrogatepass"))
-                start = end
-            tags = frozenset(found)
+        tags = _NO_TAGS
+        if tagged:
+            found, start = _tags_at(data, start, tagged)
+            tags = frozenset(tag.decode("utf-8", "surrogatepass") for tag in found)
     except (struct.error, UnicodeDecodeError) as error:
         raise DecodeError(f"a stored entry cannot be read: {error}") from error
     if start > len(data) - 4:
         raise DecodeError("a stored entry is shorter than it says")
     return StoredEntry(identifier, birth, born, expires, hard_until, cost, fingerprint, tags, data[start:-4])
+
+
+def _tags_at(data: bytes, start: int, tagged: int) -> tuple[list[bytes], int]:
+    """Return the tags that stand at a place, and where they end."""
+    found = []
+    for _ in range(tagged):
+        end = start + 4 + _LENGTH.unpack_from(data, start)[0]
+        found.append(data[start + 4 : end])
+        start = end
+    return found, start
+
+
+def fresh_payload(data: bytes, key: bytes, *, now: float, floor: int) -> bytes | None:
+    """Return the payload of what ``pack`` wrote, without the rest, if it is fresh; None if it is not, or is damaged.
+
+    Args:
+        data: The bytes.
+        key: What they were stored under.
+        now: Seconds of wall-clock time.
+        floor: An earlier birth is stale.
+    """
+    if crc32(key + data) != _RESIDUE:
+        return None
+    try:
+        version, tagged, length, birth, expires, fingerprint = _FRESHNESS.unpack_from(data)
+        if version != VERSION or fingerprint or birth < floor or expires <= now:
+            return None
+        start = _SIZE + length
+        if tagged:
+            start = _tags_at(data, start, tagged)[1]
+    except struct.error:
+        return None
+    return data[start:-4] if start <= len(data) - 4 else None
 
 
 def terms_of(data: bytes) -> tuple[int, float, int]:

@@ -58,7 +58,7 @@ def no_threads(monkeypatch, at_once):
     monkeypatch.setattr(census, "ANSWER_SECONDS", 0.0)
     monkeypatch.setattr("cenote.manager.MsgpackCodec", Keeping)
     # Copies are made at once, not from the second read on.
-    monkeypatch.setattr(sharing.Sharing, "is_met", lambda self, slot, key: True)
+    monkeypatch.setattr(sharing.Sharing, "first_value", lambda self, state, key: (False, None))
     monkeypatch.setattr(sharing.Sharing, "met_before", lambda self, slot, key: True)
     # Who waits for another process's load sleeps, and the scheduler would sleep with it.
     monkeypatch.setattr(MachineClaims, "take", lambda self, *arguments, **named: UNCLAIMED)

@@ -92,6 +92,7 @@ class SharedStoreContract(ABC):
         entry = store.find("", 1, identifier)
         assert entry is not None
         assert (entry.identifier, entry.payload) == (identifier, bytes([ODD_IDENTIFIERS.index(identifier)]))
+        assert store.find_fresh("", 1, identifier, floor=0) in {entry.payload, None}
         assert identifier in store.matching("", 1, identifier[:2000], limit=99)
         assert store.remove("", 1, identifier, sequence=2) is True
         assert store.find("", 1, identifier) is None
@@ -109,6 +110,25 @@ class SharedStoreContract(ABC):
         assert store.count("", 0)[0] == 1
         assert store.sweep(10) == {("", 0): 1}
         assert store.count("", 0) == (0, 0)
+
+    @pytest.mark.parametrize("tags", [frozenset[str](), frozenset({"red", "t" * 700})], ids=["untagged", "tagged"])
+    def test_a_payload_is_found_only_while_it_is_fresh(
+        self, store: SharedStore, clock: FakeClock, tags: frozenset[str]
+    ) -> None:
+        end = clock.time() + 1
+        store.put("", 0, StoredEntry("k", 3, expires=end, hard_until=end + 1, tags=tags, payload=b"p"), sequence=3)
+        store.put("", 0, StoredEntry("empty", 3), sequence=3)
+        store.put("", 0, StoredEntry("f()", 3, fingerprint=5, payload=b"p"), sequence=3)
+        assert store.find_fresh("", 0, "k", floor=3) == b"p"
+        assert store.find_fresh("", 0, "empty", floor=0) == b""
+        assert store.find_fresh("", 0, "f()", floor=0) is None
+        assert store.find_fresh("", 0, "k", floor=4) is None
+        assert store.find_fresh("", 1, "k", floor=0) is None
+        clock.advance(1)
+        assert store.find_fresh("", 0, "k", floor=0) is None
+        assert store.find("", 0, "k") is not None
+        store.soften_many("", 0, ["empty"], before=9, sequence=9)
+        assert store.find_fresh("", 0, "empty", floor=0) is None
 
     def test_a_sweep_takes_the_longest_over_first_and_no_more_than_its_limit(
         self, store: SharedStore, clock: FakeClock

@@ -69,6 +69,12 @@ class DictSharedStore(SharedStore):
         held = self._at(cache, generation).get(identifier)
         return None if held is None or held.end <= self.clock.time() else unpack(held.data)
 
+    def find_fresh(self, cache: str, generation: int, identifier: str, *, floor: int) -> bytes | None:
+        entry = self.find(cache, generation, identifier)
+        if entry is None or entry.birth < floor or entry.expires <= self.clock.time() or entry.fingerprint:
+            return None
+        return entry.payload
+
     def put(self, cache: str, generation: int, entry: StoredEntry, *, sequence: int) -> int:
         self._saw(sequence)
         self._at(cache, generation)[entry.identifier] = _Held(pack(entry), entry.hard_until)
