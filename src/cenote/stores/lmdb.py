@@ -19,8 +19,8 @@ from cenote.entry import FOREVER
 from cenote.errors import ConfigurationError, DecodeError, StoreError, StoreFullError
 from cenote.stores.lmdb_batch import COUNTS, STAMP, STAMP_KEY, Batch
 from cenote.stores.lmdb_env import Environment, Tables, as_store_error, borrow, forget_inherited, lmdb, translated
-from cenote.stores.lmdb_keys import LONGEST, entry_key, place_key, place_of, tag_key
-from cenote.stores.lmdb_listing import identifier_of, walk
+from cenote.stores.lmdb_keys import LONGEST, entry_key, place_key, place_of
+from cenote.stores.lmdb_listing import carriers, walk
 from cenote.stores.lmdb_room import look, make_room
 from cenote.stores.shared import Place, SharedStore
 from cenote.stores.stored import OVERHEAD, StoredEntry, fresh_payload, unpack
@@ -211,17 +211,8 @@ class LmdbStore(SharedStore):
 
     def carriers(self, cache: str, generation: int, tags: Iterable[str], limit: int) -> list[str]:
         place = self._place(cache, generation)
-        found: dict[str, None] = {}
-        with self._reading() as (txn, tables), txn.cursor(db=tables.tags) as cursor:
-            for tag in tags:
-                start = tag_key(place, tag)
-                more = cursor.set_range(start)
-                while more and len(found) < limit and cursor.key().startswith(start):
-                    key = txn.get(cursor.key()[len(start) :], db=tables.order)
-                    if key is not None and (identifier := identifier_of(txn, tables, key, place)) is not None:
-                        found[identifier] = None
-                    more = cursor.next()
-        return list(found)
+        with self._reading() as (txn, tables):
+            return carriers(txn, tables, place, tags, limit)
 
     def matching(self, cache: str, generation: int, prefix: str, *, after: str | None = None, limit: int) -> list[str]:
         place = self._place(cache, generation)
