@@ -1,0 +1,71 @@
+"""The agent as a process of its own, so that no application's GIL or event loop delays what it says.
+
+Whoever starts it hands it a locked file; the lock ends with the process, and that is how others see that it is gone.
+What it is to do comes through its standard input: a URL may hold a password, and arguments are for all to see.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any, Final
+
+from cenote.errors import CenoteError
+from cenote.invalidation.network.agent import Agent
+from cenote.invalidation.network.lease import Lease
+
+__all__ = ["start_agent"]
+
+_MODULE: Final = "cenote.invalidation.network.agent_process"
+
+
+def start_agent(lock: int, told: dict[str, Any]) -> None:
+    """Start an agent in a process of its own, in a session of its own.
+
+    Args:
+        lock: A descriptor with the lock that says that there is an agent; the caller closes its own.
+        told: The arguments of Agent, the lease as ``seconds``.
+
+    Raises:
+        OSError: It cannot be started.
+    """
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    # Through two processes, so that nobody has to wait for the agent's end.
+    source = (
+        "import os, sys\n"
+        "told = sys.stdin.buffer.read()\n"
+        "if os.fork(): os._exit(0)\n"
+        f"from {_MODULE} import serve\n"
+        "serve(told)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", source],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        pass_fds=[lock],
+        start_new_session=True,
+        cwd="/",
+        env=environment,
+    ) as child:
+        child.communicate(json.dumps(told).encode(), timeout=10.0)
+
+
+def serve(raw: bytes) -> None:
+    """Be the agent until nobody needs one."""
+    told = json.loads(raw)
+    lease = Lease(told.pop("seconds"))
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    try:
+        agent = Agent(path=Path(told.pop("path")), lease=lease, **told)
+    except CenoteError:
+        os._exit(1)
+    agent.run(lambda: not ended.is_set())
+    os._exit(0)

@@ -1,0 +1,124 @@
+"""The link to the server: connections, time-outs and a breaker, so that a dead server costs next to nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import redis
+from redis.backoff import NoBackoff
+from redis.commands.core import Script
+from redis.retry import Retry
+
+from cenote.errors import ConfigurationError, StoreError
+
+__all__ = ["ANSWER_SECONDS", "Link", "UnreachableError"]
+
+CONNECT_SECONDS: Final = 0.5
+ANSWER_SECONDS: Final = 1.0
+"""How long an answer may take; a server that is silent for longer counts as out of reach."""
+
+REST_SECONDS: Final = 1.0
+"""How long a server that was out of reach is left alone."""
+
+
+class UnreachableError(StoreError):
+    """The server does not answer, or answers that it cannot do what was asked."""
+
+
+class Link:
+    """One server, or what takes its place, as a process sees it.
+
+    It may be used from any thread, and in a forked child after ``after_fork``.
+    """
+
+    def __init__(self, url: str, *, answer: float = ANSWER_SECONDS) -> None:
+        """Prepare to connect; nothing is sent.
+
+        Args:
+            url: redis://, rediss:// or unix://, as redis-py takes it.
+            answer: Seconds that an answer may take.
+
+        Raises:
+            ConfigurationError: The URL cannot be read.
+        """
+        self._url = url
+        self._answer = answer
+        self._rest_until = 0.0
+        self._scripts: dict[str, Script] = {}
+        self.client = self._connect()
+
+    def _connect(self) -> redis.Redis:
+        try:
+            return redis.Redis.from_url(
+                self._url,
+                socket_connect_timeout=CONNECT_SECONDS,
+                socket_timeout=self._answer,
+                # A cut connection is tried once more, at once: what is done twice within one call does no harm.
+                retry=Retry(NoBackoff(), 1, supported_errors=(redis.exceptions.ConnectionError,)),
+                protocol=2,
+            )
+        except ValueError as error:
+            raise ConfigurationError(f"the server's URL cannot be used: {error}") from None
+
+    @property
+    def rests(self) -> bool:
+        """Whether the server was out of reach a moment ago, so that nobody waits for it now."""
+        return time.monotonic() < self._rest_until
+
+    def call(self, action: Callable[[redis.Redis], Any]) -> Any:
+        """Do something with the server.
+
+        Raises:
+            UnreachableError: It is out of reach, or refuses.
+        """
+        if self._rest_until and time.monotonic() < self._rest_until:
+            raise UnreachableError("the server is out of reach; it is asked again in a moment")
+        try:
+            found = action(self.client)
+        except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError) as error:
+            self._rest_until = time.monotonic() + REST_SECONDS
+            raise UnreachableError(f"the server is out of reach: {error}") from error
+        except redis.exceptions.RedisError as error:
+            raise UnreachableError(f"the server refuses: {error}") from error
+        if self._rest_until:
+            self._rest_until = 0.0
+        return found
+
+    def run(self, script: str, keys: Sequence[str | bytes], arguments: Sequence[Any]) -> Any:
+        """Run a script in one step; it is sent as a whole only when the server does not have it."""
+        known = self._scripts.get(script)
+        if known is None:
+            known = self._scripts[script] = self.client.register_script(script)
+        return self.call(lambda client: known(keys=keys, args=arguments, client=client))
+
+    def run_and(
+        self, script: str, keys: Sequence[str | bytes], arguments: Sequence[Any], command: Sequence[Any] | None
+    ) -> tuple[Any, Any]:
+        """Run a script and, on the same connection, a command right behind it; return both answers."""
+        if command is None:
+            return self.run(script, keys, arguments), None
+
+        def both(client: redis.Redis) -> list[Any]:
+            with client.pipeline(transaction=False) as pipe:
+                pipe.eval(script, len(keys), *keys, *arguments)
+                pipe.execute_command(*command)
+                return pipe.execute()
+
+        first, second = self.call(both)
+        return first, second
+
+    def wake(self) -> None:
+        """Ask the server again at once, though it was out of reach a moment ago."""
+        self._rest_until = 0.0
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.client.close()
+
+    def after_fork(self) -> None:
+        """In a forked child: leave the parent's connections alone."""
+        self._rest_until = 0.0
+        self._scripts = {}
+        self.client = self._connect()

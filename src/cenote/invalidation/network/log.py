@@ -1,0 +1,329 @@
+"""The log of many machines: written at a server, read in the mirror that this machine's agent keeps.
+
+A read compares the mirror's head with what its State has obeyed, and the lease's deadline with the clock; neither asks
+the server. A clear is called done when every machine's agent has said that its mirror holds the record, or when no
+lease that was granted before it can be relied on any more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import logging
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from cenote.errors import ClearFailedError, ClosedError
+from cenote.invalidation.log import News, Record
+from cenote.invalidation.machine import MachineLog, fitted
+from cenote.invalidation.machine.layout import Word
+from cenote.invalidation.machine.mirror import forsake, incarnation_of
+from cenote.invalidation.machine.parts import Parts
+from cenote.invalidation.network.agent_process import start_agent
+from cenote.invalidation.network.lease import Lease, now
+from cenote.invalidation.network.ledger import Ledger, Peer, Receipt
+from cenote.invalidation.network.link import UnreachableError
+
+__all__ = ["DEADLINE", "Members", "NetworkLog"]
+
+logger = logging.getLogger("cenote")
+
+DEADLINE: Final = Word.DEADLINE - Word.HEAD
+"""Which item behind the head of the mirror is the lease's deadline."""
+
+_NOWHERE: Final = (-1, *[0] * DEADLINE)
+_SHORTEST_NAP: Final = 0.0002
+_LONGEST_NAP: Final = 0.004
+_TRIES: Final = 5
+_CATCH_UP_SECONDS: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """Who learned of an invalidation.
+
+    Attributes:
+        acknowledged: The members that said so.
+        lapsed: Those that did not in time; their leases have ended.
+    """
+
+    acknowledged: tuple[str, ...] = ()
+    lapsed: tuple[str, ...] = ()
+
+
+class NetworkLog(MachineLog):
+    """An invalidation log at a server that many machines share."""
+
+    level = "network"
+
+    def __init__(self, ledger: Ledger, url: str, path: Path, lease: Lease, *, replicas: int = 0) -> None:
+        """Attach to this machine's mirror, and see to it that an agent keeps it.
+
+        Args:
+            ledger: The namespace at the server.
+            url: The server, for the agent.
+            path: The mirror's file, in a directory that ``prepare_directory`` found good.
+            lease: The terms.
+            replicas: How many replicas the server has at least.
+
+        Raises:
+            ConfigurationError: The mirror cannot be opened or made.
+        """
+        self.ledger = ledger
+        self.lease = lease
+        self._follows: Parts | None = None
+        self._agent_lock = path.with_name(f"{path.name}.agent")
+        self._told = {
+            "url": url,
+            "namespace": ledger.namespace,
+            "path": str(path),
+            "seconds": lease.seconds,
+            "replicas": replicas,
+        }
+        super().__init__(path)
+        self.look_after()
+        self._await_lease()
+
+    def _await_lease(self) -> None:
+        """Wait a moment for the first lease; without one reads ask the server, or load."""
+        end = time.monotonic() + max(1.0, self.lease.seconds)
+        while time.monotonic() < end:
+            joined = self.membership
+            if joined is not None and joined.word[DEADLINE] > now():
+                return
+            time.sleep(0.005)
+            if not self.in_place:
+                self.rejoin(lambda: None)
+        logger.warning("no lease from the server yet: until there is one, reads load and nothing is kept in memory")
+
+    # What reads need
+
+    @property
+    def word(self) -> Sequence[int]:
+        """The head as item 0, the lease's deadline as item DEADLINE."""
+        joined = self.membership
+        return joined.word if joined is not None and self._follows is joined else _NOWHERE
+
+    @property
+    def connected(self) -> bool:
+        """Whether this process follows an incarnation of the network's log."""
+        return self.membership is not None and self._follows is self.membership
+
+    @property
+    def incarnation(self) -> str:  # type: ignore[override]  # another one when the server lost the log
+        """The incarnation that the mirror follows."""
+        return incarnation_of(self._joined())
+
+    def news(self, cache: str | None, sequence: int) -> News:
+        """Return what concerns a cache since a sequence."""
+        if not self.connected:
+            raise ClearFailedError("this process follows no log yet", "none")
+        return super().news(cache, sequence)
+
+    def scoped(self, cache: str | None) -> int:
+        """Return a sequence after which nothing of a cache was invalidated by tags or a prefix."""
+        joined = self._joined()
+        return joined.services.last_scoped(joined.services.number(cache))
+
+    def verify(self, applied: int) -> bool:
+        """Ask the server whether a State that has obeyed a sequence is current; for reads without a lease."""
+        joined = self._follows
+        if joined is None or joined is not self.membership:
+            return False
+        incarnation = incarnation_of(joined)
+        try:
+            there, head = self.ledger.head()
+        except UnreachableError:
+            return False
+        if there != incarnation:
+            return False
+        end = time.monotonic() + _CATCH_UP_SECONDS
+        while joined.word[0] < head and time.monotonic() < end:
+            time.sleep(_SHORTEST_NAP)
+        return joined.word[0] == applied == head
+
+    # What changes need
+
+    def exclusive(self, action: str) -> AbstractContextManager[Any]:  # type: ignore[override]  # noqa: ARG002
+        """Return nothing: who writes at the server keeps nobody away."""
+        return nullcontext()
+
+    def append(self, record: Record) -> int:
+        """Add a record, or several that cover it, and return the last one's sequence."""
+        receipts = [self.record(each) for each in fitted(record)]
+        self._written.receipts = receipts
+        return receipts[-1].sequence
+
+    def record(self, record: Record, *, most: int = 0) -> Receipt:
+        """Write one record that fits.
+
+        Args:
+            record: The record.
+            most: How many identifiers of what it takes to return.
+
+        Raises:
+            ClearFailedError: The server is out of reach. This machine forgets everything then, and its level is
+                "machine".
+        """
+        incarnation, generation = self._place_of(record.cache)
+        try:
+            for _ in range(_TRIES):
+                receipt = self.ledger.record(record, incarnation=incarnation, generation=generation, most=most)
+                if receipt.sequence:
+                    return receipt
+                incarnation, generation = receipt.incarnation, receipt.generation
+        except UnreachableError as error:
+            return self._without_server(error)
+        raise ClearFailedError("the server's log changes faster than this clear can follow; repeat it", "none")
+
+    def _place_of(self, cache: str | None) -> tuple[str, int]:
+        if not self.connected:
+            return "", 0
+        try:
+            return self.incarnation, self.floor(cache, soft=False)
+        except ClearFailedError:
+            return "", 0
+
+    def _without_server(self, error: UnreachableError) -> Receipt:
+        """Do what can be done: on a full server begin anew, else forget everything on this machine."""
+        if "OOM" in str(error):
+            with contextlib.suppress(UnreachableError):
+                self.ledger.forget()
+                return Receipt("", -1, 0)
+        joined = self.membership
+        if joined is None:
+            raise ClearFailedError(f"{error}; repeat it", "none") from error
+        try:
+            forsake(joined)
+        except ClearFailedError as busy:
+            raise ClearFailedError(f"{error}; {busy}", "none") from error
+        raise ClearFailedError(
+            f"{error}. This machine has forgotten all that it had cached; other machines have not learned of it: "
+            "repeat it",
+            "machine",
+        ) from error
+
+    def confirm(self, sequence: int) -> None:  # noqa: ARG002  # it waits for what this thread wrote
+        """Wait until what this thread wrote last holds on every machine."""
+        receipts: list[Receipt] = getattr(self._written, "receipts", [])
+        self._written.members = self.await_members(receipts[-1]) if receipts else Members()
+
+    @property
+    def members(self) -> Members:
+        """Who learned of what this thread confirmed last."""
+        found: Members = getattr(self._written, "members", Members())
+        return found
+
+    def await_members(self, receipt: Receipt) -> Members:
+        """Wait until every member has obeyed a record, or can serve nothing older any more.
+
+        Why that is enough: a lease that was asked for after the record was written comes with the record; one that was
+        asked for before has ended once ``outwaited`` has passed since the reply. Members that an immature incarnation
+        may have forgotten are waited for in that way too.
+        """
+        until = now() + self.lease.outwaited
+        pending = {peer.name: peer for peer in receipt.members}
+        nap = _SHORTEST_NAP
+        while (pending or not receipt.mature) and now() < until:
+            time.sleep(min(nap, max(0.0, (until - now()) / 1e9)))
+            nap = min(1.5 * nap, _LONGEST_NAP)
+            try:
+                incarnation, peers = self.ledger.members()
+            except UnreachableError:
+                continue
+            if incarnation == receipt.incarnation:
+                for peer in peers:
+                    if peer.acknowledged >= receipt.sequence:
+                        pending.pop(peer.name, None)
+        for peer in pending.values():
+            with contextlib.suppress(UnreachableError):
+                self.ledger.expel(receipt.incarnation, peer)
+        names = [peer.name for peer in receipt.members]
+        return Members(
+            tuple(sorted(name for name in names if name not in pending)), tuple(sorted(pending))
+        )
+
+    def peers(self) -> list[Peer]:
+        """Return the members that the server knows."""
+        return self.ledger.members()[1]
+
+    # Coming and going
+
+    def rejoin(self, forget: Callable[[], None]) -> bool:
+        """Attach to the mirror that the path leads to now, and follow it once it follows an incarnation."""
+        if self.connected and self.in_place:
+            return True
+        if not super().rejoin(forget):
+            return False
+        with self._joining:
+            joined = self.membership
+            if joined is None or not incarnation_of(joined):
+                return False
+            if self._follows is not joined:
+                self._follows = joined
+                # Only now: a State made before compares with no head, and is never current.
+                forget()
+            return True
+
+    def look_after(self) -> None:
+        """See to it that an agent runs, starting one if need be."""
+        if self._closed:
+            return
+        try:
+            descriptor = os.open(self._agent_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(descriptor)
+                return
+            try:
+                start_agent(descriptor, {**self._told, "member": self._member(descriptor)})
+            finally:
+                os.close(descriptor)
+        except (OSError, ValueError) as error:
+            logger.warning("the agent of this machine cannot be started: %s", error)
+
+    def _member(self, descriptor: int) -> str:
+        """Return what this machine is called; it keeps the name, so that a new agent takes an old one's place."""
+        raw = os.pread(descriptor, 64, 0).decode("ascii", "replace")
+        here = hashlib.blake2b(f"{os.fstat(descriptor).st_ino}:{_boot()}".encode(), digest_size=4).hexdigest()
+        name, _, place = raw.partition("@")
+        if place != here or not name:
+            name = secrets.token_hex(8)
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{name}@{here}".encode(), 0)
+        return f"{socket.gethostname()[:40]}-{name}"
+
+    def after_fork(self) -> None:
+        """Take no part any more, as on one machine, and use no connection of the parent's."""
+        super().after_fork()
+        self._follows = None
+        self._written = threading.local()
+        self.ledger.link.after_fork()
+
+    def close(self) -> None:
+        """Give the place back; the agent ends when nobody needs it."""
+        super().close()
+        self.ledger.link.close()
+
+    def _joined(self) -> Any:
+        joined = super()._joined()
+        if self._closed:
+            raise ClosedError("the invalidation log is closed")
+        return joined
+
+
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
