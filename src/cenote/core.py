@@ -7,7 +7,7 @@ and checks under it that its flight is still registered in the State it began in
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -16,6 +16,7 @@ from cenote.entry import NO_TAGS, Entry, ParticularEntry
 from cenote.errors import ClearFailedError, ClosedError, StoreError
 from cenote.figures import Figures
 from cenote.flight import Fill, Flight, Outcome
+from cenote.invalidation.log import Record
 from cenote.keeper import keeper
 from cenote.stores.stored import StoredEntry
 from cenote.tables import Slot
@@ -27,7 +28,28 @@ logger = logging.getLogger("cenote")
 
 
 class CacheCore(Figures):
-    """One cache, without the methods that users call."""
+    """One cache, without the methods that users call.
+
+    Attributes:
+        far: Whether what makes entries old is written at a server, and comes back from there.
+    """
+
+    far = False
+
+    def clear_far(self, records: Sequence[Record], *, most: int) -> tuple[int, Sequence[str]]:
+        """Write invalidations at the server and wait until they hold everywhere.
+
+        Args:
+            records: The invalidations.
+            most: How many identifiers of what went to return.
+
+        Returns:
+            How many entries went, and identifiers of some.
+
+        Raises:
+            ClearFailedError: They may not hold everywhere; ``level`` says how far they reached.
+        """
+        raise NotImplementedError
 
     # Changes; each takes the write lock by itself
 

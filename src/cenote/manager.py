@@ -62,6 +62,7 @@ class CacheManager(Member):
         backend = connect(url, self.namespace)
         self.backend, self._log = backend.name, backend.log
         self._shared = backend.shared
+        self._core = backend.core
         self._codec = None if self._shared is None else codec or MsgpackCodec()
         self._clock = SystemClock() if clock is None else clock
         self._root = Root()
@@ -284,7 +285,7 @@ class CacheManager(Member):
 
     def _add(self, name: str | None, options: CacheOptions) -> Cache:
         shared = None if self._shared is None or self._codec is None else (self._shared.store, self._codec)
-        core = CacheCore(name, options, self._root, len(self._cores), self._log, self._clock, shared)
+        core = self._core(name, options, self._root, len(self._cores), self._log, self._clock, shared)
         if core.sharing is not None and self._shared is not None:
             core.sharing.noted, core.sharing.swept = self._shared.noted, self._count_swept
         if self._log.word is not None:

@@ -9,10 +9,12 @@ from cenote.approach import stale_while_loading
 from cenote.audit import AuditEvent, AuditTrail
 from cenote.bypass import bypassed, bypasses
 from cenote.clearing import ClearOrder, clear_cache, run_clear, switch
+from cenote.clock import lease_clock
 from cenote.core import CacheCore
 from cenote.entry import FOREVER, GONE
 from cenote.errors import ConfigurationError
 from cenote.flight import Fill
+from cenote.invalidation.log import DEADLINE
 from cenote.keys import check_key
 from cenote.loading import load
 from cenote.many import load_many
@@ -43,6 +45,7 @@ class Operations(CacheView):
         self._root = core.root
         self._index = core.index
         self._now = core.now
+        self._leased = core.leased
         self._direct = core.slots[0]
         self._enabled = True
         self._all_on = True
@@ -117,7 +120,7 @@ class Operations(CacheView):
             return default
         state = self._root.states[self._index]
         word = state.word
-        if word is not None and word[0] != state.applied:
+        if word is not None and (word[0] != state.applied or (self._leased and lease_clock() >= word[DEADLINE])):
             return self._get_slowly(key, default)
         try:
             entry = state.tables[0].get(key)

@@ -17,7 +17,7 @@ from cenote.codecs import Codec
 from cenote.entry import FOREVER, Entry
 from cenote.errors import DecodeError, StoreError
 from cenote.state import State
-from cenote.stores.shared import Place, SharedStore
+from cenote.stores.shared import Place, SharedReads, SharedStore
 from cenote.stores.stored import StoredEntry
 from cenote.tables import Slot
 from cenote.terms import Treatment
@@ -41,7 +41,7 @@ class Sharing:
     Every method that changes something is called while all other processes are kept away.
     """
 
-    def __init__(self, cache: str | None, store: SharedStore, codec: Codec, clock: Clock, treatment: Treatment) -> None:
+    def __init__(self, cache: str | None, store: SharedReads, codec: Codec, clock: Clock, treatment: Treatment) -> None:
         """Make a cache's part of a store.
 
         Args:
@@ -170,7 +170,7 @@ class Sharing:
 
     def live(self, state: State) -> int:
         """Return how many entries there are whose time is not over; with all others kept away."""
-        while self.swept(self.store.sweep(PAGE)) == PAGE:
+        while isinstance(self.store, SharedStore) and self.swept(self.store.sweep(PAGE)) == PAGE:
             pass
         return self.count(state)[0]
 
@@ -179,6 +179,11 @@ class Sharing:
         return [entry.identifier for entry in islice(self.entries(state, ""), most)]
 
     # Changes
+
+    @property
+    def _kept(self) -> SharedStore:
+        assert isinstance(self.store, SharedStore)  # noqa: S101  # who only reads changes nothing by this way
+        return self.store
 
     def pack(self, slot: Slot, key: Hashable, value: Any, entry: Entry | None) -> StoredEntry | None:
         """Encode a value for the store; None when the entry is not to be kept, or not to be shared.
@@ -205,7 +210,7 @@ class Sharing:
     def put(self, state: State, stored: StoredEntry, *, birth: int, sequence: int) -> int:
         """Keep an entry; return how many others were evicted for it."""
         stored.birth = birth
-        evicted = self.store.put(state.shelf, state.generation, stored, sequence=sequence)
+        evicted = self._kept.put(state.shelf, state.generation, stored, sequence=sequence)
         self.noted(sequence)
         return evicted
 
@@ -214,13 +219,13 @@ class Sharing:
         identifier = self.identifier(slot, key)
         if identifier is None:
             return False
-        live = self.store.remove(state.shelf, state.generation, identifier, sequence=sequence)
+        live = self._kept.remove(state.shelf, state.generation, identifier, sequence=sequence)
         self.noted(sequence)
         return live
 
     def mark(self, sequence: int) -> None:
         """Note that the log has come to a sequence, so that a store or a log from before it is recognised."""
-        self.store.mark(sequence)
+        self._kept.mark(sequence)
         self.noted(sequence)
 
     def covered(self, state: State, *, tags: frozenset[str], prefix: str | None, exact: str | None) -> list[str]:
@@ -234,7 +239,7 @@ class Sharing:
 
     def take_out(self, state: State, identifiers: list[str], *, soft: bool, before: int, sequence: int) -> int:
         """Remove entries, or mark them stale; return how many live ones there were."""
-        change: Callable[..., int] = self.store.soften_many if soft else self.store.remove_many
+        change: Callable[..., int] = self._kept.soften_many if soft else self._kept.remove_many
         return change(state.shelf, state.generation, identifiers, before=before, sequence=sequence)
 
 

@@ -12,7 +12,10 @@ from typing import Any, Final, NamedTuple, Protocol
 from cenote.invalidation.census import Census
 from cenote.invalidation.claims import Claims
 
-__all__ = ["InvalidationLog", "Listener", "News", "Record", "RecordKind"]
+__all__ = ["DEADLINE", "InvalidationLog", "Listener", "News", "Record", "RecordKind"]
+
+DEADLINE: Final = 8
+"""Which item of a leased log's ``word`` is the deadline."""
 
 _ALONE: Final[AbstractContextManager[Any]] = nullcontext()
 
@@ -94,6 +97,9 @@ class InvalidationLog(ABC):
     shares_keys: bool
     """Whether somebody outside this process must learn of single keys; if not, sets and deletes are not recorded."""
 
+    leased: bool = False
+    """Whether ``word`` may be relied on only until a moment of the lease clock, which is its item DEADLINE."""
+
     census: Census | None = None
     """The figures of all who share it; None for one process."""
 
@@ -111,6 +117,10 @@ class InvalidationLog(ABC):
     @property
     def connected(self) -> bool:
         """Whether records of others reach this process; while they do not, nothing may be served or stored."""
+        return True
+
+    def verify(self, applied: int) -> bool:  # noqa: ARG002  # who has no lease to lose needs not ask
+        """Ask, where there is no lease, whether a State that has obeyed a sequence is current."""
         return True
 
     @property

@@ -16,9 +16,10 @@ from typing import Any, Final
 
 import redis
 
+from cenote.clock import lease_clock as now
 from cenote.errors import CenoteError, StoreError
 from cenote.invalidation.machine import Mirror
-from cenote.invalidation.network.lease import Lease, now
+from cenote.invalidation.network.lease import Lease
 from cenote.invalidation.network.ledger import Ledger, Renewal
 from cenote.invalidation.network.link import Link
 
@@ -36,9 +37,7 @@ _LINGER_SECONDS: Final = 5.0
 class Agent:
     """The loop of one machine's agent."""
 
-    def __init__(
-        self, url: str, namespace: str, path: Path, lease: Lease, member: str, *, replicas: int = 0
-    ) -> None:
+    def __init__(self, url: str, namespace: str, path: Path, lease: Lease, member: str, *, replicas: int = 0) -> None:
         """Prepare; ``run`` does the work.
 
         Args:
@@ -143,7 +142,7 @@ class Agent:
         """Subscribe to the doorbell: losing it costs time, never safety."""
 
         def subscribe(client: redis.Redis) -> Any:
-            bell = client.pubsub(ignore_subscribe_messages=True)
+            bell: Any = client.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
             bell.subscribe(self._ledger.channel)
             return bell
 

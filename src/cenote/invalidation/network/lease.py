@@ -1,14 +1,13 @@
-"""Leases: for how long a machine may serve its copies without asking, and the clock that this is measured on."""
+"""Leases: for how long a machine may serve its copies without asking, and how long others wait for its end."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Final
 
 from cenote.errors import ConfigurationError
 
-__all__ = ["LEASE_SECONDS", "Lease", "now"]
+__all__ = ["LEASE_SECONDS", "Lease"]
 
 LEASE_SECONDS: Final = 2.0
 """How long a lease lasts when nobody says otherwise."""
@@ -18,13 +17,6 @@ LONGEST_SECONDS: Final = 60.0
 
 _DRIFT: Final = 0.01
 """How much faster one machine's clock may run than another's, as a fraction."""
-
-_COUNTS_SUSPEND: Final = getattr(time, "CLOCK_BOOTTIME", None)
-
-
-def now() -> int:
-    """Return nanoseconds on the clock that all processes of a machine share, and that counts while it is suspended."""
-    return time.monotonic_ns() if _COUNTS_SUSPEND is None else time.clock_gettime_ns(_COUNTS_SUSPEND)
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,13 +92,15 @@ class Value(NamedTuple):
 
     Attributes:
         payload: Its bytes; None to take the value out.
-        milliseconds: How long it may be kept.
+        milliseconds: How long it may be kept; -1, without bytes, to leave alone what is there.
         ends: When that is over, in seconds of wall-clock time.
+        tags: Its tags.
     """
 
     payload: bytes | None
     milliseconds: int = 0
     ends: float = 0.0
+    tags: frozenset[str] = frozenset()
 
 
 class Ledger:
@@ -134,6 +136,10 @@ class Ledger:
         """Return the keys of a generation's indexes, by end and by name."""
         place = f"{incarnation[:16]}:{cache}:{generation}"
         return f"{self.opening}e:{place}", f"{self.opening}n:{place}"
+
+    def tag_index(self, incarnation: str, cache: str, generation: int, tag: str) -> str:
+        """Return the key of a generation's index of a tag, by end."""
+        return f"{self.opening}t:{incarnation[:16]}:{cache}:{generation}:{tag}"
 
     # Members
 
@@ -237,6 +243,9 @@ class Ledger:
             *covered,
             self.channel,
             f"{self.opening}e:",
+            self.tag_index(incarnation, cache, generation, ""),
+            f"{self.opening}garbage",
+            *(() if value is None else (tag.encode("utf-8", "surrogatepass") for tag in value.tags)),
         ]
         keys: list[str | bytes] = [*self._hashes, key, *indexes]
         found = self.link.run(scripts.RECORD, keys, arguments)
@@ -254,7 +263,6 @@ class Ledger:
         incarnation: str,
         generation: int,
         birth: int,
-        tags: Iterable[str],
     ) -> bool:
         """Keep a loaded value unless something has made it old; return whether it is kept."""
         key = self.value_key(incarnation, cache, generation, identifier)
@@ -267,7 +275,8 @@ class Ledger:
             value.payload,
             value.milliseconds,
             value.ends,
-            *(tag.encode("utf-8", "surrogatepass") for tag in tags),
+            self.tag_index(incarnation, cache, generation, ""),
+            *(tag.encode("utf-8", "surrogatepass") for tag in value.tags),
         ]
         keys: list[str | bytes] = [*self._hashes, key, *self.index_keys(incarnation, cache, generation)]
         return bool(self.link.run(scripts.PUT, keys, arguments))

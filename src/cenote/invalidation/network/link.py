@@ -67,7 +67,7 @@ class Link:
         """Whether the server was out of reach a moment ago, so that nobody waits for it now."""
         return time.monotonic() < self._rest_until
 
-    def call(self, action: Callable[[redis.Redis], Any]) -> Any:
+    def call(self, action: Callable[[Any], Any]) -> Any:
         """Do something with the server.
 
         Raises:
@@ -100,7 +100,7 @@ class Link:
         if command is None:
             return self.run(script, keys, arguments), None
 
-        def both(client: redis.Redis) -> list[Any]:
+        def both(client: Any) -> Any:
             with client.pipeline(transaction=False) as pipe:
                 pipe.eval(script, len(keys), *keys, *arguments)
                 pipe.execute_command(*command)

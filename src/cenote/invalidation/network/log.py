@@ -22,23 +22,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from cenote.clock import lease_clock as now
 from cenote.errors import ClearFailedError, ClosedError
-from cenote.invalidation.log import News, Record
+from cenote.invalidation.log import DEADLINE, News, Record, RecordKind
 from cenote.invalidation.machine import MachineLog, fitted
-from cenote.invalidation.machine.layout import Word
 from cenote.invalidation.machine.mirror import forsake, incarnation_of
-from cenote.invalidation.machine.parts import Parts
 from cenote.invalidation.network.agent_process import start_agent
-from cenote.invalidation.network.lease import Lease, now
-from cenote.invalidation.network.ledger import Ledger, Peer, Receipt
+from cenote.invalidation.network.lease import Lease
+from cenote.invalidation.network.ledger import Ledger, Peer, Receipt, Value
 from cenote.invalidation.network.link import UnreachableError
 
-__all__ = ["DEADLINE", "Members", "NetworkLog"]
+__all__ = ["Members", "NetworkLog"]
 
 logger = logging.getLogger("cenote")
-
-DEADLINE: Final = Word.DEADLINE - Word.HEAD
-"""Which item behind the head of the mirror is the lease's deadline."""
 
 _NOWHERE: Final = (-1, *[0] * DEADLINE)
 _SHORTEST_NAP: Final = 0.0002
@@ -64,6 +60,7 @@ class NetworkLog(MachineLog):
     """An invalidation log at a server that many machines share."""
 
     level = "network"
+    leased = True
 
     def __init__(self, ledger: Ledger, url: str, path: Path, lease: Lease, *, replicas: int = 0) -> None:
         """Attach to this machine's mirror, and see to it that an agent keeps it.
@@ -80,7 +77,8 @@ class NetworkLog(MachineLog):
         """
         self.ledger = ledger
         self.lease = lease
-        self._follows: Parts | None = None
+        self._follows: Any = None
+        """The membership whose incarnation this process follows."""
         self._agent_lock = path.with_name(f"{path.name}.agent")
         self._told = {
             "url": url,
@@ -110,8 +108,8 @@ class NetworkLog(MachineLog):
     @property
     def word(self) -> Sequence[int]:
         """The head as item 0, the lease's deadline as item DEADLINE."""
-        joined = self.membership
-        return joined.word if joined is not None and self._follows is joined else _NOWHERE
+        joined = self._follows
+        return _NOWHERE if joined is None or self.membership is not joined else joined.word
 
     @property
     def connected(self) -> bool:
@@ -132,12 +130,13 @@ class NetworkLog(MachineLog):
     def scoped(self, cache: str | None) -> int:
         """Return a sequence after which nothing of a cache was invalidated by tags or a prefix."""
         joined = self._joined()
-        return joined.services.last_scoped(joined.services.number(cache))
+        found: int = joined.services.last_scoped(joined.services.number(cache))
+        return found
 
     def verify(self, applied: int) -> bool:
         """Ask the server whether a State that has obeyed a sequence is current; for reads without a lease."""
         joined = self._follows
-        if joined is None or joined is not self.membership:
+        if joined is None or self.membership is not joined:
             return False
         incarnation = incarnation_of(joined)
         try:
@@ -185,6 +184,38 @@ class NetworkLog(MachineLog):
             return self._without_server(error)
         raise ClearFailedError("the server's log changes faster than this clear can follow; repeat it", "none")
 
+    def write_key(self, record: Record, value: Value) -> Receipt:
+        """Write the record of one key, in one step with what becomes of its value.
+
+        Raises:
+            ClearFailedError: The server is out of reach, and other machines have not learned of it.
+        """
+        records = fitted(record)
+        if len(records) > 1 or records[0].kind is not RecordKind.KEY:
+            return [self.record(each) for each in records][-1]
+        incarnation, generation = self._place_of(record.cache)
+        try:
+            for _ in range(_TRIES):
+                receipt = self.ledger.record(record, incarnation=incarnation, generation=generation, value=value)
+                if receipt.sequence:
+                    return receipt
+                incarnation, generation = receipt.incarnation, receipt.generation
+        except UnreachableError as error:
+            raise ClearFailedError(f"{error}; other machines have not learned of this: repeat it", "none") from error
+        raise ClearFailedError("the server's log changes faster than this can follow; repeat it", "none")
+
+    def await_own(self, receipt: Receipt, seconds: float) -> bool:
+        """Wait a while until this machine's mirror holds a record; return whether it does."""
+        end = time.monotonic() + seconds
+        while True:
+            joined = self._follows
+            follows = joined is not None and incarnation_of(joined) == receipt.incarnation
+            if joined is not None and follows and joined.word[0] >= receipt.sequence:
+                return True
+            if time.monotonic() >= end:
+                return False
+            time.sleep(_SHORTEST_NAP)
+
     def _place_of(self, cache: str | None) -> tuple[str, int]:
         if not self.connected:
             return "", 0
@@ -215,7 +246,11 @@ class NetworkLog(MachineLog):
     def confirm(self, sequence: int) -> None:  # noqa: ARG002  # it waits for what this thread wrote
         """Wait until what this thread wrote last holds on every machine."""
         receipts: list[Receipt] = getattr(self._written, "receipts", [])
-        self._written.members = self.await_members(receipts[-1]) if receipts else Members()
+        self.note(self.await_members(receipts[-1]) if receipts else Members())
+
+    def note(self, members: Members) -> None:
+        """Remember who learned of what this thread wrote last."""
+        self._written.members = members
 
     @property
     def members(self) -> Members:
@@ -248,9 +283,7 @@ class NetworkLog(MachineLog):
             with contextlib.suppress(UnreachableError):
                 self.ledger.expel(receipt.incarnation, peer)
         names = [peer.name for peer in receipt.members]
-        return Members(
-            tuple(sorted(name for name in names if name not in pending)), tuple(sorted(pending))
-        )
+        return Members(tuple(sorted(name for name in names if name not in pending)), tuple(sorted(pending)))
 
     def peers(self) -> list[Peer]:
         """Return the members that the server knows."""

@@ -208,6 +208,20 @@ local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 local sequence = redis.call('HINCRBY', log, 'head', 1)
 local live, sample = 0, {{}}
+local function list(place)
+    live = live + redis.call('ZCOUNT', place, now, '+inf')
+    if #sample < most then
+        for _, each in ipairs(redis.call('ZRANGEBYSCORE', place, now, '+inf', 'LIMIT', 0, most - #sample)) do
+            sample[#sample + 1] = each
+        end
+    end
+end
+local function discard(name)
+    if soft then return end
+    local garbage = ARGV[17 + count]
+    redis.call('LPUSH', garbage, string.sub(inc, 1, 16) .. ':' .. name .. ':' .. floor('h', name))
+    redis.call('PEXPIRE', garbage, {_KEPT_MS})
+end
 if kind ~= 'clear_all' then add_name(cache) end
 if kind == 'key' and value ~= '' then
     if not soft then
@@ -215,12 +229,18 @@ if kind == 'key' and value ~= '' then
         redis.call('HSET', log, raised, sequence, 'f:' .. sequence, raised)
     end
     live = redis.call('EXISTS', value)
-    if payload ~= '' then
-        redis.call('SET', value, struct.pack('>I8', sequence) .. payload, 'PX', milliseconds)
+    if milliseconds == '-1' then
+        live = 0
+    elseif payload ~= '' then
+        redis.call('SET', value, struct.pack('>I8', sequence + 1) .. payload, 'PX', milliseconds)
         redis.call('ZADD', index, ends, ARGV[14])
         redis.call('ZADD', names, 0, ARGV[14])
         redis.call('PEXPIRE', index, {_KEPT_MS})
         redis.call('PEXPIRE', names, {_KEPT_MS})
+        for at = 18 + count, #ARGV do
+            redis.call('ZADD', ARGV[16 + count] .. ARGV[at], ends, ARGV[14])
+            redis.call('PEXPIRE', ARGV[16 + count] .. ARGV[at], {_KEPT_MS})
+        end
     elseif soft and live == 1 then
         redis.call('SETRANGE', value, 0, struct.pack('>I8', 0))
     elseif live == 1 then
@@ -230,7 +250,10 @@ if kind == 'key' and value ~= '' then
     end
 elseif kind == 'tags' then
     local mark = (soft and 's:' or 'h:') .. cache .. '\\0'
-    for at = 14, 13 + count do redis.call('HSET', tags, mark .. ARGV[at], sequence) end
+    for at = 14, 13 + count do
+        redis.call('HSET', tags, mark .. ARGV[at], sequence)
+        list(ARGV[16 + count] .. ARGV[at])
+    end
     local kept = redis.call('HLEN', tags)
     if kept > {TAGS_KEPT} then
         redis.call('UNLINK', tags)
@@ -239,6 +262,9 @@ elseif kind == 'tags' then
     end
     redis.call('HSET', log, 'tags', kept)
 elseif kind == 'prefix' or kind == 'key' then
+    local first, last = '[' .. ARGV[14], '[' .. ARGV[14] .. string.rep('\\255', 8)
+    live = redis.call('ZLEXCOUNT', names, first, last)
+    if most > 0 then sample = redis.call('ZRANGEBYLEX', names, first, last, 'LIMIT', 0, most) end
     local prefixes = {{}}
     for _, each in ipairs(unpacked(redis.call('HGET', log, 'p:' .. cache))) do
         if each[2] > before and not (each[1] == ARGV[14] and each[3] == soft) then prefixes[#prefixes + 1] = each end
@@ -250,18 +276,13 @@ elseif kind == 'prefix' or kind == 'key' then
     redis.call('HSET', log, 'p:' .. cache, cmsgpack.pack(prefixes))
 end
 if kind == 'clear' then
-    live = redis.call('ZCOUNT', index, now, '+inf')
-    sample = redis.call('ZRANGEBYSCORE', index, now, '+inf', 'LIMIT', 0, most)
+    list(index)
+    discard(cache)
     redis.call('HSET', log, (soft and 's:' or 'h:') .. cache, sequence)
 elseif kind == 'clear_all' then
     for _, name in ipairs(unpacked(redis.call('HGET', log, 'names'))) do
-        local place = ARGV[15 + count] .. string.sub(inc, 1, 16) .. ':' .. name .. ':' .. floor('h', name)
-        live = live + redis.call('ZCOUNT', place, now, '+inf')
-        if #sample < most then
-            for _, each in ipairs(redis.call('ZRANGEBYSCORE', place, now, '+inf', 'LIMIT', 0, most - #sample)) do
-                sample[#sample + 1] = each
-            end
-        end
+        list(ARGV[15 + count] .. string.sub(inc, 1, 16) .. ':' .. name .. ':' .. floor('h', name))
+        discard(name)
     end
     redis.call('HSET', log, soft and 's*' or 'h*', sequence)
 end
@@ -286,8 +307,9 @@ return {{inc, sequence, before, redis.call('HGET', log, 'mature') == '1' and 1 o
 Keys: both hashes, the value ("" for none), and the indexes of its generation by end and by name. Arguments: a new
 incarnation in case one begins; incarnation and generation that the value's name carries; kind, whether soft, cache; the
 record, and the one of a clear of everything in case there is no room for its floor; how many identifiers to return; the
-value, its milliseconds and its end; how many texts it covers, the texts, the channel of the doorbell, and how the names
-of indexes by end begin.
+value, its milliseconds and its end; how many texts it covers, the texts, the channel of the doorbell, how the names of
+indexes by end begin, and how those of the generation's indexes by tag do; the list of cleared generations, and the
+value's tags.
 
 Returns incarnation, sequence and generation before; the sequence is 0 when a value or a clear was meant for another
 generation, and nothing was done. Then whether the incarnation is mature, how many live entries went, identifiers of
@@ -305,23 +327,27 @@ if birth < number(kept[2]) or number(kept[3]) > birth then return 0 end
 for _, each in ipairs(unpacked(kept[4])) do
     if each[2] > birth and string.sub(key, 1, #each[1]) == each[1] then return 0 end
 end
-for at = 9, #ARGV do
+for at = 10, #ARGV do
     local raised = redis.call('HMGET', tags, 'h:' .. cache .. '\\0' .. ARGV[at], 's:' .. cache .. '\\0' .. ARGV[at])
     if math.max(number(raised[1]), number(raised[2])) > birth then return 0 end
 end
 add_name(cache)
-redis.call('SET', value, struct.pack('>I8', birth) .. ARGV[6], 'PX', ARGV[7])
+redis.call('SET', value, struct.pack('>I8', birth + 1) .. ARGV[6], 'PX', ARGV[7])
 redis.call('ZADD', index, ARGV[8], key)
 redis.call('ZADD', names, 0, key)
 redis.call('PEXPIRE', index, {_KEPT_MS})
 redis.call('PEXPIRE', names, {_KEPT_MS})
+for at = 10, #ARGV do
+    redis.call('ZADD', ARGV[9] .. ARGV[at], ARGV[8], key)
+    redis.call('PEXPIRE', ARGV[9] .. ARGV[at], {_KEPT_MS})
+end
 return 1
 """
 )
 """Keep a loaded value, unless something has made it old since its birth.
 
 Keys as above. Arguments: incarnation and generation that the name carries; birth, cache, identifier; the value, its
-milliseconds and its end; its tags.
+milliseconds and its end; how the names of the generation's indexes by tag begin, and its tags.
 """
 
 CHECK: Final = (
