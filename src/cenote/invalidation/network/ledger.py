@@ -191,10 +191,10 @@ class Ledger:
         """Remove a member whose lease was withdrawn on its own machine."""
         self.link.run(scripts.LEAVE, self._hashes, [member])
 
-    def head(self) -> tuple[str, int]:
-        """Return incarnation and head; "" and 0 when a new incarnation is due."""
-        incarnation, head = self.link.run(scripts.HEAD, self._hashes, [])
-        return incarnation.decode(), head
+    def head(self) -> tuple[str, int, int]:
+        """Return incarnation, head and replicas; "" when a new incarnation is due."""
+        incarnation, head, replicas = self.link.run(scripts.HEAD, self._hashes, [])
+        return incarnation.decode(), head, replicas
 
     def forget(self) -> None:
         """Have a new incarnation begin, where the server is too full to note anything."""

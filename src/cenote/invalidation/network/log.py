@@ -26,6 +26,7 @@ from cenote.clock import lease_clock as now
 from cenote.errors import ClearFailedError, ClosedError
 from cenote.invalidation.log import DEADLINE, News, Record, RecordKind
 from cenote.invalidation.machine import MachineLog, fitted
+from cenote.invalidation.machine.membership import Membership
 from cenote.invalidation.machine.mirror import forsake, incarnation_of
 from cenote.invalidation.network.agent_process import start_agent
 from cenote.invalidation.network.lease import Lease
@@ -77,7 +78,7 @@ class NetworkLog(MachineLog):
         """
         self.ledger = ledger
         self.lease = lease
-        self._follows: Any = None
+        self._follows: Membership | None = None
         """The membership whose incarnation this process follows."""
         self._agent_lock = path.with_name(f"{path.name}.agent")
         self._told = {
@@ -108,13 +109,18 @@ class NetworkLog(MachineLog):
     @property
     def word(self) -> Sequence[int]:
         """The head as item 0, the lease's deadline as item DEADLINE."""
-        joined = self._follows
-        return _NOWHERE if joined is None or self.membership is not joined else joined.word
+        joined = self._followed()
+        return _NOWHERE if joined is None else joined.word
 
     @property
     def connected(self) -> bool:
         """Whether this process follows an incarnation of the network's log."""
-        return self.membership is not None and self._follows is self.membership
+        return self._followed() is not None
+
+    def _followed(self) -> Membership | None:
+        """Return the file that this process is attached to, if it follows what that says."""
+        follows, joined = self._follows, self.membership
+        return joined if joined is follows else None
 
     @property
     def incarnation(self) -> str:  # type: ignore[override]  # another one when the server lost the log
@@ -135,15 +141,16 @@ class NetworkLog(MachineLog):
 
     def verify(self, applied: int) -> bool:
         """Ask the server whether a State that has obeyed a sequence is current; for reads without a lease."""
-        joined = self._follows
-        if joined is None or self.membership is not joined:
+        joined = self._followed()
+        if joined is None:
             return False
         incarnation = incarnation_of(joined)
         try:
-            there, head = self.ledger.head()
+            there, head, replicas = self.ledger.head()
         except UnreachableError:
             return False
-        if there != incarnation:
+        # A server that has, or had, replicas may have been deposed: only a lease is worth something then.
+        if there != incarnation or replicas:
             return False
         end = time.monotonic() + _CATCH_UP_SECONDS
         while joined.word[0] < head and time.monotonic() < end:
@@ -208,7 +215,7 @@ class NetworkLog(MachineLog):
         """Wait a while until this machine's mirror holds a record; return whether it does."""
         end = time.monotonic() + seconds
         while True:
-            joined = self._follows
+            joined = self._followed()
             follows = joined is not None and incarnation_of(joined) == receipt.incarnation
             if joined is not None and follows and joined.word[0] >= receipt.sequence:
                 return True

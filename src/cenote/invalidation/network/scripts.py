@@ -186,12 +186,13 @@ FORGET: Final = "return redis.call('HDEL', KEYS[1], 'inc')"
 HEAD: Final = (
     _PRELUDE
     + """
-local kept = redis.call('HMGET', log, 'inc', 'id', 'head', 'tags')
-if not kept[1] or kept[2] ~= identity() or redis.call('HLEN', tags) ~= number(kept[4]) then return {'', 0} end
-return {kept[1], number(kept[3])}
+local kept = redis.call('HMGET', log, 'inc', 'id', 'head', 'tags', 'replicas')
+local id, replicas = identity()
+if not kept[1] or kept[2] ~= id or redis.call('HLEN', tags) ~= number(kept[4]) then return {'', 0, 0} end
+return {kept[1], number(kept[3]), math.max(replicas, number(kept[5]))}
 """
 )
-"""Return incarnation and head; "" when a new incarnation is due."""
+"""Return incarnation, head and the most replicas that the server was seen to have; "" when a new incarnation is due."""
 
 RECORD: Final = (
     _PRELUDE
