@@ -76,7 +76,8 @@ class Sharing:
                 return None
             value = self._codec.decode(stored.payload, slot.annotated())
         except (StoreError, DecodeError) as error:
-            logger.warning("%s of %s cannot be read and counts as missing: %s", identifier, self._title, error)
+            if not getattr(error, "logged", False):
+                logger.warning("%s of %s cannot be read and counts as missing: %s", identifier, self._title, error)
             return None
         return self._restore(slot, key, value, stored)
 
@@ -137,7 +138,8 @@ class Sharing:
         try:
             stored = self.store.find(state.shelf, state.generation, identifier)
         except StoreError as error:
-            logger.warning("%s of %s cannot be read: %s", identifier, self._title, error)
+            if not error.logged:
+                logger.warning("%s of %s cannot be read: %s", identifier, self._title, error)
             return None
         return None if stored is None else self._restore(slot, identifier, None, stored)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -15,6 +16,8 @@ from cenote.errors import ConfigurationError, StoreError
 
 __all__ = ["ANSWER_SECONDS", "Link", "UnreachableError"]
 
+logger = logging.getLogger("cenote")
+
 CONNECT_SECONDS: Final = 0.5
 ANSWER_SECONDS: Final = 1.0
 """How long an answer may take; a server that is silent for longer counts as out of reach."""
@@ -25,6 +28,8 @@ REST_SECONDS: Final = 1.0
 
 class UnreachableError(StoreError):
     """The server does not answer, or answers that it cannot do what was asked."""
+
+    logged = True
 
 
 class Link:
@@ -46,6 +51,7 @@ class Link:
         self._url = url
         self._answer = answer
         self._rest_until = 0.0
+        self._refused_at = 0.0
         self._scripts: dict[str, Script] = {}
         self.client = self._connect()
 
@@ -73,17 +79,24 @@ class Link:
         Raises:
             UnreachableError: It is out of reach, or refuses.
         """
-        if self._rest_until and time.monotonic() < self._rest_until:
+        now = time.monotonic() if self._rest_until else 0.0
+        if now < self._rest_until:
             raise UnreachableError("the server is out of reach; it is asked again in a moment")
         try:
             found = action(self.client)
         except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError) as error:
+            if not self._rest_until:
+                logger.warning("the server is out of reach: %s", error)
             self._rest_until = time.monotonic() + REST_SECONDS
             raise UnreachableError(f"the server is out of reach: {error}") from error
         except redis.exceptions.RedisError as error:
+            if time.monotonic() - self._refused_at > REST_SECONDS:
+                self._refused_at = time.monotonic()
+                logger.warning("the server refuses: %s", error)
             raise UnreachableError(f"the server refuses: {error}") from error
         if self._rest_until:
             self._rest_until = 0.0
+            logger.warning("the server is in reach again")
         return found
 
     def run(self, script: str, keys: Sequence[str | bytes], arguments: Sequence[Any]) -> Any:
@@ -111,7 +124,7 @@ class Link:
 
     def wake(self) -> None:
         """Ask the server again at once, though it was out of reach a moment ago."""
-        self._rest_until = 0.0
+        self._rest_until = min(self._rest_until, time.monotonic())
 
     def close(self) -> None:
         """Close the connections."""
