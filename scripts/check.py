@@ -24,7 +24,7 @@ BIN = ROOT / ".venv" / "bin"
 PYTEST = ("-m", "pytest", "-q", "-n", "logical")
 # What of the suite says nothing about an installed copy: it is about the source tree, takes its app from a page of the
 # documentation, or wears processes out for minutes, which the other runs do.
-NOT_OF_A_WHEEL = ("tooling", "docs", "typing", "workers", "machine")
+NOT_OF_A_WHEEL = ("tooling", "docs", "typing", "workers", "machine", "network")
 
 
 class StepFailedError(Exception):

@@ -177,6 +177,7 @@ class RemoteCore(CacheCore):
     def remove_key(self, slot: Slot, key: Hashable) -> bool:
         """Take one key out, whatever is loading for it; return whether a live entry was there, on any machine."""
         self._enter("delete")
+        self.log.ledger.link.wake()
         receipt = self._write_key(slot, key, _TAKE_OUT)
         self.log.await_members(receipt)
         dropped: list[Entry] = []

@@ -231,7 +231,8 @@ class RedisStore(SharedReads):
             with client.pipeline(transaction=False) as pipe:
                 if names:
                     pipe.unlink(*[opening + name for name in names])
-                    pipe.zremrangebyrank(by_end, 0, len(names) - 1)
+                    # By name: other machines reap the same generation.
+                    pipe.zrem(by_end, *names)
                     pipe.zrem(by_name, *names)
                 else:
                     pipe.unlink(by_end, by_name)

@@ -198,7 +198,7 @@ class Ledger:
 
     def forget(self) -> None:
         """Have a new incarnation begin, where the server is too full to note anything."""
-        self.link.run(scripts.FORGET, self._hashes, [])
+        self.link.call(lambda client: client.hdel(self._hashes[0], "inc"))
 
     # Records and values
 

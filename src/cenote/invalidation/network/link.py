@@ -14,7 +14,7 @@ from redis.retry import Retry
 
 from cenote.errors import ConfigurationError, StoreError
 
-__all__ = ["ANSWER_SECONDS", "Link", "UnreachableError"]
+__all__ = ["ANSWER_SECONDS", "FullError", "Link", "UnreachableError"]
 
 logger = logging.getLogger("cenote")
 
@@ -30,6 +30,10 @@ class UnreachableError(StoreError):
     """The server does not answer, or answers that it cannot do what was asked."""
 
     logged = True
+
+
+class FullError(UnreachableError):
+    """The server takes no more, and evicts nothing to make room."""
 
 
 class Link:
@@ -89,6 +93,8 @@ class Link:
                 logger.warning("the server is out of reach: %s", error)
             self._rest_until = time.monotonic() + REST_SECONDS
             raise UnreachableError(f"the server is out of reach: {error}") from error
+        except redis.exceptions.OutOfMemoryError as error:
+            raise FullError(f"the server has no room: {error}") from error
         except redis.exceptions.RedisError as error:
             if time.monotonic() - self._refused_at > REST_SECONDS:
                 self._refused_at = time.monotonic()

@@ -31,7 +31,7 @@ from cenote.invalidation.machine.mirror import forsake, incarnation_of
 from cenote.invalidation.network.agent_process import start_agent
 from cenote.invalidation.network.lease import Lease
 from cenote.invalidation.network.ledger import Ledger, Peer, Receipt, Value
-from cenote.invalidation.network.link import UnreachableError
+from cenote.invalidation.network.link import FullError, UnreachableError
 
 __all__ = ["Members", "NetworkLog"]
 
@@ -180,6 +180,8 @@ class NetworkLog(MachineLog):
             ClearFailedError: The server is out of reach. This machine forgets everything then, and its level is
                 "machine".
         """
+        # Somebody waits for this: whether the server is back is worth a question.
+        self.ledger.link.wake()
         incarnation, generation = self._place_of(record.cache)
         try:
             for _ in range(_TRIES):
@@ -233,7 +235,7 @@ class NetworkLog(MachineLog):
 
     def _without_server(self, error: UnreachableError) -> Receipt:
         """Do what can be done: on a full server begin anew, else forget everything on this machine."""
-        if "OOM" in str(error):
+        if isinstance(error, FullError):
             with contextlib.suppress(UnreachableError):
                 self.ledger.forget()
                 return Receipt("", -1, 0)

@@ -31,7 +31,6 @@ __all__ = [
     "ACK",
     "CHECK",
     "EXPEL",
-    "FORGET",
     "HEAD",
     "LEAVE",
     "MATURE",
@@ -179,9 +178,6 @@ redis.call('HSET', KEYS[1], 'members', cmsgpack.pack(members))
 return 1
 """
 """Remove a member that has withdrawn its lease itself. Argument: the member."""
-
-FORGET: Final = "return redis.call('HDEL', KEYS[1], 'inc')"
-"""Have the next script begin a new incarnation: allowed on a server that takes no more."""
 
 HEAD: Final = (
     _PRELUDE
