@@ -221,6 +221,9 @@ def run_clear(
         duration=duration,
         mode=order.mode,
         dry_run=order.dry_run,
+        count_exact=tally.exact,
+        acknowledged=() if order.dry_run else core.log.members.acknowledged,
+        lapsed=() if order.dry_run else core.log.members.lapsed,
     )
 
 

@@ -22,7 +22,7 @@ from cenote.result import ClearResult, Mode
 from cenote.state import Root
 from cenote.stats import CacheStats, ManagerStats
 from cenote.swapping import close_all
-from cenote.wiring import connect
+from cenote.wiring import connect, without_password
 
 __all__ = ["CacheManager", "live_managers"]
 
@@ -83,7 +83,7 @@ class CacheManager(Member):
         _live.add(self)
 
     def __repr__(self) -> str:
-        return f"<CacheManager {self.url} with {len(self._services)} services>"
+        return f"<CacheManager {without_password(self.url)} with {len(self._services)} services>"
 
     def __enter__(self) -> Self:
         return self

@@ -47,12 +47,10 @@ class Operations(CacheView):
         self._now = core.now
         self._leased = core.leased
         self._direct = core.slots[0]
-        self._enabled = True
-        self._all_on = True
+        self._enabled = self._all_on = True
         self._fit()
 
     def _fit(self) -> None:
-        """Keep at hand what reads need of the options."""
         self._hand_out = self._core.treatment.hand_out
         policy = self._core.state.store.policy
         self._touch_cap = 0 if policy is None else policy.touch_cap

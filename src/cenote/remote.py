@@ -17,7 +17,7 @@ from cenote.core import CacheCore
 from cenote.entry import Entry
 from cenote.errors import ClearFailedError, ClosedError, ReentrantError, StoreError
 from cenote.flight import Fill, Flight, Outcome
-from cenote.invalidation.log import Record
+from cenote.invalidation.log import Record, RecordKind
 from cenote.invalidation.machine import fitted
 from cenote.invalidation.network.ledger import Receipt, Value
 from cenote.invalidation.network.log import NetworkLog
@@ -201,10 +201,11 @@ class RemoteCore(CacheCore):
         with self.changing("refresh"):
             self.obey()
 
-    def clear_far(self, records: Sequence[Record], *, most: int) -> tuple[int, Sequence[str]]:
+    def clear_far(self, records: Sequence[Record], *, most: int) -> tuple[int, Sequence[str], bool]:
         """Write invalidations at the server and wait until they hold on every machine."""
         self._enter("clear")
         live, sample = 0, list[str]()
+        exact = self._counts_exactly(records)
         receipt = None
         for record in records:
             for each in fitted(record):
@@ -215,4 +216,18 @@ class RemoteCore(CacheCore):
             self.log.note(self.log.await_members(receipt))
             # So that what went is freed, and counted, before anybody asks.
             self.current()
-        return live, sample
+        return live, sample, exact
+
+    def _counts_exactly(self, records: Sequence[Record]) -> bool:
+        """Whether the server's indexes name nothing but live entries: nothing was evicted, or covered by a scope."""
+        if any(record.kind not in (RecordKind.CLEAR, RecordKind.CLEAR_ALL) for record in records):
+            return False
+        names = {record.cache for record in records}
+        if any(record.kind is RecordKind.CLEAR_ALL for record in records):
+            names |= set(self.log.known_caches()) | {None}
+        try:
+            scoped = any(self.log.scoped(name) > self.log.floor(name, soft=False) for name in names)
+            exact = not scoped and not self._store.evicts
+        except (ClearFailedError, StoreError):
+            exact = False
+        return exact

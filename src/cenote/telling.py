@@ -54,7 +54,7 @@ def tell_others(core: CacheCore, clear: Callable[..., int], tally: Tally) -> Non
 
 def clear_far(core: CacheCore, records: Sequence[Record], tally: Tally) -> None:
     """Run invalidations that are written at a server, and count what they take."""
-    live, sample = core.clear_far(records, most=tally.room)
+    live, sample, tally.exact = core.clear_far(records, most=tally.room)
     tally.entries += live
     tally.items += sample
 

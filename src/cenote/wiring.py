@@ -24,7 +24,7 @@ from cenote.stores.shared import SharedReads
 if TYPE_CHECKING:
     from cenote.invalidation.machine import MachineLog
 
-__all__ = ["Backend", "SharedBackend", "connect"]
+__all__ = ["Backend", "SharedBackend", "connect", "without_password"]
 
 DEFAULT_MAX_BYTES: Final = 1 << 30
 SMALLEST_MAX_BYTES: Final = 1 << 20
@@ -171,12 +171,15 @@ def _lmdb(directory: Path, namespace: str, max_bytes: int) -> Backend:
 
 def _redis(url: str, parts: SplitResult, namespace: str) -> Backend:
     try:
-        from cenote.invalidation.network.lease import LEASE_SECONDS, Lease  # noqa: PLC0415  # an extra
-        from cenote.invalidation.network.ledger import Ledger  # noqa: PLC0415  # the same
-        from cenote.invalidation.network.link import Link  # noqa: PLC0415
-        from cenote.invalidation.network.log import NetworkLog  # noqa: PLC0415
-        from cenote.remote import RemoteCore  # noqa: PLC0415
-        from cenote.stores.redis import LARGEST_BYTES, RedisStore  # noqa: PLC0415
+        from cenote.invalidation.network import (  # noqa: PLC0415  # an extra
+            LEASE_SECONDS,
+            Lease,
+            Ledger,
+            Link,
+            NetworkLog,
+        )
+        from cenote.remote import RemoteCore  # noqa: PLC0415  # the same
+        from cenote.stores.redis import LARGEST_BYTES, RedisStore  # noqa: PLC0415  # the same
     except ModuleNotFoundError as error:
         raise MissingExtraError("A Redis or Valkey server", "redis") from error
     from cenote.invalidation.machine import prepare_directory  # noqa: PLC0415  # there, since the log is
@@ -208,7 +211,7 @@ def _split_query(url: str, parts: SplitResult) -> tuple[dict[str, str], str]:
     try:
         fields = parse_qs(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
     except ValueError:
-        raise ConfigurationError(f"the query cannot be read: {_without_password(url)}") from None
+        raise ConfigurationError(f"the query cannot be read: {without_password(url)}") from None
     own = {}
     for name in ("dir", "lease", "max_value_bytes", "replicas"):
         values = fields.pop(name, [])
@@ -226,11 +229,12 @@ def _number(url: str, fields: dict[str, str], name: str, default: float) -> floa
     except ValueError:
         found = -1.0
     if not 0 <= found < 1 << 31:
-        raise ConfigurationError(f"{name} must be a number, not {text!r}, in {_without_password(url)}")
+        raise ConfigurationError(f"{name} must be a number, not {text!r}, in {without_password(url)}")
     return found
 
 
-def _without_password(url: str) -> str:
+def without_password(url: str) -> str:
+    """Return a URL without what only the server must know."""
     return re.sub(r"//[^/@]*@", "//***@", url)
 
 

@@ -260,7 +260,7 @@ class Soak:
         root = Path(__file__).parents[2]
         return subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
 
-    def url(self, number):  # noqa: ARG002  # on one machine all share one
+    def url(self, number):  # on one machine all share one
         """Return what a worker connects to."""
         return f"{self._scheme}://{self._shared}"
 

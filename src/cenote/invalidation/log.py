@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from cenote.invalidation.census import Census
 from cenote.invalidation.claims import Claims
 
-__all__ = ["DEADLINE", "InvalidationLog", "Listener", "News", "Record", "RecordKind"]
+__all__ = ["DEADLINE", "InvalidationLog", "Listener", "Members", "News", "Record", "RecordKind"]
 
 DEADLINE: Final = 8
 """Which item of a leased log's ``word`` is the deadline."""
@@ -63,6 +63,18 @@ class News(NamedTuple):
 
     head: int
     records: list[Record] | None
+
+
+class Members(NamedTuple):
+    """The machines that learned of an invalidation.
+
+    Attributes:
+        acknowledged: Those that said so.
+        lapsed: Those that did not in time, and can serve nothing from before any more.
+    """
+
+    acknowledged: tuple[str, ...] = ()
+    lapsed: tuple[str, ...] = ()
 
 
 class Listener(Protocol):
@@ -195,6 +207,11 @@ class InvalidationLog(ABC):
         Raises:
             ClearFailedError: It may not; ``level`` says how far it reached.
         """
+
+    @property
+    def members(self) -> Members:
+        """The machines that learned of what this thread wrote last; none where the log is one machine's."""
+        return Members()
 
     def attend(self, listener: Listener) -> None:  # noqa: B027  # a log in memory has nothing to tell
         """Keep a manager's caches abreast while nobody reads them; called once they can be used, and after a fork."""

@@ -138,6 +138,11 @@ class RedisStore(SharedReads):
             birth=entry.birth,
         )
 
+    @property
+    def evicts(self) -> bool:
+        """Whether the server has evicted anything since it was started."""
+        return bool(self._link.call(lambda client: client.info("stats")).get("evicted_keys", 0))
+
     # Listings
 
     def _indexes(self, shelf: str, generation: int) -> tuple[str, str]:

@@ -19,7 +19,7 @@ from cenote.errors import CenoteError
 from cenote.invalidation.network.agent import Agent
 from cenote.invalidation.network.lease import Lease
 
-__all__ = ["start_agent"]
+__all__ = ["serve", "start_agent"]
 
 _MODULE: Final = "cenote.invalidation.network.agent_process"
 

@@ -18,13 +18,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from cenote.clock import lease_clock as now
 from cenote.errors import ClearFailedError, ClosedError
-from cenote.invalidation.log import DEADLINE, News, Record, RecordKind
+from cenote.invalidation.log import DEADLINE, Members, News, Record, RecordKind
 from cenote.invalidation.machine import MachineLog, fitted
 from cenote.invalidation.machine.membership import Membership
 from cenote.invalidation.machine.mirror import forsake, incarnation_of
@@ -33,7 +32,7 @@ from cenote.invalidation.network.lease import Lease
 from cenote.invalidation.network.ledger import Ledger, Peer, Receipt, Value
 from cenote.invalidation.network.link import FullError, UnreachableError
 
-__all__ = ["Members", "NetworkLog"]
+__all__ = ["NetworkLog"]
 
 logger = logging.getLogger("cenote")
 
@@ -42,19 +41,6 @@ _SHORTEST_NAP: Final = 0.0002
 _LONGEST_NAP: Final = 0.004
 _TRIES: Final = 5
 _CATCH_UP_SECONDS: Final = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Members:
-    """Who learned of an invalidation.
-
-    Attributes:
-        acknowledged: The members that said so.
-        lapsed: Those that did not in time; their leases have ended.
-    """
-
-    acknowledged: tuple[str, ...] = ()
-    lapsed: tuple[str, ...] = ()
 
 
 class NetworkLog(MachineLog):
@@ -263,7 +249,7 @@ class NetworkLog(MachineLog):
 
     @property
     def members(self) -> Members:
-        """Who learned of what this thread confirmed last."""
+        """The machines that learned of what this thread wrote last."""
         found: Members = getattr(self._written, "members", Members())
         return found
 
