@@ -190,6 +190,7 @@ def _redis(url: str, parts: SplitResult, namespace: str) -> Backend:
     largest = int(_number(url, own, "max_value_bytes", LARGEST_BYTES))
     replicas = int(_number(url, own, "replicas", 0))
     link = Link(server_url)
+    link.check()
     identity = hashlib.blake2b(f"{parts.hostname}:{parts.port}:{parts.path}:{server}".encode(), digest_size=6)
     directory = Path(own["dir"]) if "dir" in own else _runtime_directory()
     if not directory.is_absolute():

@@ -87,8 +87,14 @@ class Server:
         """Wait until it answers."""
         end = time.monotonic() + PATIENCE
         while True:
-            with contextlib.suppress(redis.exceptions.RedisError), self.client() as client:
-                client.ping()
+            try:
+                with self.client() as client:
+                    client.ping()
+            except redis.exceptions.AuthenticationError:
+                return  # an answer, too
+            except redis.exceptions.RedisError:
+                pass
+            else:
                 return
             if self._process.poll() is not None or time.monotonic() > end:
                 log = self.directory / "log"

@@ -16,6 +16,7 @@ __all__ = [
     "CacheInvalidateResponse",
     "CacheStatusResponse",
     "CacheTotals",
+    "ClearMachine",
     "ClearMember",
     "ComprehensiveCacheStatsResponse",
     "EntryListResponse",

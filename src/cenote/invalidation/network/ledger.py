@@ -222,7 +222,9 @@ class Ledger:
         """
         cache = record.cache or ""
         (record,) = fitted(record)
-        key = b"" if value is None else self.value_key(incarnation, cache, generation, record.covered[0])
+        key: str | bytes = (
+            self._hashes[0] if value is None else self.value_key(incarnation, cache, generation, record.covered[0])
+        )
         indexes = self.index_keys(incarnation, cache, generation)
         payload = b"" if value is None or value.payload is None else value.payload
         covered = [text.encode("utf-8", "surrogatepass") for text in record.covered]

@@ -72,10 +72,18 @@ class Link:
         except ValueError as error:
             raise ConfigurationError(f"the server's URL cannot be used: {error}") from None
 
-    @property
-    def rests(self) -> bool:
-        """Whether the server was out of reach a moment ago, so that nobody waits for it now."""
-        return time.monotonic() < self._rest_until
+    def check(self) -> None:
+        """Raise ConfigurationError when the server is in reach and is one that cannot be used."""
+        try:
+            found = self.call(lambda client: client.info("everything"))
+        except UnreachableError:
+            return
+        version = str(found.get("valkey_version") or found.get("redis_version"))
+        least = (7, 2) if "valkey_version" in found else (6, 2)
+        if tuple(int(part) for part in version.split(".")[:2]) < least:
+            raise ConfigurationError(f"the server is of version {version}; at least {least[0]}.{least[1]} is needed")
+        if int(found.get("cluster_enabled", 0)):
+            raise ConfigurationError("the server is part of a cluster, which cannot be used; name a single server")
 
     def call(self, action: Callable[[Any], Any]) -> Any:
         """Do something with the server.

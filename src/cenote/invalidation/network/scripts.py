@@ -194,6 +194,7 @@ RECORD: Final = (
     _PRELUDE
     + f"""
 local value, index, names = KEYS[3], KEYS[4], KEYS[5]
+if value == log then value = '' end
 local candidate, known, generation = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local kind, soft, cache = ARGV[4], ARGV[5] == '1', ARGV[6]
 local body, everything, most = ARGV[7], ARGV[8], tonumber(ARGV[9])
@@ -301,12 +302,13 @@ return {{inc, sequence, before, redis.call('HGET', log, 'mature') == '1' and 1 o
 )
 """Append a record, raise the floor that goes with it, and keep the value that it comes with.
 
-Keys: both hashes, the value ("" for none), and the indexes of its generation by end and by name. Arguments: a new
-incarnation in case one begins; incarnation and generation that the value's name carries; kind, whether soft, cache; the
-record, and the one of a clear of everything in case there is no room for its floor; how many identifiers to return; the
-value, its milliseconds and its end; how many texts it covers, the texts, the channel of the doorbell, how the names of
-indexes by end begin, and how those of the generation's indexes by tag do; the list of cleared generations, and the
-value's tags.
+Keys: both hashes, the value (the first hash once more for none), and the indexes of its generation by end and by name.
+
+Arguments: a new incarnation in case one begins; incarnation and generation that the names carry; kind, whether soft,
+cache; the record, and the one of a clear of everything in case there is no room for its floor; how many identifiers to
+return; the value, its milliseconds and its end; how many texts it covers, the texts; the channel of the doorbell; how
+the names of indexes by end begin, and how those of the generation's indexes by tag do; the list of cleared generations;
+the value's tags.
 
 Returns incarnation, sequence and generation before; the sequence is 0 when a value or a clear was meant for another
 generation, and nothing was done. Then whether the incarnation is mature, how many live entries went, identifiers of
