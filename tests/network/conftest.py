@@ -14,7 +14,8 @@ LEASE = 0.3
 
 def pytest_generate_tests(metafunc):
     """Run what asks for ``kind`` against both servers; one that is missing fails where tests must be whole."""
-    if "kind" in metafunc.fixturenames:
+    own = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
+    if "kind" in metafunc.fixturenames and "kind" not in own:
         here = [kind for kind in ("valkey", "redis") if binary(kind) or os.environ.get("CI")]
         metafunc.parametrize("kind", here)
 
