@@ -6,6 +6,7 @@ SECONDS ?=
 PORT ?=
 WORKERS ?=
 URL ?=
+REDIS ?=
 ARGS ?=
 TESTED ?=
 export PYTHON
@@ -34,9 +35,9 @@ coverage: ## run the tests and show the lines of the library that they do not re
 	@$(BIN)/python -m coverage combine -q
 	@$(BIN)/python -m coverage report
 
-soak: ## have processes share caches, kill some, and judge every read (SECONDS=600, URL=memory or lmdb)
+soak: ## have processes share caches, kill some, and judge every read (SECONDS=600, URL=memory or lmdb, REDIS=1)
 	$(VENV) dev
-	@$(BIN)/python -m tests.machine.soak $(if $(SECONDS),--seconds $(SECONDS)) $(if $(URL),--url $(URL)) $(ARGS)
+	@$(BIN)/python -m $(if $(REDIS),tests.network.soak,tests.machine.soak) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(URL),--url $(URL)) $(ARGS)
 
 bench: ## measure against the other caching libraries and write benchmarks/RESULTS.md
 	$(VENV) bench

@@ -26,8 +26,8 @@ class NetworkSoak(Soak):
 
     set_seen_after = int(LEASE * 1.05e9)
 
-    def __init__(self, folder, server, *, threads, machines, faults=True, broken=False):
-        super().__init__(folder, "redis", threads, broken)
+    def __init__(self, folder, server, *, threads, machines, faults=True):
+        super().__init__(folder, "redis", threads, broken=False)
         self._server = server
         self._faults = faults
         self.machines = [self._shared / f"m{number}" for number in range(machines)]
@@ -63,10 +63,10 @@ def _resume(pid, *_):
         os.kill(pid, signal.SIGCONT)
 
 
-def soak(seconds, *, kind="valkey", processes=8, machines=4, threads=2, seed=None, faults=True, broken=False):
+def soak(seconds, *, kind="valkey", processes=8, machines=4, threads=2, seed=None, faults=True):
     """Run a soak and return its report."""
     with tempfile.TemporaryDirectory() as folder, Server(kind) as server:
-        run = NetworkSoak(Path(folder), server, threads=threads, machines=machines, faults=faults, broken=broken)
+        run = NetworkSoak(Path(folder), server, threads=threads, machines=machines, faults=faults)
         try:
             run.run(seconds, processes, random.Random(seed))
             run.judge()

@@ -22,12 +22,6 @@ def test_no_read_is_stale_while_agents_and_the_server_fail(kind):
     assert report.invalidations > 50, str(report)
 
 
-def test_the_soak_finds_a_cache_that_does_not_ask_what_others_invalidated():
-    report = soak(8, processes=4, machines=2, faults=False, broken=True)
-    assert not report.failed, str(report)
-    assert report.violations
-
-
 IMPATIENT = """
 from cenote.invalidation.log import Members
 from cenote.invalidation.network.log import NetworkLog
@@ -53,9 +47,10 @@ def pair(site):
     """Return what starts a process on each of two machines, with copies of an entry in memory, one of them broken."""
 
     def start(broken="", other_broken=""):
+        site.lease = 2.0
         one, other = site.process("a", broken), site.process("b", other_broken)
         site.ripen(one)
-        one.do("import time; time.sleep(0.5); cache.set('k', 'old')")
+        one.do("import time; time.sleep(2.1); cache.set('k', 'old')")
         for _ in range(3):
             assert other.ask("cache.get('k')") == "old"
         return one, other
