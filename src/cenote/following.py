@@ -161,28 +161,32 @@ class Follower(Tables):
         Where the log cannot be read an empty State is returned that is not in force: nothing is served from it, and
         what is stored there is lost.
         """
-        state = self.state
-        if state.word is None or (state.word[0] == state.applied and not self.leased):
-            return state
-        if state.word[0] == state.applied:
-            return state if self._may_serve(state) else self._detached()
         try:
-            head, records = self.log.news(self.name, state.applied)
-            if records is None:
-                logger.info("the cache %s forgets everything: it missed records", self.name or "(global)")
-                state = self.forget()
-                return state if self._may_serve(state) else self._detached()
-            for record in records:
-                state = self._obey_one(state, record)
+            state = self._obey_records()
+            word = state.word
+            if not self.leased or word is None or lease_clock() < word[DEADLINE]:
+                return state
+            # Without a lease the server is asked, and what it has written until then is obeyed.
+            head = self.log.verify(word)
+            state = self._obey_records()
         except (ClearFailedError, ClosedError):
             return self._detached()
-        state.applied = head
-        return state if self._may_serve(state) else self._detached()
+        verified = head is not None and state.word is word and state.applied >= head
+        return state if verified else self._detached()
 
-    def _may_serve(self, state: State) -> bool:
-        """Whether a State that has obeyed what is known here is current: there is a lease, or the server says so."""
-        word = state.word
-        return not self.leased or word is None or lease_clock() < word[DEADLINE] or self.log.verify(state.applied)
+    def _obey_records(self) -> State:
+        """Obey what the log is known here to hold, and return the State then in force."""
+        state = self.state
+        if state.word is None or state.word[0] == state.applied:
+            return state
+        head, records = self.log.news(self.name, state.applied)
+        if records is None:
+            logger.info("the cache %s forgets everything: it missed records", self.name or "(global)")
+            return self.forget()
+        for record in records:
+            state = self._obey_one(state, record)
+        state.applied = head
+        return state
 
     def _detached(self) -> State:
         """Make a State that is not in force: nothing is served from it, and what is stored there is lost."""

@@ -17,7 +17,7 @@ from cenote.core import CacheCore
 from cenote.entry import Entry
 from cenote.errors import ClearFailedError, ClosedError, ReentrantError, StoreError
 from cenote.flight import Fill, Flight, Outcome
-from cenote.invalidation.log import Record, RecordKind
+from cenote.invalidation.log import Members, Record, RecordKind
 from cenote.invalidation.machine import fitted
 from cenote.invalidation.network.ledger import Receipt, Value
 from cenote.invalidation.network.log import NetworkLog
@@ -204,6 +204,7 @@ class RemoteCore(CacheCore):
     def clear_far(self, records: Sequence[Record], *, most: int) -> tuple[int, Sequence[str], bool]:
         """Write invalidations at the server and wait until they hold on every machine."""
         self._enter("clear")
+        self.log.note(Members())
         live, sample = 0, list[str]()
         exact = self._counts_exactly(records)
         receipt = None

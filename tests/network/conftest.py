@@ -9,7 +9,7 @@ import pytest
 from tests.machine.processes import Process, wait_until
 from tests.network.servers import Server, agents, binary
 
-LEASE = 0.3
+LEASE = 0.5
 
 
 def pytest_generate_tests(metafunc):
@@ -58,6 +58,11 @@ class Site:
 
         wait_until(one)
         return found[0]
+
+    @staticmethod
+    def reads(process, value, key="k"):
+        """Wait until a process reads a value; a read without a lease may find none."""
+        wait_until(lambda: process.ask(f"cache.get({key!r})") == value)
 
     def ripen(self, process):
         """Have the first clear over, which waits until no lease of an earlier incarnation can last."""

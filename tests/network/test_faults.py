@@ -23,7 +23,7 @@ def two(site):
     one.do("cache.set('k', 'old', tags=['t'])")
     for process in (one, other):
         for _ in range(3):
-            assert process.ask(READ) == "old"
+            site.reads(process, "old")
     return one, other
 
 

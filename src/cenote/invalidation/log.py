@@ -131,9 +131,16 @@ class InvalidationLog(ABC):
         """Whether records of others reach this process; while they do not, nothing may be served or stored."""
         return True
 
-    def verify(self, applied: int) -> bool:  # noqa: ARG002  # who has no lease to lose needs not ask
-        """Ask, where there is no lease, whether a State that has obeyed a sequence is current."""
-        return True
+    def verify(self, word: Sequence[int]) -> int | None:  # noqa: ARG002  # who has no lease to lose needs not ask
+        """Ask, where there is no lease, up to which sequence a State must have obeyed to be current.
+
+        Args:
+            word: The State's.
+
+        Returns:
+            The sequence, which is under the head now; None when nobody can say, or the word is of another log.
+        """
+        return None
 
     @property
     @abstractmethod

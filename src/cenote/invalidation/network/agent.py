@@ -107,6 +107,7 @@ class Agent:
             self._member,
             known,
             mirror.head if known else 0,
+            lease=self._lease.seconds,
             replicas=self._replicas,
             patience=self._lease.renewed,
         )

@@ -34,7 +34,8 @@ def start_agent(lock: int, told: dict[str, Any]) -> None:
     Raises:
         OSError: It cannot be started.
     """
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    paths = os.pathsep.join(str(Path(path).absolute()) for path in sys.path if path)
+    environment = {**os.environ, "PYTHONPATH": paths}
     # Through two processes, so that nobody has to wait for the agent's end.
     source = (
         "import os, sys\n"

@@ -7,19 +7,22 @@ from typing import Final
 
 from cenote.errors import ConfigurationError
 
-__all__ = ["LEASE_SECONDS", "Lease"]
+__all__ = ["LEASE_SECONDS", "LONGEST_SECONDS", "SHORTEST_SECONDS", "Lease"]
 
 LEASE_SECONDS: Final = 2.0
 """How long a lease lasts when nobody says otherwise."""
 
 SHORTEST_SECONDS: Final = 0.1
+"""The shortest lease that can be asked for."""
+
 LONGEST_SECONDS: Final = 60.0
+"""The longest one."""
 
 _DRIFT: Final = 0.01
 """How much faster one machine's clock may run than another's, as a fraction."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Lease:
     """The terms of the leases of a namespace; all its members must have the same.
 

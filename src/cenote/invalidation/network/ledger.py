@@ -51,6 +51,7 @@ class Receipt:
         live: How many live entries went.
         sample: Identifiers of some.
         members: Who must learn of it.
+        lease: Seconds that their leases last at most.
     """
 
     incarnation: str
@@ -60,6 +61,7 @@ class Receipt:
     live: int = 0
     sample: tuple[str, ...] = ()
     members: tuple[Peer, ...] = ()
+    lease: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,17 +145,20 @@ class Ledger:
 
     # Members
 
-    def renew(self, member: str, incarnation: str, applied: int, *, replicas: int, patience: float) -> Renewal:
+    def renew(
+        self, member: str, incarnation: str, applied: int, *, lease: float, replicas: int, patience: float
+    ) -> Renewal:
         """Register a member and return what it does not know yet.
 
         Args:
             member: The member.
             incarnation: The incarnation that it follows; "" for none.
             applied: The sequence that it has.
+            lease: Seconds that its leases last.
             replicas: How many replicas must know of it, as far as the member knows.
             patience: Seconds to wait for them.
         """
-        arguments = [_candidate(), member, incarnation, applied]
+        arguments = [_candidate(), member, incarnation, applied, int(lease * 1000)]
         waited = ["WAIT", replicas, int(patience * 1000)] if replicas else None
         answer, told = self.link.run_and(scripts.RENEW, self._hashes, arguments, waited)
         found, head, mature, needed, known, rest = answer
@@ -254,7 +259,16 @@ class Ledger:
         if not found[1]:
             return Receipt(found[0].decode(), 0, found[2])
         sample = tuple(name.decode("utf-8", "surrogatepass") for name in found[5])
-        return Receipt(found[0].decode(), found[1], found[2], bool(found[3]), found[4], sample, tuple(_peers(found[6])))
+        return Receipt(
+            incarnation=found[0].decode(),
+            sequence=found[1],
+            generation=found[2],
+            mature=bool(found[3]),
+            live=found[4],
+            sample=sample,
+            members=tuple(_peers(found[6])),
+            lease=found[7] / 1000,
+        )
 
     def put(
         self,

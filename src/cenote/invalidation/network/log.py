@@ -28,7 +28,7 @@ from cenote.invalidation.machine import MachineLog, fitted
 from cenote.invalidation.machine.membership import Membership
 from cenote.invalidation.machine.mirror import forsake, incarnation_of
 from cenote.invalidation.network.agent_process import start_agent
-from cenote.invalidation.network.lease import Lease
+from cenote.invalidation.network.lease import SHORTEST_SECONDS, Lease
 from cenote.invalidation.network.ledger import Ledger, Peer, Receipt, Value
 from cenote.invalidation.network.link import FullError, UnreachableError
 
@@ -40,7 +40,7 @@ _NOWHERE: Final = (-1, *[0] * DEADLINE)
 _SHORTEST_NAP: Final = 0.0002
 _LONGEST_NAP: Final = 0.004
 _TRIES: Final = 5
-_CATCH_UP_SECONDS: Final = 0.05
+_CATCH_UP_SECONDS: Final = 0.1
 
 
 class NetworkLog(MachineLog):
@@ -125,23 +125,25 @@ class NetworkLog(MachineLog):
         found: int = joined.services.last_scoped(joined.services.number(cache))
         return found
 
-    def verify(self, applied: int) -> bool:
-        """Ask the server whether a State that has obeyed a sequence is current; for reads without a lease."""
+    def verify(self, word: Sequence[int]) -> int | None:
+        """Ask the server, where there is no lease, up to which sequence a State must have obeyed to be current."""
         joined = self._followed()
-        if joined is None:
-            return False
+        if joined is None or joined.word is not word:
+            return None
         incarnation = incarnation_of(joined)
         try:
             there, head, replicas = self.ledger.head()
         except UnreachableError:
-            return False
+            return None
         # A server that has, or had, replicas may have been deposed: only a lease is worth something then.
         if there != incarnation or replicas:
-            return False
+            return None
         end = time.monotonic() + _CATCH_UP_SECONDS
-        while joined.word[0] < head and time.monotonic() < end:
+        while joined.word[0] < head:
+            if time.monotonic() >= end:
+                return None
             time.sleep(_SHORTEST_NAP)
-        return joined.word[0] == applied == head
+        return head
 
     # What changes need
 
@@ -260,7 +262,8 @@ class NetworkLog(MachineLog):
         asked for before has ended once ``outwaited`` has passed since the reply. Members that an immature incarnation
         may have forgotten are waited for in that way too.
         """
-        until = now() + self.lease.outwaited
+        # Others may have been told of longer leases.
+        until = now() + max(self.lease, Lease(max(receipt.lease, SHORTEST_SECONDS))).outwaited
         pending = {peer.name: peer for peer in receipt.members}
         nap = _SHORTEST_NAP
         while (pending or not receipt.mature) and now() < until:
@@ -271,9 +274,9 @@ class NetworkLog(MachineLog):
             except UnreachableError:
                 continue
             if incarnation == receipt.incarnation:
-                for peer in peers:
-                    if peer.acknowledged >= receipt.sequence:
-                        pending.pop(peer.name, None)
+                # Who is no member any more has left, or was outwaited by another clear: its lease has ended.
+                late = {peer.name for peer in peers if peer.acknowledged < receipt.sequence}
+                pending = {name: peer for name, peer in pending.items() if name in late}
         for peer in pending.values():
             with contextlib.suppress(UnreachableError):
                 self.ledger.expel(receipt.incarnation, peer)

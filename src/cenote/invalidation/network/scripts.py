@@ -12,6 +12,7 @@ inc, id                   incarnation; run_id and master_replid of the server
 head, low                 last sequence; how far records are no longer kept
 mature                    "1" once somebody has seen this incarnation for as long as any lease may last
 members                   packed: member -> {renewals, acknowledged sequence}
+lease                     milliseconds of the longest leases that a member takes
 replicas                  the most replicas that the server was seen to have
 names                     packed: the services that have a record or a value; n:{cache} is set for each
 h*, s*                    sequence of the last hard or soft clear of everything
@@ -93,6 +94,7 @@ local candidate, member, known, applied = ARGV[1], ARGV[2], ARGV[3], tonumber(AR
 local inc, replicas = incarnation(candidate)
 local most = number(redis.call('HGET', log, 'replicas'))
 if replicas > most then redis.call('HSET', log, 'replicas', replicas) else replicas = most end
+if number(ARGV[5]) > number(redis.call('HGET', log, 'lease')) then redis.call('HSET', log, 'lease', ARGV[5]) end
 local members = unpacked(redis.call('HGET', log, 'members'))
 local own = members[member] or {{0, 0}}
 members[member] = {{own[1] + 1, own[2]}}
@@ -119,7 +121,8 @@ return {{inc, head, mature, replicas, 0, floors}}
 """Register a member, and return incarnation, head, whether it is mature, the most replicas that the server ever had in
 it, and records, or floors after a gap.
 
-Arguments: a new incarnation in case one begins, the member, the incarnation and the sequence that it has.
+Arguments: a new incarnation in case one begins, the member, the incarnation and the sequence that it has, and the
+milliseconds of its leases.
 """
 
 ACK: Final = """
@@ -297,7 +300,8 @@ local members = {{}}
 for member, own in pairs(unpacked(redis.call('HGET', log, 'members'))) do
     members[#members + 1] = {{member, own[1], own[2]}}
 end
-return {{inc, sequence, before, redis.call('HGET', log, 'mature') == '1' and 1 or 0, live, sample, members}}
+local kept = redis.call('HMGET', log, 'mature', 'lease')
+return {{inc, sequence, before, kept[1] == '1' and 1 or 0, live, sample, members, number(kept[2])}}
 """
 )
 """Append a record, raise the floor that goes with it, and keep the value that it comes with.
@@ -312,7 +316,7 @@ the value's tags.
 
 Returns incarnation, sequence and generation before; the sequence is 0 when a value or a clear was meant for another
 generation, and nothing was done. Then whether the incarnation is mature, how many live entries went, identifiers of
-some, and the members.
+some, the members, and the milliseconds of the longest leases.
 """
 
 PUT: Final = (
