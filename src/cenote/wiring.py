@@ -189,6 +189,9 @@ def _redis(url: str, parts: SplitResult, namespace: str) -> Backend:
     lease = Lease(_number(url, own, "lease", LEASE_SECONDS))
     largest = int(_number(url, own, "max_value_bytes", LARGEST_BYTES))
     replicas = int(_number(url, own, "replicas", 0))
+    agent = own.get("agent", "process")
+    if agent not in ("process", "thread"):
+        raise ConfigurationError(f"agent must be 'process' or 'thread', not {agent!r}")
     link = Link(server_url)
     link.check()
     identity = hashlib.blake2b(f"{parts.hostname}:{parts.port}:{parts.path}:{server}".encode(), digest_size=6)
@@ -197,7 +200,14 @@ def _redis(url: str, parts: SplitResult, namespace: str) -> Backend:
         raise ConfigurationError(f"dir must be an absolute path, not {str(directory)!r}")
     real = prepare_directory(directory)
     ledger = Ledger(link, namespace)
-    log = NetworkLog(ledger, server_url, real / f"{namespace}-{identity.hexdigest()}.cenote", lease, replicas=replicas)
+    log = NetworkLog(
+        ledger,
+        server_url,
+        real / f"{namespace}-{identity.hexdigest()}.cenote",
+        lease,
+        replicas=replicas,
+        thread=agent == "thread",
+    )
     store = RedisStore(ledger, log, SystemClock(), largest=largest)
 
     def nothing(*_: object) -> None:
@@ -214,7 +224,7 @@ def _split_query(url: str, parts: SplitResult) -> tuple[dict[str, str], str]:
     except ValueError:
         raise ConfigurationError(f"the query cannot be read: {without_password(url)}") from None
     own = {}
-    for name in ("dir", "lease", "max_value_bytes", "replicas"):
+    for name in ("agent", "dir", "lease", "max_value_bytes", "replicas"):
         values = fields.pop(name, [])
         if len(values) > 1:
             raise ConfigurationError(f"{name} stands twice in the query of the url")

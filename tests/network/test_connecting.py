@@ -9,7 +9,7 @@ import pytest
 
 from cenote import CacheManager, ConfigurationError
 
-from .servers import Server, free_port
+from .servers import Server, agents, free_port
 
 HOWTO = Path(__file__).parents[2] / "docs" / "howto" / "redis.md"
 
@@ -58,6 +58,7 @@ def test_a_server_in_cluster_mode_is_refused(kind, tmp_path):
         ("lease=soon", "lease must be a number"),
         ("lease=1&lease=2", "twice"),
         ("dir=run", "absolute"),
+        ("agent=nobody", "agent must be"),
         ("replicas=-1", "replicas must be a number"),
     ],
 )
@@ -71,3 +72,13 @@ def test_a_manager_is_made_while_the_server_is_not_there(tmp_path):
     with CacheManager(f"redis://127.0.0.1:{free_port()}/0?dir={tmp_path}/run&lease=0.2") as caches:
         assert caches.global_cache.get_or_load("k", lambda: 1) == 1
         assert caches.global_cache.get("k") is None
+
+
+def test_the_agent_may_be_a_thread_of_the_process(kind, tmp_path):
+    with Server(kind) as server:
+        with CacheManager(f"{server.url}?dir={tmp_path}/run&lease=0.2&agent=thread") as caches:
+            assert agents(tmp_path) == []
+            caches.global_cache.set("k", 1)
+            assert caches.global_cache.clear().acknowledged
+        with server.client() as client:
+            assert client.hget("cenote:{cenote}:log", "members") == b"\x90"

@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from cenote.clock import lease_clock as now
-from cenote.errors import ClearFailedError, ClosedError
+from cenote.errors import CenoteError, ClearFailedError, ClosedError
 from cenote.invalidation.log import DEADLINE, Members, News, Record, RecordKind
 from cenote.invalidation.machine import MachineLog, fitted
 from cenote.invalidation.machine.membership import Membership
 from cenote.invalidation.machine.mirror import forsake, incarnation_of
-from cenote.invalidation.network.agent_process import start_agent
+from cenote.invalidation.network.agent_process import AgentThread, start_agent
 from cenote.invalidation.network.lease import SHORTEST_SECONDS, Lease
 from cenote.invalidation.network.ledger import Ledger, Peer, Receipt, Value
 from cenote.invalidation.network.link import FullError, UnreachableError
@@ -49,7 +49,9 @@ class NetworkLog(MachineLog):
     level = "network"
     leased = True
 
-    def __init__(self, ledger: Ledger, url: str, path: Path, lease: Lease, *, replicas: int = 0) -> None:
+    def __init__(
+        self, ledger: Ledger, url: str, path: Path, lease: Lease, *, replicas: int = 0, thread: bool = False
+    ) -> None:
         """Attach to this machine's mirror, and see to it that an agent keeps it.
 
         Args:
@@ -58,6 +60,7 @@ class NetworkLog(MachineLog):
             path: The mirror's file, in a directory that ``prepare_directory`` found good.
             lease: The terms.
             replicas: How many replicas the server has at least.
+            thread: Whether the agent, if this process is to start it, is a thread and not a process.
 
         Raises:
             ConfigurationError: The mirror cannot be opened or made.
@@ -66,6 +69,8 @@ class NetworkLog(MachineLog):
         self.lease = lease
         self._follows: Membership | None = None
         """The membership whose incarnation this process follows."""
+        self._as_thread = thread
+        self._agent: AgentThread | None = None
         self._agent_lock = path.with_name(f"{path.name}.agent")
         self._told = {
             "url": url,
@@ -316,11 +321,15 @@ class NetworkLog(MachineLog):
             except BlockingIOError:
                 os.close(descriptor)
                 return
+            told = {**self._told, "member": self._member(descriptor)}
+            if self._as_thread:
+                self._agent = AgentThread(descriptor, told)
+                return
             try:
-                start_agent(descriptor, {**self._told, "member": self._member(descriptor)})
+                start_agent(descriptor, told)
             finally:
                 os.close(descriptor)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, CenoteError) as error:
             logger.warning("the agent of this machine cannot be started: %s", error)
 
     def _member(self, descriptor: int) -> str:
@@ -339,11 +348,16 @@ class NetworkLog(MachineLog):
         super().after_fork()
         self._follows = None
         self._written = threading.local()
+        if self._agent is not None:
+            self._agent.after_fork()
+            self._agent = None
         self.ledger.link.after_fork()
 
     def close(self) -> None:
         """Give the place back; the agent ends when nobody needs it."""
         super().close()
+        if self._agent is not None:
+            self._agent.stop()
         self.ledger.link.close()
 
     def _joined(self) -> Any:
