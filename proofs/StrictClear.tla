@@ -39,11 +39,12 @@ VARIABLES
     task,       \* of each node: a read through, or a load, under way
     calls,      \* how many invalidations were called
     clear,      \* of each invalidation: how far it is
-    must        \* the last invalidation that returned success
+    must,       \* the last invalidation that returned success
+    failovers   \* how many there were
 
-vars == <<server, values, replica, agent, mirror, lease, seen, state, task, calls, clear, must>>
+vars == <<server, values, replica, agent, mirror, lease, seen, state, task, calls, clear, must, failovers>>
 agents == <<agent, mirror, lease, seen>>
-clears == <<calls, clear, must>>
+clears == <<calls, clear, must, failovers>>
 
 Idle == [pc |-> "idle", inc |-> 0, gen |-> 0, birth |-> 0, born |-> 0, must |-> 0, registered |-> FALSE]
 NoClear == [pc |-> "none", inc |-> 0, sequence |-> 0, pending |-> {}, renewed |-> {}, mature |-> TRUE, waited |-> 0]
@@ -54,6 +55,9 @@ NoClear == [pc |-> "none", inc |-> 0, sequence |-> 0, pending |-> {}, renewed |-
 Copied(hash, found) ==
     [server |-> IF Mutation \in {"same incarnation", "members replicated"} THEN hash ELSE {},
      values |-> IF Mutation \in {"same incarnation", "bare get"} THEN found ELSE {}]
+
+(* After the last call nobody asks for the members, or for maturity.       *)
+Over == calls = MaxInvalidations
 
 Capped(t) == IF t < D THEN t + 1 ELSE D
 Max(a, b) == IF a > b THEN a ELSE b
@@ -71,6 +75,7 @@ Init ==
     /\ calls = 0
     /\ clear = [c \in Invalidations |-> NoClear]
     /\ must = 0
+    /\ failovers = 0
 
 -----------------------------------------------------------------------------
 (* Time.  A step may take as long as it likes: nothing hurries anybody.    *)
@@ -82,7 +87,7 @@ Tick ==
     /\ seen' = [n \in Nodes |-> IF seen[n].inc = 0 THEN seen[n] ELSE [seen[n] EXCEPT !.age = Capped(@)]]
     /\ clear' = [c \in Invalidations |-> IF clear[c].pc # "waiting" THEN clear[c]
                                          ELSE [clear[c] EXCEPT !.waited = Capped(@)]]
-    /\ UNCHANGED <<server, values, replica, mirror, state, task, calls, must>>
+    /\ UNCHANGED <<server, values, replica, mirror, state, task, calls, must, failovers>>
 
 -----------------------------------------------------------------------------
 (* The agent of a node: note t0, renew, apply, acknowledge, publish.       *)
@@ -92,15 +97,16 @@ Tick ==
 (* and this is the latest that it may be.                                  *)
 Renew(n) ==
     /\ agent[n].pc = "idle"
-    /\ server' = [server EXCEPT !.members = @ \cup {n}]
+    /\ server' = IF Over THEN server ELSE [server EXCEPT !.members = @ \cup {n}]
     /\ agent' = [agent EXCEPT ![n] = [pc |-> "answered", age |-> 0,
                                       got |-> [inc |-> server.inc, head |-> server.head, clear |-> server.clear,
                                                key |-> server.key, mature |-> server.mature]]]
+    /\ lease' = IF Mutation = "published first" THEN [lease EXCEPT ![n] = D] ELSE lease
     /\ clear' = [c \in Invalidations |-> IF /\ clear[c].pc = "waiting"
                                             /\ clear[c].inc = server.inc
-                                            /\ MaxInvalidations > 1    \* else nothing can come of it
+                                            /\ c < MaxInvalidations    \* else nobody is expelled
                                          THEN [clear[c] EXCEPT !.renewed = @ \cup {n}] ELSE clear[c]]
-    /\ UNCHANGED <<values, replica, mirror, lease, seen, state, task, calls, must>>
+    /\ UNCHANGED <<values, replica, mirror, seen, state, task, calls, must, failovers>>
 
 (* The records go into the mirror; another incarnation gets another file,  *)
 (* and the lease is withdrawn before the old one is given up.              *)
@@ -117,7 +123,7 @@ Apply(n) ==
 (* table need not hold how far each member is.                             *)
 Acknowledge(n) ==
     /\ agent[n].pc = "applied"
-    /\ IF server.inc = agent[n].got.inc /\ n \in server.members
+    /\ IF server.inc = agent[n].got.inc /\ (n \in server.members \/ Over)
        THEN /\ agent' = [agent EXCEPT ![n].pc = "acknowledged"]
             /\ clear' = [c \in Invalidations |->
                             IF clear[c].pc = "waiting" /\ clear[c].inc = server.inc
@@ -125,12 +131,12 @@ Acknowledge(n) ==
                             THEN [clear[c] EXCEPT !.pending = @ \ {n}] ELSE clear[c]]
        ELSE /\ agent' = [agent EXCEPT ![n] = [pc |-> "idle", age |-> 0, got |-> NoLook]]
             /\ UNCHANGED clear
-    /\ UNCHANGED <<server, values, replica, mirror, lease, seen, state, task, calls, must>>
+    /\ UNCHANGED <<server, values, replica, mirror, lease, seen, state, task, calls, must, failovers>>
 
 Publish(n) ==
     /\ agent[n].pc = "acknowledged"
     /\ lease' = [lease EXCEPT ![n] = D - agent[n].age]
-    /\ seen' = [seen EXCEPT ![n] = IF agent[n].got.mature THEN [inc |-> 0, age |-> 0]
+    /\ seen' = [seen EXCEPT ![n] = IF agent[n].got.mature \/ Over THEN [inc |-> 0, age |-> 0]
                                    ELSE IF @.inc = agent[n].got.inc THEN @
                                    ELSE [inc |-> agent[n].got.inc, age |-> 0]]
     /\ agent' = [agent EXCEPT ![n] = [pc |-> "idle", age |-> 0, got |-> NoLook]]
@@ -140,6 +146,7 @@ Publish(n) ==
 Ripen(n) ==
     /\ seen[n].inc # 0
     /\ seen[n].age = D
+    /\ ~Over
     /\ server' = IF server.inc = seen[n].inc THEN [server EXCEPT !.mature = TRUE] ELSE server
     /\ seen' = [seen EXCEPT ![n] = [inc |-> 0, age |-> 0]]
     /\ UNCHANGED <<values, replica, agent, mirror, lease, state, task, clears>>
@@ -155,6 +162,7 @@ Leave(n) ==
     /\ agent[n].pc = "idle"
     /\ lease[n] = 0
     /\ n \in server.members
+    /\ ~Over
     /\ server' = [server EXCEPT !.members = @ \ {n}]
     /\ UNCHANGED <<values, replica, agents, state, task, clears>>
 
@@ -187,11 +195,14 @@ Obey(n) ==
     /\ task' = [task EXCEPT ![n] = IF @.pc \in {"copy", "kept"} THEN Idle ELSE [@ EXCEPT !.registered = FALSE]]
     /\ UNCHANGED <<server, values, replica, agents, clears>>
 
+(* A load that begins after the last call yields what can never be old: it *)
+(* could only replace what is old, so there is none.                       *)
 Begin(n, pc) ==
     /\ task[n].pc = "idle"
     /\ Cardinality({m \in Nodes : task[m].pc # "idle"}) < MaxTasks
     /\ Ready(n)
     /\ ~state[n].near.there
+    /\ pc = "load" => ~Over
     /\ task' = [task EXCEPT ![n] = [pc |-> pc, inc |-> state[n].inc, gen |-> state[n].gen,
                                     birth |-> IF pc = "load" THEN state[n].applied ELSE 0,
                                     born |-> IF pc = "load" THEN calls ELSE 0,
@@ -267,14 +278,17 @@ Call(kind) ==
     LET sequence == server.head + 1 c == calls + 1 IN
     /\ calls < MaxInvalidations
     /\ calls' = c
-    /\ server' = IF kind = "clear" THEN [server EXCEPT !.head = sequence, !.clear = sequence]
-                 ELSE [server EXCEPT !.head = sequence, !.key = sequence]
+    /\ server' = [server EXCEPT !.head = sequence,
+                                !.clear = IF kind = "clear" THEN sequence ELSE @,
+                                !.key = IF kind = "key" THEN sequence ELSE @,
+                                !.members = IF c = MaxInvalidations THEN {} ELSE @]
+    /\ seen' = IF c = MaxInvalidations THEN [n \in Nodes |-> [inc |-> 0, age |-> 0]] ELSE seen
     /\ values' = IF kind = "clear" THEN values
                  ELSE {v \in values : v.inc # server.inc \/ v.gen # server.clear}
     /\ clear' = [clear EXCEPT ![c] = [pc |-> "waiting", inc |-> server.inc, sequence |-> sequence,
                                       pending |-> server.members, renewed |-> {}, mature |-> server.mature,
                                       waited |-> 0]]
-    /\ UNCHANGED <<replica, agents, state, task, must>>
+    /\ UNCHANGED <<replica, agent, mirror, lease, state, task, must, failovers>>
 
 Succeed(c) ==
     /\ clear[c].pc = "waiting"
@@ -283,13 +297,14 @@ Succeed(c) ==
        \/ Mutation = "no acknowledgement"
     /\ clear' = [clear EXCEPT ![c] = [NoClear EXCEPT !.pc = "done"]]
     /\ must' = Max(must, c)
-    /\ UNCHANGED <<server, values, replica, agents, state, task, calls>>
+    /\ UNCHANGED <<server, values, replica, agents, state, task, calls, failovers>>
 
 (* Who did not answer in time and has not renewed since has no lease.      *)
 Expel(c, n) ==
     /\ clear[c].pc = "waiting"
     /\ clear[c].waited = D
     /\ clear[c].inc = server.inc
+    /\ ~Over
     /\ n \in (clear[c].pending \cap server.members) \ clear[c].renewed
     /\ server' = [server EXCEPT !.members = @ \ {n}]
     /\ UNCHANGED <<values, replica, agents, state, task, clears>>
@@ -300,7 +315,7 @@ Expel(c, n) ==
 (* replica never had anything.                                             *)
 
 Replicate ==
-    /\ server.inc <= MaxFailovers
+    /\ failovers < MaxFailovers
     /\ replica # Copied(server, values)
     /\ replica' = Copied(server, values)
     /\ UNCHANGED <<server, values, agents, state, task, clears>>
@@ -308,7 +323,8 @@ Replicate ==
 (* The first script sees that the identity is another one, drops the hash  *)
 (* and begins an incarnation.                                              *)
 Failover ==
-    /\ server.inc <= MaxFailovers
+    /\ failovers < MaxFailovers
+    /\ failovers' = failovers + 1
     /\ LET known == replica.server
            fresh == [inc |-> server.inc + 1, head |-> 0, clear |-> 0, key |-> 0, members |-> {},
                      mature |-> FALSE]
@@ -335,6 +351,13 @@ Next ==
     \/ Failover
 
 Spec == Init /\ [][Next]_vars
+
+(* After the last call only what was loaded before can be old; once that   *)
+(* is gone from everywhere there is nothing left to look for.              *)
+StillOld ==
+    \/ ~Over
+    \/ values # {} \/ replica.values # {}
+    \/ \E n \in Nodes : state[n].near.there \/ task[n].pc # "idle"
 
 Symmetry == Permutations(Nodes)
 
