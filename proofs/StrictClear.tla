@@ -25,16 +25,15 @@ CONSTANTS
 
 Invalidations == 1..MaxInvalidations
 Nothing == [birth |-> 0, born |-> 0, there |-> FALSE]
-NoLook == [inc |-> 0, head |-> 0, clear |-> 0, key |-> 0, mature |-> TRUE]
+NoLook == [inc |-> 0, head |-> 0, clear |-> 0, key |-> 0]
 
 VARIABLES
-    server,     \* the hash: [inc, head, clear, key, members, mature]
+    server,     \* the hash: [inc, head, clear, key, members, age]: age since the incarnation began
     values,     \* the values at the server: {[inc, gen, birth, born]}
     replica,    \* what the replica, or the disk, has of both
     agent,      \* of each node: what its agent is at, the age of its t0, and the answer it has
     mirror,     \* of each node: [inc, head, clear, key], as its agent wrote it
     lease,      \* of each node: for how many ticks its published lease still holds
-    seen,       \* of each node: for how long it has seen an immature incarnation
     state,      \* of each node: its State: [inc, applied, gen, near]
     task,       \* of each node: a read through, or a load, under way
     calls,      \* how many invalidations were called
@@ -42,8 +41,8 @@ VARIABLES
     must,       \* the last invalidation that returned success
     failovers   \* how many there were
 
-vars == <<server, values, replica, agent, mirror, lease, seen, state, task, calls, clear, must, failovers>>
-agents == <<agent, mirror, lease, seen>>
+vars == <<server, values, replica, agent, mirror, lease, state, task, calls, clear, must, failovers>>
+agents == <<agent, mirror, lease>>
 clears == <<calls, clear, must, failovers>>
 
 Idle == [pc |-> "idle", inc |-> 0, gen |-> 0, birth |-> 0, born |-> 0, must |-> 0, registered |-> FALSE]
@@ -63,13 +62,12 @@ Capped(t) == IF t < D THEN t + 1 ELSE D
 Max(a, b) == IF a > b THEN a ELSE b
 
 Init ==
-    /\ server = [inc |-> 1, head |-> 0, clear |-> 0, key |-> 0, members |-> {}, mature |-> TRUE]
+    /\ server = [inc |-> 1, head |-> 0, clear |-> 0, key |-> 0, members |-> {}, age |-> D]
     /\ values = {}
     /\ replica = Copied(server, values)
     /\ agent = [n \in Nodes |-> [pc |-> "idle", age |-> 0, got |-> NoLook]]
     /\ mirror = [n \in Nodes |-> [NoLook EXCEPT !.inc = 1]]
     /\ lease = [n \in Nodes |-> 0]
-    /\ seen = [n \in Nodes |-> [inc |-> 0, age |-> 0]]
     /\ state = [n \in Nodes |-> [inc |-> 1, applied |-> 0, gen |-> 0, near |-> Nothing]]
     /\ task = [n \in Nodes |-> Idle]
     /\ calls = 0
@@ -84,10 +82,10 @@ Tick ==
     /\ agent' = [n \in Nodes |-> IF agent[n].pc = "idle" THEN agent[n]
                                  ELSE [agent[n] EXCEPT !.age = Capped(@)]]
     /\ lease' = [n \in Nodes |-> IF lease[n] > 0 THEN lease[n] - 1 ELSE 0]
-    /\ seen' = [n \in Nodes |-> IF seen[n].inc = 0 THEN seen[n] ELSE [seen[n] EXCEPT !.age = Capped(@)]]
+    /\ server' = [server EXCEPT !.age = IF Over THEN D ELSE Capped(@)]
     /\ clear' = [c \in Invalidations |-> IF clear[c].pc # "waiting" THEN clear[c]
                                          ELSE [clear[c] EXCEPT !.waited = Capped(@)]]
-    /\ UNCHANGED <<server, values, replica, mirror, state, task, calls, must, failovers>>
+    /\ UNCHANGED <<values, replica, mirror, state, task, calls, must, failovers>>
 
 -----------------------------------------------------------------------------
 (* The agent of a node: note t0, renew, apply, acknowledge, publish.       *)
@@ -100,23 +98,23 @@ Renew(n) ==
     /\ server' = IF Over THEN server ELSE [server EXCEPT !.members = @ \cup {n}]
     /\ agent' = [agent EXCEPT ![n] = [pc |-> "answered", age |-> 0,
                                       got |-> [inc |-> server.inc, head |-> server.head, clear |-> server.clear,
-                                               key |-> server.key, mature |-> server.mature]]]
+                                               key |-> server.key]]]
     /\ lease' = IF Mutation = "published first" THEN [lease EXCEPT ![n] = D] ELSE lease
     /\ clear' = [c \in Invalidations |-> IF /\ clear[c].pc = "waiting"
                                             /\ clear[c].inc = server.inc
                                             /\ c < MaxInvalidations    \* else nobody is expelled
                                          THEN [clear[c] EXCEPT !.renewed = @ \cup {n}] ELSE clear[c]]
-    /\ UNCHANGED <<values, replica, mirror, seen, state, task, calls, must, failovers>>
+    /\ UNCHANGED <<values, replica, mirror, state, task, calls, must, failovers>>
 
 (* The records go into the mirror; another incarnation gets another file,  *)
 (* and the lease is withdrawn before the old one is given up.              *)
 Apply(n) ==
     /\ agent[n].pc = "answered"
-    /\ mirror' = [mirror EXCEPT ![n] = [agent[n].got EXCEPT !.mature = TRUE]]
+    /\ mirror' = [mirror EXCEPT ![n] = agent[n].got]
     /\ lease' = [lease EXCEPT ![n] = IF mirror[n].inc = agent[n].got.inc THEN @ ELSE 0]
     /\ agent' = [agent EXCEPT ![n].pc = "applied",
                               ![n].age = IF Mutation = "late t0" THEN 0 ELSE @]
-    /\ UNCHANGED <<server, values, replica, seen, state, task, clears>>
+    /\ UNCHANGED <<server, values, replica, state, task, clears>>
 
 (* At the server.  A member that it does not know any more gets no lease.  *)
 (* A clear learns of it at once, which is the soonest that it can; so the  *)
@@ -131,31 +129,19 @@ Acknowledge(n) ==
                             THEN [clear[c] EXCEPT !.pending = @ \ {n}] ELSE clear[c]]
        ELSE /\ agent' = [agent EXCEPT ![n] = [pc |-> "idle", age |-> 0, got |-> NoLook]]
             /\ UNCHANGED clear
-    /\ UNCHANGED <<server, values, replica, mirror, lease, seen, state, task, calls, must, failovers>>
+    /\ UNCHANGED <<server, values, replica, mirror, lease, state, task, calls, must, failovers>>
 
 Publish(n) ==
     /\ agent[n].pc = "acknowledged"
     /\ lease' = [lease EXCEPT ![n] = D - agent[n].age]
-    /\ seen' = [seen EXCEPT ![n] = IF agent[n].got.mature \/ Over THEN [inc |-> 0, age |-> 0]
-                                   ELSE IF @.inc = agent[n].got.inc THEN @
-                                   ELSE [inc |-> agent[n].got.inc, age |-> 0]]
     /\ agent' = [agent EXCEPT ![n] = [pc |-> "idle", age |-> 0, got |-> NoLook]]
     /\ UNCHANGED <<server, values, replica, mirror, state, task, clears>>
-
-(* An incarnation that was seen for D: leases of earlier ones have ended.  *)
-Ripen(n) ==
-    /\ seen[n].inc # 0
-    /\ seen[n].age = D
-    /\ ~Over
-    /\ server' = IF server.inc = seen[n].inc THEN [server EXCEPT !.mature = TRUE] ELSE server
-    /\ seen' = [seen EXCEPT ![n] = [inc |-> 0, age |-> 0]]
-    /\ UNCHANGED <<values, replica, agent, mirror, lease, state, task, clears>>
 
 (* An agent dies, or loses its connection, at any point; what it published stands. *)
 Die(n) ==
     /\ agent[n].pc # "idle"
     /\ agent' = [agent EXCEPT ![n] = [pc |-> "idle", age |-> 0, got |-> NoLook]]
-    /\ UNCHANGED <<server, values, replica, mirror, lease, seen, state, task, clears>>
+    /\ UNCHANGED <<server, values, replica, mirror, lease, state, task, clears>>
 
 (* An agent that ends has withdrawn its lease before it says so.           *)
 Leave(n) ==
@@ -163,6 +149,7 @@ Leave(n) ==
     /\ lease[n] = 0
     /\ n \in server.members
     /\ ~Over
+    /\ MaxFailovers = 0    \* else the server forgets members anyway
     /\ server' = [server EXCEPT !.members = @ \ {n}]
     /\ UNCHANGED <<values, replica, agents, state, task, clears>>
 
@@ -271,6 +258,10 @@ Abandon(n) ==
     /\ UNCHANGED <<server, values, replica, agents, state, clears>>
 
 -----------------------------------------------------------------------------
+(* An agent that has seen an incarnation for D marks it mature.  Nobody    *)
+(* sees it before it begins, so this is the soonest that it can be mature. *)
+Mature == server.age = D
+
 (* An invalidation.  Its call and its script are one step here: a value    *)
 (* whose load began between the two would be allowed, and is not.          *)
 
@@ -281,14 +272,13 @@ Call(kind) ==
     /\ server' = [server EXCEPT !.head = sequence,
                                 !.clear = IF kind = "clear" THEN sequence ELSE @,
                                 !.key = IF kind = "key" THEN sequence ELSE @,
-                                !.members = IF c = MaxInvalidations THEN {} ELSE @]
-    /\ seen' = IF c = MaxInvalidations THEN [n \in Nodes |-> [inc |-> 0, age |-> 0]] ELSE seen
+                                !.members = IF c = MaxInvalidations THEN {} ELSE @,
+                                !.age = IF c = MaxInvalidations THEN D ELSE @]
     /\ values' = IF kind = "clear" THEN values
                  ELSE {v \in values : v.inc # server.inc \/ v.gen # server.clear}
     /\ clear' = [clear EXCEPT ![c] = [pc |-> "waiting", inc |-> server.inc, sequence |-> sequence,
-                                      pending |-> server.members, renewed |-> {}, mature |-> server.mature,
-                                      waited |-> 0]]
-    /\ UNCHANGED <<replica, agent, mirror, lease, state, task, must, failovers>>
+                                      pending |-> server.members, renewed |-> {}, mature |-> Mature, waited |-> 0]]
+    /\ UNCHANGED <<replica, agents, state, task, must, failovers>>
 
 Succeed(c) ==
     /\ clear[c].pc = "waiting"
@@ -327,11 +317,12 @@ Failover ==
     /\ failovers' = failovers + 1
     /\ LET known == replica.server
            fresh == [inc |-> server.inc + 1, head |-> 0, clear |-> 0, key |-> 0, members |-> {},
-                     mature |-> FALSE]
-       IN server' = CASE Mutation = "same incarnation" -> known
-                      [] Mutation = "members replicated" -> [fresh EXCEPT !.members = known.members, !.mature = TRUE]
-                      [] Mutation = "born mature" -> [fresh EXCEPT !.mature = TRUE]
-                      [] OTHER -> fresh
+                     age |-> IF Over THEN D ELSE 0]
+       IN server' = IF Mutation = "same incarnation" THEN [known EXCEPT !.age = D]
+                    ELSE IF Mutation = "members replicated"
+                         THEN [fresh EXCEPT !.members = IF Over THEN {} ELSE known.members, !.age = D]
+                    ELSE IF Mutation = "born mature" THEN [fresh EXCEPT !.age = D]
+                    ELSE fresh
     /\ values' = replica.values
     /\ replica' = Copied({}, {})
     /\ clear' = [c \in Invalidations |-> IF clear[c].pc # "waiting" THEN clear[c]
@@ -342,7 +333,7 @@ Failover ==
 Next ==
     \/ Tick
     \/ \E n \in Nodes :
-        \/ Renew(n) \/ Apply(n) \/ Acknowledge(n) \/ Publish(n) \/ Ripen(n) \/ Die(n) \/ Leave(n)
+        \/ Renew(n) \/ Apply(n) \/ Acknowledge(n) \/ Publish(n) \/ Die(n) \/ Leave(n)
         \/ Obey(n) \/ Begin(n, "get") \/ Begin(n, "load") \/ Get(n) \/ Copy(n) \/ Put(n) \/ Keep(n)
         \/ Abandon(n)
     \/ \E kind \in Kinds : Call(kind)
