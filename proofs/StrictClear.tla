@@ -324,7 +324,7 @@ Failover ==
                     ELSE IF Mutation = "born mature" THEN [fresh EXCEPT !.age = D]
                     ELSE fresh
     /\ values' = replica.values
-    /\ replica' = Copied({}, {})
+    /\ replica' = Copied(server', {})
     /\ clear' = [c \in Invalidations |-> IF clear[c].pc # "waiting" THEN clear[c]
                                          ELSE [clear[c] EXCEPT !.mature = FALSE, !.pending = {}, !.renewed = {}]]
     /\ UNCHANGED <<agents, state, task, calls, must>>

@@ -52,7 +52,7 @@ class Configuration:
         """What it is called in the table."""
         if self.mutation != "none":
             return f"{self.model}: {self.mutation}"
-        return " ".join([f"{self.model}", *(f"{name}={value}" for name, value in self.constants.items())])
+        return " ".join([self.model, *(f"{name}={value}" for name, value in self.constants.items())])
 
 
 CLEAR, KEY, BOTH = '{"clear"}', '{"key"}', '{"clear", "key"}'
@@ -83,6 +83,10 @@ CONFIGURATIONS = [
     Configuration("StrictClear", {"Kinds": KEY, "MaxFailovers": 1}, mutation="bare get"),
     Configuration("SplitBrain", mutation="renewal not waited for"),
     Configuration("SplitBrain", mutation="clear not waited for"),
+    Configuration("StrictClear", {"Kinds": BOTH, "MaxFailovers": 1}, deep=True),
+    Configuration("StrictClear", {"Kinds": BOTH, "MaxTasks": 2}, deep=True),
+    Configuration("StrictClear", {"Kinds": BOTH, "MaxInvalidations": 2, "D": 1}, deep=True),
+    Configuration("SplitBrain", {"MaxInvalidations": 2, "D": 1}, deep=True),
 ]
 
 
