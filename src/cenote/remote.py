@@ -58,11 +58,11 @@ class RemoteCore(CacheCore):
         if not self.log.connected:
             self.rejoin()
 
-    def _write_key(self, slot: Slot, key: Hashable, value: Value) -> Receipt:
+    def _write_key(self, slot: Slot, key: Hashable, value: Value, *, strict: bool = False) -> Receipt:
         """Write the record of a key, and what becomes of its value at the server."""
         record = self.key_record(slot, key)
         assert record is not None  # noqa: S101  # there are others to be told
-        return self.log.write_key(record, value)
+        return self.log.write_key(record, value, strict=strict)
 
     # Changes
 
@@ -178,7 +178,7 @@ class RemoteCore(CacheCore):
         """Take one key out, whatever is loading for it; return whether a live entry was there, on any machine."""
         self._enter("delete")
         self.log.ledger.link.wake()
-        receipt = self._write_key(slot, key, _TAKE_OUT)
+        receipt = self._write_key(slot, key, _TAKE_OUT, strict=True)
         self.log.await_members(receipt)
         dropped: list[Entry] = []
         live = receipt.live > 0

@@ -64,9 +64,14 @@ class RedisStore(SharedReads):
         return opening + identifier.encode("utf-8", "surrogatepass")
 
     def _raw(self, shelf: str, generation: int, identifier: str) -> bytes | None:
-        key = self._key(shelf, generation, identifier)
-        found: bytes | None = self._link.call(lambda client: client.get(key))
-        return found if found is not None and len(found) > _BIRTH_BYTES else None
+        """Return what the server has of an entry, if its log is still that of the shelf's incarnation.
+
+        Else a server that came back with older data, or a replica, would bring back what was invalidated since.
+        """
+        found, incarnation = self._link.fetch(self._key(shelf, generation, identifier), self._ledger.log_key)
+        if found is None or incarnation is None or len(found) <= _BIRTH_BYTES:
+            return None
+        return found if incarnation[:16] == shelf.rpartition(":")[2].encode() else None
 
     def find(self, cache: str, generation: int, identifier: str) -> StoredEntry | None:
         raw = self._raw(cache, generation, identifier)

@@ -52,6 +52,8 @@ class Receipt:
         sample: Identifiers of some.
         members: Who must learn of it.
         lease: Seconds that their leases last at most.
+        replicas: How many replicas the server was ever seen to have.
+        told: How many of them know of the record.
     """
 
     incarnation: str
@@ -62,6 +64,8 @@ class Receipt:
     sample: tuple[str, ...] = ()
     members: tuple[Peer, ...] = ()
     lease: float = 0.0
+    replicas: int = 0
+    told: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +129,7 @@ class Ledger:
         self.namespace = namespace
         self.opening = f"cenote:{{{namespace}}}:"
         self.channel = f"{self.opening}bell"
+        self.log_key = f"{self.opening}log"
         self._hashes = [f"{self.opening}log", f"{self.opening}tags"]
 
     # Names
@@ -215,6 +220,8 @@ class Ledger:
         generation: int = 0,
         value: Value | None = None,
         most: int = 0,
+        replicas: int = 0,
+        patience: float = 0.0,
     ) -> Receipt:
         """Append a record that fits, with what goes with it.
 
@@ -224,6 +231,8 @@ class Ledger:
             generation: The generation that they carry.
             value: What becomes of the key's value; None to leave that alone.
             most: How many identifiers of what went to return.
+            replicas: How many replicas must know of it, as far as the caller knows; 0 to wait for none.
+            patience: Seconds to wait for them.
         """
         cache = record.cache or ""
         (record,) = fitted(record)
@@ -255,7 +264,8 @@ class Ledger:
             *(() if value is None else (tag.encode("utf-8", "surrogatepass") for tag in value.tags)),
         ]
         keys: list[str | bytes] = [*self._hashes, key, *indexes]
-        found = self.link.run(scripts.RECORD, keys, arguments)
+        waited = ["WAIT", replicas, int(patience * 1000)] if replicas else None
+        found, told = self.link.run_and(scripts.RECORD, keys, arguments, waited)
         if not found[1]:
             return Receipt(found[0].decode(), 0, found[2])
         sample = tuple(name.decode("utf-8", "surrogatepass") for name in found[5])
@@ -268,6 +278,8 @@ class Ledger:
             sample=sample,
             members=tuple(_peers(found[6])),
             lease=found[7] / 1000,
+            replicas=found[8],
+            told=told or 0,
         )
 
     def put(

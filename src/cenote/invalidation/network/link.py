@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -68,6 +69,7 @@ class Link:
                 # A cut connection is tried once more, at once: what is done twice within one call does no harm.
                 retry=Retry(NoBackoff(), 1, supported_errors=(redis.exceptions.ConnectionError,)),
                 protocol=2,
+                redis_connect_func=_greet,
             )
         except ValueError as error:
             raise ConfigurationError(f"the server's URL cannot be used: {error}") from None
@@ -113,6 +115,40 @@ class Link:
             logger.warning("the server is in reach again")
         return found
 
+    def fetch(self, key: bytes, log: str) -> tuple[bytes | None, bytes | None]:
+        """Return a value, and the incarnation of the log beside it, or None where that log was not made at this server.
+
+        A connection ends with the process that it leads to. So whose memory answers is asked once for a connection, and
+        a server that was restarted with what it had, or replaced, is told from the one that the log was made at.
+
+        Raises:
+            UnreachableError: The server is out of reach, or refuses.
+        """
+
+        def get(client: Any) -> tuple[bytes | None, bytes | None]:
+            pool = client.connection_pool
+            connection = pool.get_connection()
+            try:
+                connection.send_packed_command(connection.pack_commands([("GET", key), ("HMGET", log, "inc", "id")]))
+                value = connection.read_response()
+                incarnation, identity = connection.read_response()
+            except BaseException:
+                connection.disconnect()
+                raise
+            finally:
+                pool.release(connection)
+            made_here = identity is not None and identity.startswith(connection.run_id)
+            return value, incarnation if made_here else None
+
+        def get_surely(client: Any) -> tuple[bytes | None, bytes | None]:
+            try:
+                return get(client)
+            except redis.exceptions.ConnectionError:
+                return get(client)  # it may have been idle while the server was restarted
+
+        found: tuple[bytes | None, bytes | None] = self.call(get_surely)
+        return found
+
     def run(self, script: str, keys: Sequence[str | bytes], arguments: Sequence[Any]) -> Any:
         """Run a script in one step; it is sent as a whole only when the server does not have it."""
         known = self._scripts.get(script)
@@ -149,3 +185,11 @@ class Link:
         self._rest_until = 0.0
         self._scripts = {}
         self.client = self._connect()
+
+
+def _greet(connection: Any) -> None:
+    """Do what a new connection needs, and ask which process it leads to."""
+    connection.on_connect()
+    connection.send_command("INFO", "server")
+    found = re.search(rb"run_id:([0-9a-f]+)", connection.read_response())
+    connection.run_id = found[1] if found is not None else b"?"

@@ -70,6 +70,7 @@ class NetworkLog(MachineLog):
         self._follows: Membership | None = None
         """The membership whose incarnation this process follows."""
         self._as_thread = thread
+        self._least_replicas = self._replicas = replicas
         self._agent: AgentThread | None = None
         self._agent_lock = path.with_name(f"{path.name}.agent")
         self._told = {
@@ -175,19 +176,18 @@ class NetworkLog(MachineLog):
         """
         # Somebody waits for this: whether the server is back is worth a question.
         self.ledger.link.wake()
-        incarnation, generation = self._place_of(record.cache)
         try:
-            for _ in range(_TRIES):
-                receipt = self.ledger.record(record, incarnation=incarnation, generation=generation, most=most)
-                if receipt.sequence:
-                    return receipt
-                incarnation, generation = receipt.incarnation, receipt.generation
+            return self._write_there(record, most=most, strict=True)
         except UnreachableError as error:
             return self._without_server(error)
-        raise ClearFailedError("the server's log changes faster than this clear can follow; repeat it", "none")
 
-    def write_key(self, record: Record, value: Value) -> Receipt:
+    def write_key(self, record: Record, value: Value, *, strict: bool = False) -> Receipt:
         """Write the record of one key, in one step with what becomes of its value.
+
+        Args:
+            record: The record.
+            value: What becomes of the value.
+            strict: Whether all replicas must know of it, or a master that was deposed could take it alone.
 
         Raises:
             ClearFailedError: The server is out of reach, and other machines have not learned of it.
@@ -195,15 +195,39 @@ class NetworkLog(MachineLog):
         records = fitted(record)
         if len(records) > 1 or records[0].kind is not RecordKind.KEY:
             return [self.record(each) for each in records][-1]
-        incarnation, generation = self._place_of(record.cache)
         try:
-            for _ in range(_TRIES):
-                receipt = self.ledger.record(record, incarnation=incarnation, generation=generation, value=value)
-                if receipt.sequence:
-                    return receipt
-                incarnation, generation = receipt.incarnation, receipt.generation
+            return self._write_there(record, value=value, strict=strict)
         except UnreachableError as error:
             raise ClearFailedError(f"{error}; other machines have not learned of this: repeat it", "none") from error
+
+    def _write_there(self, record: Record, *, value: Value | None = None, most: int = 0, strict: bool) -> Receipt:
+        """Write a record for the generation that the server is in.
+
+        Raises:
+            UnreachableError: The server is out of reach, or its replicas do not follow it.
+        """
+        incarnation, generation = self._place_of(record.cache)
+        for _ in range(_TRIES):
+            replicas = self._replicas if strict else 0
+            receipt = self.ledger.record(
+                record,
+                incarnation=incarnation,
+                generation=generation,
+                value=value,
+                most=most,
+                replicas=replicas,
+                patience=self.lease.renewed,
+            )
+            if not receipt.sequence:
+                incarnation, generation = receipt.incarnation, receipt.generation
+                continue
+            self._replicas = max(self._least_replicas, receipt.replicas)
+            if not strict or receipt.told >= self._replicas:
+                return receipt
+            if replicas >= self._replicas:
+                raise UnreachableError(f"{receipt.told} of {self._replicas} replicas follow the server")
+            # It was not known how many there are. Once more: what is written twice does no harm.
+            incarnation, generation = self._place_of(record.cache)
         raise ClearFailedError("the server's log changes faster than this can follow; repeat it", "none")
 
     def await_own(self, receipt: Receipt, seconds: float) -> bool:

@@ -202,7 +202,7 @@ local candidate, known, generation = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local kind, soft, cache = ARGV[4], ARGV[5] == '1', ARGV[6]
 local body, everything, most = ARGV[7], ARGV[8], tonumber(ARGV[9])
 local payload, milliseconds, ends, count = ARGV[10], ARGV[11], ARGV[12], tonumber(ARGV[13])
-local inc = incarnation(candidate)
+local inc, replicas = incarnation(candidate)
 local before = floor('h', cache)
 if (value ~= '' or kind == 'clear') and (inc ~= known or before ~= generation) then return {{inc, 0, before}} end
 local time = redis.call('TIME')
@@ -300,8 +300,9 @@ local members = {{}}
 for member, own in pairs(unpacked(redis.call('HGET', log, 'members'))) do
     members[#members + 1] = {{member, own[1], own[2]}}
 end
-local kept = redis.call('HMGET', log, 'mature', 'lease')
-return {{inc, sequence, before, kept[1] == '1' and 1 or 0, live, sample, members, number(kept[2])}}
+local kept = redis.call('HMGET', log, 'mature', 'lease', 'replicas')
+replicas = math.max(replicas, number(kept[3]))
+return {{inc, sequence, before, kept[1] == '1' and 1 or 0, live, sample, members, number(kept[2]), replicas}}
 """
 )
 """Append a record, raise the floor that goes with it, and keep the value that it comes with.
@@ -316,7 +317,7 @@ the value's tags.
 
 Returns incarnation, sequence and generation before; the sequence is 0 when a value or a clear was meant for another
 generation, and nothing was done. Then whether the incarnation is mature, how many live entries went, identifiers of
-some, the members, and the milliseconds of the longest leases.
+some, the members, the milliseconds of the longest leases, and the most replicas that the server was seen to have.
 """
 
 PUT: Final = (
@@ -357,8 +358,10 @@ CHECK: Final = (
     _PRELUDE
     + """
 local inc, generation, birth, cache, key = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], ARGV[5]
-local kept = redis.call('HMGET', log, 'inc', 'p:' .. cache, 'tags')
-if kept[1] ~= inc or floor('h', cache) ~= generation or redis.call('HLEN', tags) ~= number(kept[3]) then return 2 end
+local kept = redis.call('HMGET', log, 'inc', 'p:' .. cache, 'tags', 'id')
+local id = identity()
+if kept[1] ~= inc or kept[4] ~= id or redis.call('HLEN', tags) ~= number(kept[3]) then return 2 end
+if floor('h', cache) ~= generation then return 2 end
 local found = 0
 for _, each in ipairs(unpacked(kept[2])) do
     if each[2] > birth and string.sub(key, 1, #each[1]) == each[1] then found = math.max(found, each[3] and 1 or 2) end
