@@ -33,10 +33,11 @@ class Peer(NamedTuple):
 
 
 class Floors(NamedTuple):
-    """The floors of a cache: the sequences of its last hard and its last soft clear."""
+    """The floors of a cache: the sequences of its last hard and soft clear, and invalidation by tags or a prefix."""
 
     hard: int
     soft: int
+    scoped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +176,9 @@ class Ledger:
         elif known:
             raise UnreachableError("the server has lost records of its log")
         else:
-            everything = Floors(rest[2], rest[3])
-            for at in range(4, len(rest), 4):
-                floors[rest[at].decode() or None] = Floors(rest[at + 2], rest[at + 3])
+            everything = Floors(*rest[:2])
+            for at in range(2, len(rest), 4):
+                floors[rest[at].decode() or None] = Floors(*rest[at + 1 : at + 4])
         return Renewal(found.decode(), head, bool(mature), records, floors, everything, needed, told or 0)
 
     def acknowledge(self, incarnation: str, member: str, sequence: int) -> bool:

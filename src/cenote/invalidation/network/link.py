@@ -115,8 +115,8 @@ class Link:
             logger.warning("the server is in reach again")
         return found
 
-    def fetch(self, key: bytes, log: str) -> tuple[bytes | None, bytes | None]:
-        """Return a value, and the incarnation of the log beside it, or None where that log was not made at this server.
+    def fetch(self, keys: Sequence[bytes], log: str) -> tuple[list[bytes | None], bytes | None]:
+        """Return values, and the incarnation of the log beside them, or None where that log was made elsewhere.
 
         A connection ends with the process that it leads to. So whose memory answers is asked once for a connection, and
         a server that was restarted with what it had, or replaced, is told from the one that the log was made at.
@@ -125,12 +125,12 @@ class Link:
             UnreachableError: The server is out of reach, or refuses.
         """
 
-        def get(client: Any) -> tuple[bytes | None, bytes | None]:
+        def get(client: Any) -> tuple[list[bytes | None], bytes | None]:
             pool = client.connection_pool
             connection = pool.get_connection()
             try:
-                connection.send_packed_command(connection.pack_commands([("GET", key), ("HMGET", log, "inc", "id")]))
-                value = connection.read_response()
+                connection.send_packed_command(connection.pack_commands([("MGET", *keys), ("HMGET", log, "inc", "id")]))
+                values = connection.read_response()
                 incarnation, identity = connection.read_response()
             except BaseException:
                 connection.disconnect()
@@ -138,15 +138,15 @@ class Link:
             finally:
                 pool.release(connection)
             made_here = identity is not None and identity.startswith(connection.run_id)
-            return value, incarnation if made_here else None
+            return values, incarnation if made_here else None
 
-        def get_surely(client: Any) -> tuple[bytes | None, bytes | None]:
+        def get_surely(client: Any) -> tuple[list[bytes | None], bytes | None]:
             try:
                 return get(client)
             except redis.exceptions.ConnectionError:
                 return get(client)  # it may have been idle while the server was restarted
 
-        found: tuple[bytes | None, bytes | None] = self.call(get_surely)
+        found: tuple[list[bytes | None], bytes | None] = self.call(get_surely)
         return found
 
     def run(self, script: str, keys: Sequence[str | bytes], arguments: Sequence[Any]) -> Any:

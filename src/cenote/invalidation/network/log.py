@@ -163,11 +163,12 @@ class NetworkLog(MachineLog):
         self._written.receipts = receipts
         return receipts[-1].sequence
 
-    def record(self, record: Record, *, most: int = 0) -> Receipt:
+    def record(self, record: Record, *, value: Value | None = None, most: int = 0) -> Receipt:
         """Write one record that fits.
 
         Args:
             record: The record.
+            value: What becomes of the value of the key that it names, if it names one.
             most: How many identifiers of what it takes to return.
 
         Raises:
@@ -177,7 +178,7 @@ class NetworkLog(MachineLog):
         # Somebody waits for this: whether the server is back is worth a question.
         self.ledger.link.wake()
         try:
-            return self._write_there(record, most=most, strict=True)
+            return self._write_there(record, value=value, most=most, strict=True)
         except UnreachableError as error:
             return self._without_server(error)
 

@@ -17,6 +17,7 @@ replicas                  the most replicas that the server was seen to have
 names                     packed: the services that have a record or a value; n:{cache} is set for each
 h*, s*                    sequence of the last hard or soft clear of everything
 h:{cache}, s:{cache}      the same of a service
+t:{cache}                 sequence of its last invalidation by tags or a prefix
 r:{seq}, f:{seq}          a record; the name of the floor that a record of a key raised
 k:{cache} NUL {key}       sequence of the last hard invalidation of a key, as long as its record is kept
 p:{cache}                 packed: prefixes that were invalidated, {prefix, sequence, soft}
@@ -110,10 +111,12 @@ if known == inc and applied <= head and applied >= number(state[2]) and head - a
     for sequence = applied + 1, head do fields[#fields + 1] = 'r:' .. sequence end
     return {{inc, head, mature, replicas, 1, redis.call('HMGET', log, unpack(fields))}}
 end
-local floors = {{'', '*', number(redis.call('HGET', log, 'h*')), number(redis.call('HGET', log, 's*'))}}
+local floors = {{number(redis.call('HGET', log, 'h*')), number(redis.call('HGET', log, 's*'))}}
 for _, name in ipairs(unpacked(redis.call('HGET', log, 'names'))) do
-    local found = redis.call('HMGET', log, 'h:' .. name, 's:' .. name)
-    for _, each in ipairs({{name, ':', number(found[1]), number(found[2])}}) do floors[#floors + 1] = each end
+    local found = redis.call('HMGET', log, 'h:' .. name, 's:' .. name, 't:' .. name)
+    for _, each in ipairs({{name, number(found[1]), number(found[2]), number(found[3])}}) do
+        floors[#floors + 1] = each
+    end
 end
 return {{inc, head, mature, replicas, 0, floors}}
 """
@@ -208,6 +211,7 @@ if (value ~= '' or kind == 'clear') and (inc ~= known or before ~= generation) t
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 local sequence = redis.call('HINCRBY', log, 'head', 1)
+local scoped = kind == 'tags' or kind == 'prefix'
 local live, sample = 0, {{}}
 local function list(place)
     live = live + redis.call('ZCOUNT', place, now, '+inf')
@@ -262,7 +266,7 @@ elseif kind == 'tags' then
         kind, soft, body = 'clear_all', false, everything
     end
     redis.call('HSET', log, 'tags', kept)
-elseif kind == 'prefix' or kind == 'key' then
+elseif kind == 'prefix' then
     local first, last = '[' .. ARGV[14], '[' .. ARGV[14] .. string.rep('\\255', 8)
     live = redis.call('ZLEXCOUNT', names, first, last)
     if most > 0 then sample = redis.call('ZRANGEBYLEX', names, first, last, 'LIMIT', 0, most) end
@@ -296,6 +300,7 @@ if old > 0 then
     redis.call('HSET', log, 'low', old)
 end
 redis.call('PUBLISH', ARGV[14 + count], sequence)
+if scoped then redis.call('HSET', log, 't:' .. cache, sequence) end
 local members = {{}}
 for member, own in pairs(unpacked(redis.call('HGET', log, 'members'))) do
     members[#members + 1] = {{member, own[1], own[2]}}
