@@ -25,6 +25,7 @@ from cenote.flight import Flight
 from cenote.tables import Slot
 from cenote.terms import Terms
 from cenote.waits import CURRENT, running_loop
+from cenote.workers import workers
 
 __all__ = ["aload", "areload", "awaited", "off_loop", "start_task", "wait_in_loop", "waker_of"]
 
@@ -162,7 +163,7 @@ async def _fly(
     limit = core.options.load_timeout
     claim = Claim(core, slot, flight)
     try:
-        while (pause := claim.pause()) is not None:  # noqa: ASYNC110  # another process wakes nobody here
+        while (pause := await off_loop(core, claim.pause)) is not None:  # noqa: ASYNC110  # another process wakes nobody here
             await asyncio.sleep(pause)
         if claim.outcome is not None:
             return
@@ -177,7 +178,10 @@ async def _fly(
         core.abandon(flight, reason)
         raise
     finally:
-        claim.over()
+        if core.far:
+            workers.submit(claim.over)
+        else:
+            claim.over()
 
 
 async def _timed(call: Callable[[], Awaitable[Any] | Any], limit: float, slot: Slot, flight: Flight) -> Any:

@@ -36,9 +36,9 @@ NetworkLog.await_members = lambda self, receipt: wait(self, replace(receipt, mat
 """
 
 UNCONDITIONAL = """
-from cenote.invalidation.network import scripts
-source = scripts.PUT
-scripts.PUT = source.replace("return 0", "local ignored = 0")
+from cenote.invalidation.network import value_scripts
+source = value_scripts.PUT
+value_scripts.PUT = source.replace("return 0", "local ignored = 0")
 """
 
 

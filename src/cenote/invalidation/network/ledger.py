@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from cenote.invalidation.log import Record, RecordKind
 from cenote.invalidation.machine import fitted
-from cenote.invalidation.network import scripts
+from cenote.invalidation.network import scripts, value_scripts
 from cenote.invalidation.network.link import Link, UnreachableError
 
 __all__ = ["Floors", "Ledger", "Peer", "Receipt", "Renewal", "Value", "packed_record", "unpacked_record"]
@@ -148,6 +148,25 @@ class Ledger:
     def tag_index(self, incarnation: str, cache: str, generation: int, tag: str) -> str:
         """Return the key of a generation's index of a tag, by end."""
         return f"{self.opening}t:{incarnation[:16]}:{cache}:{generation}:{tag}"
+
+    # Claims
+
+    def claim(self, value: bytes, token: str, milliseconds: int) -> int:
+        """Claim the load of a value; return 0 when another has it, 1 when nobody did, 2 when it is there besides.
+
+        Args:
+            value: The value's key.
+            token: A text of the caller's own.
+            milliseconds: How long the claim lasts.
+        """
+        return int(self.link.run(value_scripts.CLAIM, [value, self._claim_key(value)], [token, milliseconds]))
+
+    def extend(self, value: bytes, token: str, milliseconds: int) -> None:
+        """Have a claim last longer, if it still is the caller's; 0 milliseconds give it back."""
+        self.link.run(value_scripts.EXTEND, [self._claim_key(value)], [token, milliseconds])
+
+    def _claim_key(self, value: bytes) -> bytes:
+        return f"{self.opening}c".encode() + value[len(self.opening) + 1 :]
 
     # Members
 
@@ -308,7 +327,7 @@ class Ledger:
             *(tag.encode("utf-8", "surrogatepass") for tag in value.tags),
         ]
         keys: list[str | bytes] = [*self._hashes, key, *self.index_keys(incarnation, cache, generation)]
-        return bool(self.link.run(scripts.PUT, keys, arguments))
+        return bool(self.link.run(value_scripts.PUT, keys, arguments))
 
     def check(
         self, cache: str, identifier: str, *, incarnation: str, generation: int, birth: int, tags: Iterable[str]
@@ -316,7 +335,7 @@ class Ledger:
         """Return 2 when a value was made old since its birth by a prefix or a tag, 1 when softly, else 0."""
         texts = [text.encode("utf-8", "surrogatepass") for text in (identifier, *tags)]
         arguments = [incarnation, generation, birth, cache, *texts]
-        return int(self.link.run(scripts.CHECK, self._hashes, arguments))
+        return int(self.link.run(value_scripts.CHECK, self._hashes, arguments))
 
 
 def packed_record(record: Record) -> bytes:

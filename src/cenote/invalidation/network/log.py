@@ -8,12 +8,7 @@ lease that was granted before it can be relied on any more.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import hashlib
 import logging
-import os
-import secrets
-import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -22,12 +17,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from cenote.clock import lease_clock as now
-from cenote.errors import CenoteError, ClearFailedError, ClosedError
+from cenote.errors import ClearFailedError, ClosedError
 from cenote.invalidation.log import DEADLINE, Members, News, Record, RecordKind
 from cenote.invalidation.machine import MachineLog, fitted
 from cenote.invalidation.machine.membership import Membership
 from cenote.invalidation.machine.mirror import forsake, incarnation_of
-from cenote.invalidation.network.agent_process import AgentThread, start_agent
+from cenote.invalidation.network.attendance import Attendance
+from cenote.invalidation.network.claims import NetworkClaims
 from cenote.invalidation.network.lease import SHORTEST_SECONDS, Lease
 from cenote.invalidation.network.ledger import Ledger, Peer, Receipt, Value
 from cenote.invalidation.network.link import FullError, UnreachableError
@@ -69,18 +65,11 @@ class NetworkLog(MachineLog):
         self.lease = lease
         self._follows: Membership | None = None
         """The membership whose incarnation this process follows."""
-        self._as_thread = thread
         self._least_replicas = self._replicas = replicas
-        self._agent: AgentThread | None = None
-        self._agent_lock = path.with_name(f"{path.name}.agent")
-        self._told = {
-            "url": url,
-            "namespace": ledger.namespace,
-            "path": str(path),
-            "seconds": lease.seconds,
-            "replicas": replicas,
-        }
+        told = {"url": url, "namespace": ledger.namespace, "seconds": lease.seconds, "replicas": replicas}
+        self._attendance = Attendance(path, told, thread=thread)
         super().__init__(path)
+        self.claims: NetworkClaims = NetworkClaims(self.claims, ledger, lambda: self.incarnation)
         self.look_after()
         self._await_lease()
 
@@ -336,53 +325,24 @@ class NetworkLog(MachineLog):
             return True
 
     def look_after(self) -> None:
-        """See to it that an agent runs, starting one if need be."""
-        if self._closed:
-            return
-        try:
-            descriptor = os.open(self._agent_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(descriptor)
-                return
-            told = {**self._told, "member": self._member(descriptor)}
-            if self._as_thread:
-                self._agent = AgentThread(descriptor, told)
-                return
-            try:
-                start_agent(descriptor, told)
-            finally:
-                os.close(descriptor)
-        except (OSError, ValueError, CenoteError) as error:
-            logger.warning("the agent of this machine cannot be started: %s", error)
-
-    def _member(self, descriptor: int) -> str:
-        """Return what this machine is called; it keeps the name, so that a new agent takes an old one's place."""
-        raw = os.pread(descriptor, 64, 0).decode("ascii", "replace")
-        here = hashlib.blake2b(f"{os.fstat(descriptor).st_ino}:{_boot()}".encode(), digest_size=4).hexdigest()
-        name, _, place = raw.partition("@")
-        if place != here or not name:
-            name = secrets.token_hex(8)
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{name}@{here}".encode(), 0)
-        return f"{socket.gethostname()[:40]}-{name}"
+        """See to it that an agent runs, and that the loads of this process keep their claims."""
+        if not self._closed:
+            self._attendance.look()
+            self.claims.extend()
 
     def after_fork(self) -> None:
         """Take no part any more, as on one machine, and use no connection of the parent's."""
         super().after_fork()
         self._follows = None
         self._written = threading.local()
-        if self._agent is not None:
-            self._agent.after_fork()
-            self._agent = None
+        self._attendance.after_fork()
+        self.claims.after_fork()
         self.ledger.link.after_fork()
 
     def close(self) -> None:
         """Give the place back; the agent ends when nobody needs it."""
         super().close()
-        if self._agent is not None:
-            self._agent.stop()
+        self._attendance.close()
         self.ledger.link.close()
 
     def _joined(self) -> Any:
@@ -390,10 +350,3 @@ class NetworkLog(MachineLog):
         if self._closed:
             raise ClosedError("the invalidation log is closed")
         return joined
-
-
-def _boot() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return ""

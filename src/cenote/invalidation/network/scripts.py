@@ -31,13 +31,13 @@ from typing import Final
 
 __all__ = [
     "ACK",
-    "CHECK",
     "EXPEL",
     "HEAD",
+    "KEPT_MS",
     "LEAVE",
     "MATURE",
     "MEMBERS",
-    "PUT",
+    "PRELUDE",
     "RECORD",
     "RECORDS_KEPT",
     "RENEW",
@@ -55,10 +55,10 @@ PREFIXES_KEPT: Final = 64
 MOST_RECORDS: Final = 1000
 """How many records one renewal hands over; a machine that missed more forgets everything."""
 
-_KEPT_MS: Final = 7 * 24 * 3600 * 1000
+KEPT_MS: Final = 7 * 24 * 3600 * 1000
 """Milliseconds after which the hash of a namespace that nobody renews is gone."""
 
-_PRELUDE: Final = """
+PRELUDE: Final = """
 local log, tags = KEYS[1], KEYS[2]
 local function number(text) return tonumber(text or 0) or 0 end
 local function unpacked(text) if text then return cmsgpack.unpack(text) end return {} end
@@ -89,7 +89,7 @@ end
 """
 
 RENEW: Final = (
-    _PRELUDE
+    PRELUDE
     + f"""
 local candidate, member, known, applied = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local inc, replicas = incarnation(candidate)
@@ -100,8 +100,8 @@ local members = unpacked(redis.call('HGET', log, 'members'))
 local own = members[member] or {{0, 0}}
 members[member] = {{own[1] + 1, own[2]}}
 redis.call('HSET', log, 'members', cmsgpack.pack(members))
-redis.call('PEXPIRE', log, {_KEPT_MS})
-redis.call('PEXPIRE', tags, {_KEPT_MS})
+redis.call('PEXPIRE', log, {KEPT_MS})
+redis.call('PEXPIRE', tags, {KEPT_MS})
 local state = redis.call('HMGET', log, 'head', 'low', 'mature')
 local head = number(state[1])
 local mature = state[3] == '1' and 1 or 0
@@ -186,7 +186,7 @@ return 1
 """Remove a member that has withdrawn its lease itself. Argument: the member."""
 
 HEAD: Final = (
-    _PRELUDE
+    PRELUDE
     + """
 local kept = redis.call('HMGET', log, 'inc', 'id', 'head', 'tags', 'replicas')
 local id, replicas = identity()
@@ -197,7 +197,7 @@ return {kept[1], number(kept[3]), math.max(replicas, number(kept[5]))}
 """Return incarnation, head and the most replicas that the server was seen to have; "" when a new incarnation is due."""
 
 RECORD: Final = (
-    _PRELUDE
+    PRELUDE
     + f"""
 local value, index, names = KEYS[3], KEYS[4], KEYS[5]
 if value == log then value = '' end
@@ -225,7 +225,7 @@ local function discard(name)
     if soft then return end
     local garbage = ARGV[17 + count]
     redis.call('LPUSH', garbage, string.sub(inc, 1, 16) .. ':' .. name .. ':' .. floor('h', name))
-    redis.call('PEXPIRE', garbage, {_KEPT_MS})
+    redis.call('PEXPIRE', garbage, {KEPT_MS})
 end
 if kind ~= 'clear_all' then add_name(cache) end
 if kind == 'key' and value ~= '' then
@@ -240,11 +240,11 @@ if kind == 'key' and value ~= '' then
         redis.call('SET', value, struct.pack('>I8', sequence + 1) .. payload, 'PX', milliseconds)
         redis.call('ZADD', index, ends, ARGV[14])
         redis.call('ZADD', names, 0, ARGV[14])
-        redis.call('PEXPIRE', index, {_KEPT_MS})
-        redis.call('PEXPIRE', names, {_KEPT_MS})
+        redis.call('PEXPIRE', index, {KEPT_MS})
+        redis.call('PEXPIRE', names, {KEPT_MS})
         for at = 18 + count, #ARGV do
             redis.call('ZADD', ARGV[16 + count] .. ARGV[at], ends, ARGV[14])
-            redis.call('PEXPIRE', ARGV[16 + count] .. ARGV[at], {_KEPT_MS})
+            redis.call('PEXPIRE', ARGV[16 + count] .. ARGV[at], {KEPT_MS})
         end
     elseif soft and live == 1 then
         redis.call('SETRANGE', value, 0, struct.pack('>I8', 0))
@@ -323,63 +323,4 @@ the value's tags.
 Returns incarnation, sequence and generation before; the sequence is 0 when a value or a clear was meant for another
 generation, and nothing was done. Then whether the incarnation is mature, how many live entries went, identifiers of
 some, the members, the milliseconds of the longest leases, and the most replicas that the server was seen to have.
-"""
-
-PUT: Final = (
-    _PRELUDE
-    + f"""
-local value, index, names = KEYS[3], KEYS[4], KEYS[5]
-local inc, generation, birth, cache, key = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], ARGV[5]
-local kept = redis.call('HMGET', log, 'inc', 'low', 'k:' .. cache .. '\\0' .. key, 'p:' .. cache, 'tags')
-if kept[1] ~= inc or floor('h', cache) ~= generation or redis.call('HLEN', tags) ~= number(kept[5]) then return 0 end
-if birth < number(kept[2]) or number(kept[3]) > birth then return 0 end
-for _, each in ipairs(unpacked(kept[4])) do
-    if each[2] > birth and string.sub(key, 1, #each[1]) == each[1] then return 0 end
-end
-for at = 10, #ARGV do
-    local raised = redis.call('HMGET', tags, 'h:' .. cache .. '\\0' .. ARGV[at], 's:' .. cache .. '\\0' .. ARGV[at])
-    if math.max(number(raised[1]), number(raised[2])) > birth then return 0 end
-end
-add_name(cache)
-redis.call('SET', value, struct.pack('>I8', birth + 1) .. ARGV[6], 'PX', ARGV[7])
-redis.call('ZADD', index, ARGV[8], key)
-redis.call('ZADD', names, 0, key)
-redis.call('PEXPIRE', index, {_KEPT_MS})
-redis.call('PEXPIRE', names, {_KEPT_MS})
-for at = 10, #ARGV do
-    redis.call('ZADD', ARGV[9] .. ARGV[at], ARGV[8], key)
-    redis.call('PEXPIRE', ARGV[9] .. ARGV[at], {_KEPT_MS})
-end
-return 1
-"""
-)
-"""Keep a loaded value, unless something has made it old since its birth.
-
-Keys as above. Arguments: incarnation and generation that the name carries; birth, cache, identifier; the value, its
-milliseconds and its end; how the names of the generation's indexes by tag begin, and its tags.
-"""
-
-CHECK: Final = (
-    _PRELUDE
-    + """
-local inc, generation, birth, cache, key = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], ARGV[5]
-local kept = redis.call('HMGET', log, 'inc', 'p:' .. cache, 'tags', 'id')
-local id = identity()
-if kept[1] ~= inc or kept[4] ~= id or redis.call('HLEN', tags) ~= number(kept[3]) then return 2 end
-if floor('h', cache) ~= generation then return 2 end
-local found = 0
-for _, each in ipairs(unpacked(kept[2])) do
-    if each[2] > birth and string.sub(key, 1, #each[1]) == each[1] then found = math.max(found, each[3] and 1 or 2) end
-end
-for at = 6, #ARGV do
-    local raised = redis.call('HMGET', tags, 'h:' .. cache .. '\\0' .. ARGV[at], 's:' .. cache .. '\\0' .. ARGV[at])
-    if number(raised[1]) > birth then found = 2 end
-    if number(raised[2]) > birth then found = math.max(found, 1) end
-end
-return found
-"""
-)
-"""Return 2 when a value is covered by a prefix or a tag that was invalidated since its birth, 1 softly, else 0.
-
-Arguments: incarnation, generation, birth, cache, identifier, tags.
 """
