@@ -139,5 +139,5 @@ def test_loads_inside_of_loads_do_not_wait_in_a_circle_over_machines(pair):
     for process in pair:
         process.send("go on")
     for process in pair:
-        assert process.receive()[0] == "done"
+        assert process.receive(15)[0] == "done"
         process.answer()
