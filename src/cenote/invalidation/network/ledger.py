@@ -176,7 +176,7 @@ class Ledger:
         """Register a member and return what it does not know yet.
 
         Args:
-            member: The member.
+            member: The member; "" to ask without becoming one.
             incarnation: The incarnation that it follows; "" for none.
             applied: The sequence that it has.
             lease: Seconds that its leases last.

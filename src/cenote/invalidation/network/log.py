@@ -46,7 +46,15 @@ class NetworkLog(MachineLog):
     leased = True
 
     def __init__(
-        self, ledger: Ledger, url: str, path: Path, lease: Lease, *, replicas: int = 0, thread: bool = False
+        self,
+        ledger: Ledger,
+        url: str,
+        path: Path,
+        lease: Lease,
+        *,
+        replicas: int = 0,
+        thread: bool = False,
+        always: bool = False,
     ) -> None:
         """Attach to this machine's mirror, and see to it that an agent keeps it.
 
@@ -57,6 +65,7 @@ class NetworkLog(MachineLog):
             lease: The terms.
             replicas: How many replicas the server has at least.
             thread: Whether the agent, if this process is to start it, is a thread and not a process.
+            always: Whether every read asks the server, and this machine holds no leases.
 
         Raises:
             ConfigurationError: The mirror cannot be opened or made.
@@ -66,7 +75,14 @@ class NetworkLog(MachineLog):
         self._follows: Membership | None = None
         """The membership whose incarnation this process follows."""
         self._least_replicas = self._replicas = replicas
-        told = {"url": url, "namespace": ledger.namespace, "seconds": lease.seconds, "replicas": replicas}
+        self._always = always
+        told = {
+            "url": url,
+            "namespace": ledger.namespace,
+            "seconds": lease.seconds,
+            "replicas": replicas,
+            "leased": not always,
+        }
         self._attendance = Attendance(path, told, thread=thread)
         super().__init__(path)
         self.claims: NetworkClaims = NetworkClaims(self.claims, ledger, lambda: self.incarnation)
@@ -79,6 +95,8 @@ class NetworkLog(MachineLog):
         while time.monotonic() < end:
             joined = self.membership
             if joined is not None and joined.word[DEADLINE] > now():
+                return
+            if joined is not None and self._always and incarnation_of(joined):
                 return
             time.sleep(0.005)
             if not self.in_place:

@@ -96,10 +96,12 @@ local inc, replicas = incarnation(candidate)
 local most = number(redis.call('HGET', log, 'replicas'))
 if replicas > most then redis.call('HSET', log, 'replicas', replicas) else replicas = most end
 if number(ARGV[5]) > number(redis.call('HGET', log, 'lease')) then redis.call('HSET', log, 'lease', ARGV[5]) end
-local members = unpacked(redis.call('HGET', log, 'members'))
-local own = members[member] or {{0, 0}}
-members[member] = {{own[1] + 1, own[2]}}
-redis.call('HSET', log, 'members', cmsgpack.pack(members))
+if member ~= '' then
+    local members = unpacked(redis.call('HGET', log, 'members'))
+    local own = members[member] or {{0, 0}}
+    members[member] = {{own[1] + 1, own[2]}}
+    redis.call('HSET', log, 'members', cmsgpack.pack(members))
+end
 redis.call('PEXPIRE', log, {KEPT_MS})
 redis.call('PEXPIRE', tags, {KEPT_MS})
 local state = redis.call('HMGET', log, 'head', 'low', 'mature')
@@ -124,8 +126,8 @@ return {{inc, head, mature, replicas, 0, floors}}
 """Register a member, and return incarnation, head, whether it is mature, the most replicas that the server ever had in
 it, and records, or floors after a gap.
 
-Arguments: a new incarnation in case one begins, the member, the incarnation and the sequence that it has, and the
-milliseconds of its leases.
+Arguments: a new incarnation in case one begins, the member, "" to register none, the incarnation and the sequence that
+it has, and the milliseconds of its leases.
 """
 
 ACK: Final = """
