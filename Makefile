@@ -1,11 +1,12 @@
 # Works with a Python >= 3.11 and make alone. Each target makes the environment it needs; PYTHON= names the interpreter.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check coverage soak bench lock format docs clean
+.PHONY: help demo test check coverage proofs soak bench lock format docs clean
 PYTHON ?=
 SECONDS ?=
 PORT ?=
 WORKERS ?=
 URL ?=
+REDIS ?=
 ARGS ?=
 TESTED ?=
 export PYTHON
@@ -34,9 +35,13 @@ coverage: ## run the tests and show the lines of the library that they do not re
 	@$(BIN)/python -m coverage combine -q
 	@$(BIN)/python -m coverage report
 
-soak: ## have processes share caches, kill some, and judge every read (SECONDS=600, URL=memory or lmdb)
+proofs: ## check the models of the network reach with TLC, which needs Java (ARGS="--only SplitBrain --trace")
 	$(VENV) dev
-	@$(BIN)/python -m tests.machine.soak $(if $(SECONDS),--seconds $(SECONDS)) $(if $(URL),--url $(URL)) $(ARGS)
+	@$(BIN)/python scripts/proofs.py $(ARGS)
+
+soak: ## have processes share caches, kill some, and judge every read (SECONDS=600, URL=memory or lmdb, REDIS=1)
+	$(VENV) dev
+	@$(BIN)/python -m $(if $(REDIS),tests.network.soak,tests.machine.soak) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(URL),--url $(URL)) $(ARGS)
 
 bench: ## measure against the other caching libraries and write benchmarks/RESULTS.md
 	$(VENV) bench

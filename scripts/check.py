@@ -24,7 +24,7 @@ BIN = ROOT / ".venv" / "bin"
 PYTEST = ("-m", "pytest", "-q", "-n", "logical")
 # What of the suite says nothing about an installed copy: it is about the source tree, takes its app from a page of the
 # documentation, or wears processes out for minutes, which the other runs do.
-NOT_OF_A_WHEEL = ("tooling", "docs", "typing", "workers", "machine")
+NOT_OF_A_WHEEL = ("tooling", "docs", "typing", "workers", "machine", "network")
 
 
 class StepFailedError(Exception):
@@ -89,6 +89,11 @@ def documentation() -> None:
         run(BIN / "python", "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "docs", target)
 
 
+def proofs() -> str:
+    """Checks the models of the network reach; without Java, or without TLC, it says so."""
+    return last_line(run(BIN / "python", "scripts/proofs.py")).removeprefix("proofs: ")
+
+
 def tests_on(venv: str, python: str | None) -> str:
     """Runs the whole suite in one environment, which is made when it is missing."""
     if python:
@@ -148,7 +153,7 @@ def main() -> int:
     for version, folder, python in environments():
         if python or not tested:
             steps.append((f"tests on {version}", lambda f=folder, p=python: tests_on(f, p)))
-    steps.append(("wheel", wheel))
+    steps += [("proofs", proofs), ("wheel", wheel)]
     failed = 0
     for name, step in steps:
         start = time.monotonic()

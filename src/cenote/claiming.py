@@ -12,6 +12,7 @@ from cenote.core import CacheCore
 from cenote.errors import ClearFailedError, ClosedError
 from cenote.flight import Flight, Outcome
 from cenote.invalidation.claims import UNCLAIMED
+from cenote.state import NOT_SHARED
 from cenote.tables import Slot
 
 __all__ = ["Claim"]
@@ -46,7 +47,8 @@ class Claim:
         self._slot = slot
         self._flight = flight
         self._identifier = None
-        if core.sharing is not None and core.log.claims is not None and not flight.anew:
+        wanted = core.log.claims is not None and not flight.anew and flight.state.generation != NOT_SHARED
+        if core.sharing is not None and wanted:
             self._identifier = core.sharing.identifier(slot, flight.key)
         self._nap = _SHORTEST_NAP
         self._naps = 0
@@ -80,10 +82,12 @@ class Claim:
         except (ClearFailedError, ClosedError):
             return None
         if taken is None:
+            self._nap = min(2 * self._nap, _LONGEST_NAP)
             return self._nap
-        flight.claim = taken
-        # Whoever had it before may have published after this flight began.
-        self.outcome = self._core.adopt(self._slot, flight)
+        flight.claim = taken.claim
+        if taken.stored:
+            # Whoever had it before may have published after this flight began.
+            self.outcome = self._core.adopt(self._slot, flight)
         return None
 
     def over(self) -> None:

@@ -20,7 +20,7 @@ from cenote.errors import ClearFailedError, ConfigurationError, ReentrantError
 from cenote.invalidation.log import Record, RecordKind
 from cenote.result import ClearResult, Mode
 from cenote.swapping import Tally, finish, hold_all, names_of, refuse_amid_swap, release_all, swap, swap_all
-from cenote.telling import count_live, entries_elsewhere, shutting_out, tell_others
+from cenote.telling import clear_far, count_live, entries_elsewhere, shutting_out, tell_others
 
 __all__ = ["MOST_ITEMS", "ClearOrder", "clear_all", "clear_cache", "run_clear", "switch"]
 
@@ -61,6 +61,9 @@ def clear_cache(core: CacheCore, *, soft: bool, dry_run: bool, tally: Tally) -> 
     if dry_run:
         count_live(core, tally)
         return
+    if core.far:
+        clear_far(core, [Record(kind=RecordKind.CLEAR, cache=core.name, soft=soft)], tally)
+        return
     tell_others(core, partial(_clear_here, core, soft=soft, tally=tally), tally)
 
 
@@ -88,6 +91,9 @@ def clear_all(cores: Sequence[CacheCore], *, soft: bool, dry_run: bool, tally: T
     if dry_run:
         for core in cores:
             count_live(core, tally)
+        return
+    if cores[0].far:
+        clear_far(cores[0], [Record(kind=RecordKind.CLEAR_ALL, soft=soft)], tally)
         return
     refuse_amid_swap(cores[0])
     for core in cores:
@@ -215,6 +221,9 @@ def run_clear(
         duration=duration,
         mode=order.mode,
         dry_run=order.dry_run,
+        count_exact=tally.exact,
+        acknowledged=() if order.dry_run else core.log.members.acknowledged,
+        lapsed=() if order.dry_run else core.log.members.lapsed,
     )
 
 

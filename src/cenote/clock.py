@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 import time
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable
+from functools import partial
+from typing import Final, Protocol, runtime_checkable
 
-__all__ = ["Clock", "SystemClock"]
+__all__ = ["Clock", "SystemClock", "lease_clock"]
+
+
+_COUNTS_SUSPENSION: Final = getattr(time, "CLOCK_BOOTTIME", None)
+
+lease_clock: Callable[[], int] = (
+    time.monotonic_ns if _COUNTS_SUSPENSION is None else partial(time.clock_gettime_ns, _COUNTS_SUSPENSION)
+)
+"""Nanoseconds on a clock that all processes of a machine share, and that counts while the machine is suspended.
+
+Where the system has no such clock it is the monotonic one, which on macOS counts that too.
+"""
 
 
 @runtime_checkable

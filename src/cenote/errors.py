@@ -130,7 +130,13 @@ class ReentrantError(ClearFailedError):
 
 
 class StoreError(CenoteError, RuntimeError):
-    """What processes share cannot be read or written; the message says why, and what to do."""
+    """What processes share cannot be read or written; the message says why, and what to do.
+
+    Attributes:
+        logged: Whether the cause is in the log already, so that not every read needs to write it there.
+    """
+
+    logged = False
 
 
 class StoreFullError(StoreError):

@@ -14,10 +14,10 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from cenote import locks
-from cenote.clock import Clock
+from cenote.clock import Clock, lease_clock
 from cenote.entry import SOFTLY_CLEARED, Entry
 from cenote.errors import ClearFailedError, ClosedError, ReentrantError
-from cenote.invalidation.log import InvalidationLog, Record, RecordKind
+from cenote.invalidation.log import DEADLINE, InvalidationLog, Record, RecordKind
 from cenote.keeper import keeper
 from cenote.options import CacheOptions
 from cenote.scope import Scope
@@ -51,6 +51,7 @@ class Follower(Tables):
         self.log = log
         self.clock = clock
         self.now = clock.monotonic
+        self.leased = log.leased
         self.counts = Counts()
         super().__init__()
         self.lock = locks.make_lock()
@@ -70,7 +71,7 @@ class Follower(Tables):
         """Return the State in force once it has obeyed all that was written before; what every read begins with."""
         state = self.root.states[self.index]
         word = state.word
-        if word is None or word[0] == state.applied:
+        if word is None or (word[0] == state.applied and (not self.leased or lease_clock() < word[DEADLINE])):
             return state
         if locks.owned(self.lock):
             return self.fresh()  # a finalizer amid a change of this thread finds nothing
@@ -160,20 +161,36 @@ class Follower(Tables):
         Where the log cannot be read an empty State is returned that is not in force: nothing is served from it, and
         what is stored there is lost.
         """
+        try:
+            state = self._obey_records()
+            word = state.word
+            if not self.leased or word is None or lease_clock() < word[DEADLINE]:
+                return state
+            # Without a lease the server is asked, and what it has written until then is obeyed.
+            head = self.log.verify(word)
+            state = self._obey_records()
+        except (ClearFailedError, ClosedError):
+            return self._detached()
+        verified = head is not None and state.word is word and state.applied >= head
+        return state if verified else self._detached()
+
+    def _obey_records(self) -> State:
+        """Obey what the log is known here to hold, and return the State then in force."""
         state = self.state
         if state.word is None or state.word[0] == state.applied:
             return state
-        try:
-            head, records = self.log.news(self.name, state.applied)
-            if records is None:
-                logger.info("the cache %s forgets everything: it missed records", self.name or "(global)")
-                return self.forget()
-            for record in records:
-                state = self._obey_one(state, record)
-        except (ClearFailedError, ClosedError):
-            return State(self.new_store(), word=self.log.word, generation=NOT_SHARED)
+        head, records = self.log.news(self.name, state.applied)
+        if records is None:
+            logger.info("the cache %s forgets everything: it missed records", self.name or "(global)")
+            return self.forget()
+        for record in records:
+            state = self._obey_one(state, record)
         state.applied = head
         return state
+
+    def _detached(self) -> State:
+        """Make a State that is not in force: nothing is served from it, and what is stored there is lost."""
+        return State(self.new_store(), word=self.log.word, generation=NOT_SHARED)
 
     def forget(self) -> State:
         """Leave everything behind, as a clear of this cache in this process does."""

@@ -20,7 +20,7 @@ from cenote.options import CacheOptions
 from cenote.sharing import Sharing
 from cenote.state import Root, State
 from cenote.stores.memory import MemoryStore
-from cenote.stores.shared import SharedStore
+from cenote.stores.shared import SharedReads
 from cenote.tables import GIL, Slot
 from cenote.terms import Terms, Treatment
 
@@ -41,7 +41,7 @@ class Holder(Follower):
         index: int,
         log: InvalidationLog,
         clock: Clock,
-        shared: tuple[SharedStore, Codec] | None = None,
+        shared: tuple[SharedReads, Codec] | None = None,
     ) -> None:
         """Make a core and hang its first State into the root.
 

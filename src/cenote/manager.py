@@ -22,7 +22,7 @@ from cenote.result import ClearResult, Mode
 from cenote.state import Root
 from cenote.stats import CacheStats, ManagerStats
 from cenote.swapping import close_all
-from cenote.wiring import connect
+from cenote.wiring import connect, without_password
 
 __all__ = ["CacheManager", "live_managers"]
 
@@ -62,6 +62,7 @@ class CacheManager(Member):
         backend = connect(url, self.namespace)
         self.backend, self._log = backend.name, backend.log
         self._shared = backend.shared
+        self._core = backend.core
         self._codec = None if self._shared is None else codec or MsgpackCodec()
         self._clock = SystemClock() if clock is None else clock
         self._root = Root()
@@ -82,7 +83,7 @@ class CacheManager(Member):
         _live.add(self)
 
     def __repr__(self) -> str:
-        return f"<CacheManager {self.url} with {len(self._services)} services>"
+        return f"<CacheManager {without_password(self.url)} with {len(self._services)} services>"
 
     def __enter__(self) -> Self:
         return self
@@ -284,7 +285,7 @@ class CacheManager(Member):
 
     def _add(self, name: str | None, options: CacheOptions) -> Cache:
         shared = None if self._shared is None or self._codec is None else (self._shared.store, self._codec)
-        core = CacheCore(name, options, self._root, len(self._cores), self._log, self._clock, shared)
+        core = self._core(name, options, self._root, len(self._cores), self._log, self._clock, shared)
         if core.sharing is not None and self._shared is not None:
             core.sharing.noted, core.sharing.swept = self._shared.noted, self._count_swept
         if self._log.word is not None:

@@ -15,8 +15,8 @@ from cenote.core import CacheCore
 from cenote.errors import ClosedError
 from cenote.invalidation.census import Process
 from cenote.invalidation.log import InvalidationLog
-from cenote.state import Root, State, cache_of
-from cenote.stores.shared import Place
+from cenote.state import NOT_SHARED, Root, State, cache_of
+from cenote.stores.shared import Place, SharedStore
 from cenote.swapping import forget_all, hold_all, release_all
 from cenote.wiring import SharedBackend
 
@@ -77,6 +77,10 @@ class Member:
         shared, census = self._shared, self._log.census
         if shared is None or census is None or not census.first or self._closed:
             return False
+        if not isinstance(shared.store, SharedStore):
+            states = [core.state for core in list(self._cores)]
+            places = [(state.shelf, state.generation) for state in states if state.generation != NOT_SHARED]
+            return shared.store.tidy(places, TENDED_AT_ONCE)
         with self._log.exclusive("tend"):
             swept = self._count_swept(shared.store.sweep(TENDED_AT_ONCE))
             return max(swept, shared.store.reap(self._floor, TENDED_AT_ONCE)) >= TENDED_AT_ONCE

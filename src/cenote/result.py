@@ -19,7 +19,7 @@ class ClearResult:
     Attributes:
         status: "success" or "error".
         message: One sentence for people.
-        entries_cleared: Exactly how many live entries went (dry run: would go; soft: turned stale).
+        entries_cleared: How many live entries went (dry run: would go; soft: turned stale).
         cleared_items: Identifiers of such entries, at most ``max_items``.
         items_truncated: Whether there were more than are listed.
         level: The guarantee reached: "process", "machine" or "network".
@@ -28,6 +28,9 @@ class ClearResult:
         duration: Seconds that it took.
         mode: "hard" or "soft".
         dry_run: Whether nothing was removed.
+        count_exact: Whether ``entries_cleared`` is exact; else it is an upper bound.
+        acknowledged: The machines that said that they serve nothing older.
+        lapsed: Those that did not say so in time, and were waited for until they could not serve anything older.
     """
 
     status: Literal["success", "error"]
@@ -41,6 +44,9 @@ class ClearResult:
     duration: float
     mode: Mode = "hard"
     dry_run: bool = False
+    count_exact: bool = True
+    acknowledged: tuple[str, ...] = ()
+    lapsed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from cenote.scope import Scope
 from cenote.sharing import PAGE
 from cenote.state import State
 from cenote.swapping import Tally, names_of
-from cenote.telling import shutting_out, tell_others
+from cenote.telling import clear_far, shutting_out, tell_others
 
 __all__ = ["clear_scope"]
 
@@ -41,6 +41,9 @@ def clear_scope(core: CacheCore, scope: Scope, *, soft: bool, dry_run: bool, tal
         _clear_scope_here(core, scope, soft=soft, dry_run=True, tell=False, tally=tally)
         return
 
+    if core.far:
+        clear_far(core, scope.records(core.name, soft=soft), tally)
+        return
     sequences: list[int] = []
     tell_others(core, partial(_clear_and_note, core, scope, soft=soft, tally=tally, sequences=sequences), tally)
     if core.sharing is None and core.log.census is not None:

@@ -17,7 +17,7 @@ from cenote.codecs import Codec
 from cenote.entry import FOREVER, Entry
 from cenote.errors import DecodeError, StoreError
 from cenote.state import State
-from cenote.stores.shared import Place, SharedStore
+from cenote.stores.shared import Place, SharedReads, SharedStore
 from cenote.stores.stored import StoredEntry
 from cenote.tables import Slot
 from cenote.terms import Treatment
@@ -41,7 +41,7 @@ class Sharing:
     Every method that changes something is called while all other processes are kept away.
     """
 
-    def __init__(self, cache: str | None, store: SharedStore, codec: Codec, clock: Clock, treatment: Treatment) -> None:
+    def __init__(self, cache: str | None, store: SharedReads, codec: Codec, clock: Clock, treatment: Treatment) -> None:
         """Make a cache's part of a store.
 
         Args:
@@ -71,14 +71,26 @@ class Sharing:
         if identifier is None:
             return None
         try:
-            stored = self.store.find(state.shelf, state.generation, identifier)
-            if stored is None or stored.fingerprint != _fingerprint(slot, key):
-                return None
+            return self.entry(slot, key, self.store.find(state.shelf, state.generation, identifier))
+        except StoreError as error:
+            self.warn(identifier, error)
+            return None
+
+    def entry(self, slot: Slot, key: Hashable, stored: StoredEntry | None) -> Entry | None:
+        """Return the entry of a key from what the store has under its identifier."""
+        if stored is None or stored.fingerprint != _fingerprint(slot, key):
+            return None
+        try:
             value = self._codec.decode(stored.payload, slot.annotated())
         except (StoreError, DecodeError) as error:
-            logger.warning("%s of %s cannot be read and counts as missing: %s", identifier, self._title, error)
+            self.warn(stored.identifier, error)
             return None
         return self._restore(slot, key, value, stored)
+
+    def warn(self, identifier: str, error: Exception) -> None:
+        """Log that an entry could not be read."""
+        if not getattr(error, "logged", False):
+            logger.warning("%s of %s cannot be read and counts as missing: %s", identifier, self._title, error)
 
     def _restore(self, slot: Slot, key: Hashable, value: Any, stored: StoredEntry) -> Entry:
         shift = self._clock.monotonic() - self._clock.time()
@@ -119,17 +131,27 @@ class Sharing:
         There is none for a key that was read from the store a short while ago, or is not stored as plain data; ``find``
         knows better. Nothing is made but the value, since no copy is to be kept.
         """
-        place = (0, key)
-        if place in self._met:
+        if not self.unmet(key):
             return False, None
         try:
             payload = self.store.find_fresh(state.shelf, state.generation, key, floor=state.soft_floor)
-            if payload is None:
-                return False, None
+        except StoreError:
+            return False, None
+        return self.value(key, payload)
+
+    def unmet(self, key: str) -> bool:
+        """Whether a caller's key was not read from the store a short while ago."""
+        return (0, key) not in self._met
+
+    def value(self, key: str, payload: bytes | None) -> tuple[bool, Any]:
+        """Return whether a payload is the value of a caller's key, and the value; the key has been read then."""
+        if payload is None:
+            return False, None
+        try:
             value = self._codec.decode(payload, Any)
         except (StoreError, DecodeError):
             return False, None
-        self._meet(place)
+        self._meet((0, key))
         return True, value
 
     def look(self, state: State, slot: Slot, identifier: str) -> Entry | None:
@@ -137,7 +159,8 @@ class Sharing:
         try:
             stored = self.store.find(state.shelf, state.generation, identifier)
         except StoreError as error:
-            logger.warning("%s of %s cannot be read: %s", identifier, self._title, error)
+            if not error.logged:
+                logger.warning("%s of %s cannot be read: %s", identifier, self._title, error)
             return None
         return None if stored is None else self._restore(slot, identifier, None, stored)
 
@@ -170,7 +193,7 @@ class Sharing:
 
     def live(self, state: State) -> int:
         """Return how many entries there are whose time is not over; with all others kept away."""
-        while self.swept(self.store.sweep(PAGE)) == PAGE:
+        while isinstance(self.store, SharedStore) and self.swept(self.store.sweep(PAGE)) == PAGE:
             pass
         return self.count(state)[0]
 
@@ -179,6 +202,11 @@ class Sharing:
         return [entry.identifier for entry in islice(self.entries(state, ""), most)]
 
     # Changes
+
+    @property
+    def _kept(self) -> SharedStore:
+        assert isinstance(self.store, SharedStore)  # noqa: S101  # who only reads changes nothing by this way
+        return self.store
 
     def pack(self, slot: Slot, key: Hashable, value: Any, entry: Entry | None) -> StoredEntry | None:
         """Encode a value for the store; None when the entry is not to be kept, or not to be shared.
@@ -205,7 +233,7 @@ class Sharing:
     def put(self, state: State, stored: StoredEntry, *, birth: int, sequence: int) -> int:
         """Keep an entry; return how many others were evicted for it."""
         stored.birth = birth
-        evicted = self.store.put(state.shelf, state.generation, stored, sequence=sequence)
+        evicted = self._kept.put(state.shelf, state.generation, stored, sequence=sequence)
         self.noted(sequence)
         return evicted
 
@@ -214,13 +242,13 @@ class Sharing:
         identifier = self.identifier(slot, key)
         if identifier is None:
             return False
-        live = self.store.remove(state.shelf, state.generation, identifier, sequence=sequence)
+        live = self._kept.remove(state.shelf, state.generation, identifier, sequence=sequence)
         self.noted(sequence)
         return live
 
     def mark(self, sequence: int) -> None:
         """Note that the log has come to a sequence, so that a store or a log from before it is recognised."""
-        self.store.mark(sequence)
+        self._kept.mark(sequence)
         self.noted(sequence)
 
     def covered(self, state: State, *, tags: frozenset[str], prefix: str | None, exact: str | None) -> list[str]:
@@ -234,7 +262,7 @@ class Sharing:
 
     def take_out(self, state: State, identifiers: list[str], *, soft: bool, before: int, sequence: int) -> int:
         """Remove entries, or mark them stale; return how many live ones there were."""
-        change: Callable[..., int] = self.store.soften_many if soft else self.store.remove_many
+        change: Callable[..., int] = self._kept.soften_many if soft else self._kept.remove_many
         return change(state.shelf, state.generation, identifiers, before=before, sequence=sequence)
 
 

@@ -12,9 +12,11 @@ from inspect import Parameter
 from typing import Any, Final
 
 from cenote.bypass import bypassed, bypasses
+from cenote.clock import lease_clock
 from cenote.core import CacheCore
 from cenote.entry import FOREVER, GONE
 from cenote.errors import ConfigurationError, UnhashableArgumentError
+from cenote.invalidation.log import DEADLINE
 from cenote.keys import CallKeys, part, parts
 from cenote.tables import GIL, Slot
 
@@ -168,6 +170,7 @@ class Shape:
             "_cn_gone": GONE,
             "_cn_int": int,
             "_cn_key_error": KeyError,
+            "_cn_lease_clock": lease_clock,
             "_cn_keyfunc": self._keyfunc if self._keyfunc is not None else self._call_key,
             "_cn_miss": miss,
             "_cn_now": core.now,
@@ -212,7 +215,7 @@ class Shape:
             index=core.index,
             slot=slot.index,
             # The head before the lookup: what is written later is of calls that had not returned when this one began.
-            abreast="" if core.log.word is None else "None if _cn_state.word[0] != _cn_state.applied else ",
+            abreast=_abreast(core),
             endless="_cn_until is _cn_forever or " if endless else "",
             touch=touch,
             # Exact under the GIL: no thread switch falls between this load and store. See tests/core/test_stats.py.
@@ -251,6 +254,14 @@ class Shape:
                     "the key with key="
                 )
         return UnhashableArgumentError(f"the arguments of {self._name} cannot be compared with those of another call")
+
+
+def _abreast(core: CacheCore) -> str:
+    """The test whether a State has obeyed all that it must have, in front of the lookup."""
+    if core.log.word is None:
+        return ""
+    lapsed = f" or _cn_lease_clock() >= _cn_state.word[{DEADLINE}]" if core.leased else ""
+    return f"None if _cn_state.word[0] != _cn_state.applied{lapsed} else "
 
 
 def _cell_reader(wrapper: Any) -> Callable[[], float]:

@@ -37,11 +37,13 @@ class Tally:
         entries: How many live entries.
         items: Identifiers, at most ``most``.
         most: How many to list.
+        exact: Whether ``entries`` is exact; else it is an upper bound.
     """
 
     most: int
     entries: int = 0
     items: list[str] = field(default_factory=list)
+    exact: bool = True
 
     @property
     def room(self) -> int:

@@ -8,16 +8,17 @@ generation that entries are found by.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from typing import Any
 
 from cenote.core import CacheCore
 from cenote.errors import ClearFailedError, ReentrantError, StoreError
+from cenote.invalidation.log import Record
 from cenote.swapping import Tally, entries_of, names_of
 
-__all__ = ["count_live", "entries_elsewhere", "shutting_out", "tell_others"]
+__all__ = ["clear_far", "count_live", "entries_elsewhere", "shutting_out", "tell_others"]
 
 
 def shutting_out(core: CacheCore, action: str, *, tell: bool) -> AbstractContextManager[Any]:
@@ -49,6 +50,13 @@ def tell_others(core: CacheCore, clear: Callable[..., int], tally: Tally) -> Non
             error.level = "process"
         raise
     core.log.confirm(sequence)
+
+
+def clear_far(core: CacheCore, records: Sequence[Record], tally: Tally) -> None:
+    """Run invalidations that are written at a server, and count what they take."""
+    live, sample, tally.exact = core.clear_far(records, most=tally.room)
+    tally.entries += live
+    tally.items += sample
 
 
 def entries_elsewhere(core: CacheCore) -> int:

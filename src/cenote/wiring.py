@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import os
+import re
+import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlencode, urlsplit
 
+from cenote.clock import SystemClock
+from cenote.core import CacheCore
 from cenote.errors import ConfigurationError, MissingExtraError
 from cenote.invalidation.log import InvalidationLog
 from cenote.invalidation.process import ProcessLog
-from cenote.stores.shared import SharedStore
+from cenote.stores.shared import SharedReads
 
 if TYPE_CHECKING:
     from cenote.invalidation.machine import MachineLog
 
-__all__ = ["Backend", "SharedBackend", "connect"]
+__all__ = ["Backend", "SharedBackend", "connect", "without_password"]
 
 DEFAULT_MAX_BYTES: Final = 1 << 30
 SMALLEST_MAX_BYTES: Final = 1 << 20
 LARGEST_MAX_BYTES: Final = 1 << 43
 CHECK_SECONDS: Final = 60.0
+
+SERVERS: Final = {
+    "redis": "redis",
+    "rediss": "rediss",
+    "unix": "unix",
+    "valkey": "redis",
+    "valkeys": "rediss",
+}
+"""Schemes of servers, as users and as redis-py write them."""
 
 logger = logging.getLogger("cenote")
 
@@ -42,7 +57,7 @@ class SharedBackend:
         align: Empties the store when it does not fit the log; with all others kept away.
     """
 
-    store: SharedStore
+    store: SharedReads
     hold: Callable[[], None]
     release: Callable[[], None]
     after_fork: Callable[[], None]
@@ -56,14 +71,16 @@ class Backend:
     """What a URL names.
 
     Attributes:
-        name: As the status shows it: "memory" or "lmdb".
+        name: As the status shows it: "memory", "lmdb" or "redis".
         log: The invalidation log.
         shared: The store outside of the process; None when entries live in memory.
+        core: What caches are made of.
     """
 
     name: str
     log: InvalidationLog
     shared: SharedBackend | None = None
+    core: type[CacheCore] = CacheCore
 
 
 def connect(url: str, namespace: str) -> Backend:
@@ -72,7 +89,8 @@ def connect(url: str, namespace: str) -> Backend:
     Args:
         url: ``memory://`` for caches in the memory of this process, ``memory:///dir`` for caches in the memory of each
             process of a machine with one log for all, in that directory, ``lmdb:///dir`` for entries on disk that the
-            processes share; ``?max_bytes=`` is their limit.
+            processes share; ``?max_bytes=`` is their limit. ``redis://``, ``rediss://``, ``valkey://``, ``valkeys://``
+            or ``unix://`` for entries at a server that many machines share; see docs/howto/redis.md for the query.
         namespace: Keeps the caches of one application apart from those of others in the same directory.
 
     Returns:
@@ -89,10 +107,12 @@ def connect(url: str, namespace: str) -> Backend:
         parts = urlsplit(url)
     except ValueError as error:
         raise ConfigurationError(f"url cannot be read: {error}") from None
+    if parts.scheme in SERVERS and "://" in url:
+        return _redis(url, parts, namespace)
     if parts.scheme not in ("memory", "lmdb") or "://" not in url:
         raise ConfigurationError(
-            "url must be 'memory://', 'memory:///directory' or 'lmdb:///directory'; there is no backend for "
-            f"{parts.scheme or url!r}"
+            "url must be 'memory://', 'memory:///directory', 'lmdb:///directory' or 'redis://host'; there is no "
+            f"backend for {parts.scheme or url!r}"
         )
     if url == "memory://":
         return Backend("memory", ProcessLog())
@@ -147,6 +167,100 @@ def _lmdb(directory: Path, namespace: str, max_bytes: int) -> Backend:
         undone.pop_all()
     shared = SharedBackend(store, gate.hold, gate.release, after_fork, close, log.note_stored, align)
     return Backend("lmdb", log, shared)
+
+
+def _redis(url: str, parts: SplitResult, namespace: str) -> Backend:
+    try:
+        from cenote.invalidation.network import (  # noqa: PLC0415  # an extra
+            LEASE_SECONDS,
+            Lease,
+            Ledger,
+            Link,
+            NetworkLog,
+        )
+        from cenote.remote import RemoteCore  # noqa: PLC0415  # the same
+        from cenote.stores.redis import LARGEST_BYTES, RedisStore  # noqa: PLC0415  # the same
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("A Redis or Valkey server", "redis") from error
+    from cenote.invalidation.machine import prepare_directory  # noqa: PLC0415  # there, since the log is
+
+    own, server = _split_query(url, parts)
+    server_url = f"{SERVERS[parts.scheme]}://{parts.netloc}{parts.path}{'?' * bool(server)}{server}"
+    lease = Lease(_number(url, own, "lease", LEASE_SECONDS))
+    largest = int(_number(url, own, "max_value_bytes", LARGEST_BYTES))
+    replicas = int(_number(url, own, "replicas", 0))
+    agent = own.get("agent", "process")
+    if agent not in ("process", "thread"):
+        raise ConfigurationError(f"agent must be 'process' or 'thread', not {agent!r}")
+    validate = own.get("validate", "lease")
+    if validate not in ("lease", "always"):
+        raise ConfigurationError(f"validate must be 'lease' or 'always', not {validate!r}")
+    link = Link(server_url)
+    link.check()
+    # Who holds leases and who does not have agents of different kinds, each with a mirror of its own.
+    place = f"{parts.hostname}:{parts.port}:{parts.path}:{server}{':always' * (validate == 'always')}"
+    identity = hashlib.blake2b(place.encode(), digest_size=6)
+    directory = Path(own["dir"]) if "dir" in own else _runtime_directory()
+    if not directory.is_absolute():
+        raise ConfigurationError(f"dir must be an absolute path, not {str(directory)!r}")
+    real = prepare_directory(directory)
+    ledger = Ledger(link, namespace)
+    log = NetworkLog(
+        ledger,
+        server_url,
+        real / f"{namespace}-{identity.hexdigest()}.cenote",
+        lease,
+        replicas=replicas,
+        thread=agent == "thread",
+        always=validate == "always",
+    )
+    store = RedisStore(ledger, log, SystemClock(), largest=largest)
+
+    def nothing(*_: object) -> None:
+        """Do nothing: the server keeps what it has."""
+
+    shared = SharedBackend(store, nothing, nothing, store.after_fork, store.close, nothing, nothing)
+    return Backend("redis", log, shared, RemoteCore)
+
+
+def _split_query(url: str, parts: SplitResult) -> tuple[dict[str, str], str]:
+    """Return what the query says to Cenote, and what it says to redis-py."""
+    try:
+        fields = parse_qs(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+    except ValueError:
+        raise ConfigurationError(f"the query cannot be read: {without_password(url)}") from None
+    own = {}
+    for name in ("agent", "dir", "lease", "max_value_bytes", "replicas", "validate"):
+        values = fields.pop(name, [])
+        if len(values) > 1:
+            raise ConfigurationError(f"{name} stands twice in the query of the url")
+        if values:
+            own[name] = values[0]
+    return own, urlencode(fields, doseq=True)
+
+
+def _number(url: str, fields: dict[str, str], name: str, default: float) -> float:
+    text = fields.get(name)
+    try:
+        found = default if text is None else float(text)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found < 1 << 31:
+        raise ConfigurationError(f"{name} must be a number, not {text!r}, in {without_password(url)}")
+    return found
+
+
+def without_password(url: str) -> str:
+    """Return a URL without what only the server must know."""
+    return re.sub(r"//[^/@]*@", "//***@", url)
+
+
+def _runtime_directory() -> Path:
+    """Return where this user's processes keep what they share while the machine runs."""
+    found = os.environ.get("XDG_RUNTIME_DIR")
+    if found and Path(found).is_dir():
+        return Path(found) / "cenote"
+    return Path(tempfile.gettempdir()) / f"cenote-{os.geteuid()}"
 
 
 def _max_bytes(url: str, query: str) -> int:

@@ -10,7 +10,17 @@ from cenote import CacheManager
 
 CLEAR = "/api/system/cache/clear"
 ALL = "/api/system/performance/clear-cache"
-OPTIONAL = {"success", "entriesCleared", "level", "clearId", "itemsTruncated", "durationMs", "members", "cost"}
+OPTIONAL = {
+    "success",
+    "entriesCleared",
+    "level",
+    "clearId",
+    "itemsTruncated",
+    "durationMs",
+    "members",
+    "cost",
+    "countExact",
+}
 REQUIRED = {"status", "message", "clearedItems", "timestamp"}
 
 

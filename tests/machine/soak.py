@@ -240,6 +240,9 @@ class Report:
 class Soak:
     """Workers in a directory of their own."""
 
+    set_seen_after = 0
+    """Nanoseconds after which a set that returned is seen by everybody."""
+
     def __init__(self, folder, scheme, threads, broken):
         self._shared = folder / "shared"
         self._shared.mkdir(mode=0o700)
@@ -252,10 +255,17 @@ class Soak:
     def start(self):
         """Start a worker."""
         self._started += 1
-        command = [sys.executable, "-m", "tests.machine.soak", "--worker", f"{self._scheme}://{self._shared}"]
+        command = [sys.executable, "-m", "tests.machine.soak", "--worker", self.url(self._started)]
         command += [str(self._notes), str(self._started), str(self._threads), *(["broken"] if self._broken else [])]
         root = Path(__file__).parents[2]
         return subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def url(self, number):  # on one machine all share one
+        """Return what a worker connects to."""
+        return f"{self._scheme}://{self._shared}"
+
+    def disturb(self, chances):
+        """Do something else to what they share; called before a worker is killed."""
 
     def run(self, seconds, processes, chances):
         """Run workers, and kill one now and then."""
@@ -265,6 +275,7 @@ class Soak:
             while (left := begin + seconds - time.monotonic()) > 0:
                 time.sleep(min(left, chances.uniform(0.5, 2.5)))
                 if left > 2:
+                    self.disturb(chances)
                     victim = workers.pop(chances.randrange(len(workers)))
                     victim.kill()
                     self._end(victim, killed=True)
@@ -312,11 +323,12 @@ class Soak:
         self.report.reads = sum(len(found) for found in reads.values()) // 2
         self.report.invalidations = sum(map(len, [*sets.values(), *invalidations.values()]))
         for number, found in reads.items():
-            history = _history(number, found, sets[number], invalidations)
+            shown = [(start, end + self.set_seen_after) for start, end in sets[number]]
+            history = _history(number, found, sets[number], shown, invalidations)
             self.report.violations += check(history)
 
 
-def _history(number, reads, sets, invalidations):
+def _history(number, reads, sets, shown, invalidations):
     """Make the history of one entry."""
     service, kind, name = PLACES[number]
     index = SERVICES.index(service)
@@ -327,7 +339,7 @@ def _history(number, reads, sets, invalidations):
     ]
     history._sets = sets
     found = history._invalidations
-    found += [Invalidation(start, end, service, "key", (number,), "set", counts=True) for start, end in sets]
+    found += [Invalidation(start, end, service, "key", (number,), "set", counts=True) for start, end in shown]
     scopes = [(EVERYTHING, 0, "everything", ()), (CACHE, index, "cache", ()), (KEY, number, "key", (number,))]
     scopes.append((TAG, index << 8 | TAGS.index(tag_of(name)), "tag", (tag_of(name),)))
     for which, prefix in enumerate(PREFIXES):

@@ -120,12 +120,13 @@ def clear_report(answer: Mapping[str, Any], *, dry_run: bool, soft: bool = False
 
 
 def _acknowledged(answer: Mapping[str, Any]) -> str:
-    """Return how many processes acknowledged a clear, where there may be several."""
+    """Return how many processes or machines acknowledged a clear, where there may be several."""
     members = answer.get("members") or []
     if answer.get("level") in {None, "none", "process"} or not members:
         return ""
     done = sum(bool(member.get("acknowledged")) for member in members)
-    noun = "process" if len(members) == 1 else "processes"
+    one, many = ("process", "processes") if members[0].get("name") is None else ("machine", "machines")
+    noun = one if len(members) == 1 else many
     return f", {_number(done)} of {_number(len(members))} {noun}"
 
 

@@ -16,6 +16,7 @@ __all__ = [
     "CacheInvalidateResponse",
     "CacheStatusResponse",
     "CacheTotals",
+    "ClearMachine",
     "ClearMember",
     "ComprehensiveCacheStatsResponse",
     "EntryListResponse",
@@ -111,6 +112,13 @@ class ClearMember(_Response):
     acknowledged: bool = Field(description="Whether it is known to serve nothing older.")
 
 
+class ClearMachine(_Response):
+    """A machine that shares the cache, and whether it acknowledged."""
+
+    name: str = Field(description="What it is called.")
+    acknowledged: bool = Field(description="Whether it said that it serves nothing older; else its lease has ended.")
+
+
 class CacheClearResponse(_Response):
     """What a clear did."""
 
@@ -134,7 +142,10 @@ class CacheClearResponse(_Response):
     cleared_items: list[str] = Field(description="Identifiers of cleared entries, at most maxItems.")
     timestamp: str = Field(description="ISO 8601, UTC, ending in Z.")
     success: bool | None = Field(default=None, description='The same as status == "success".')
-    entries_cleared: int | None = Field(default=None, description="Exactly how many live entries went.")
+    entries_cleared: int | None = Field(default=None, description="How many live entries went.")
+    count_exact: bool | None = Field(
+        default=None, description="Whether entriesCleared is exact; false: it is an upper bound."
+    )
     level: str | None = Field(
         default=None,
         description='The guarantee reached: "process", "machine" or "network"; "none": nothing was cleared.',
@@ -142,8 +153,10 @@ class CacheClearResponse(_Response):
     clear_id: str | None = Field(default=None, description="The receipt, also in the audit trail.")
     items_truncated: bool | None = Field(default=None, description="Whether more entries went than are listed.")
     duration_ms: float | None = Field(default=None, description="Milliseconds that the clear took.")
-    members: list[ClearMember] | None = Field(
-        default=None, description="The processes that share the cache, and whether each acknowledged."
+    members: list[ClearMember | ClearMachine] | None = Field(
+        default=None,
+        description="The processes, or with level network the machines, that share the cache, and whether each "
+        "acknowledged.",
     )
     cost: float | None = Field(
         default=None,

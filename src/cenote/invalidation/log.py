@@ -12,7 +12,10 @@ from typing import Any, Final, NamedTuple, Protocol
 from cenote.invalidation.census import Census
 from cenote.invalidation.claims import Claims
 
-__all__ = ["InvalidationLog", "Listener", "News", "Record", "RecordKind"]
+__all__ = ["DEADLINE", "InvalidationLog", "Listener", "Members", "News", "Record", "RecordKind"]
+
+DEADLINE: Final = 8
+"""Which item of a leased log's ``word`` is the deadline."""
 
 _ALONE: Final[AbstractContextManager[Any]] = nullcontext()
 
@@ -62,6 +65,18 @@ class News(NamedTuple):
     records: list[Record] | None
 
 
+class Members(NamedTuple):
+    """The machines that learned of an invalidation.
+
+    Attributes:
+        acknowledged: Those that said so.
+        lapsed: Those that did not in time, and can serve nothing from before any more.
+    """
+
+    acknowledged: tuple[str, ...] = ()
+    lapsed: tuple[str, ...] = ()
+
+
 class Listener(Protocol):
     """Whose caches obey a log: a cache manager."""
 
@@ -94,6 +109,9 @@ class InvalidationLog(ABC):
     shares_keys: bool
     """Whether somebody outside this process must learn of single keys; if not, sets and deletes are not recorded."""
 
+    leased: bool = False
+    """Whether ``word`` may be relied on only until a moment of the lease clock, which is its item DEADLINE."""
+
     census: Census | None = None
     """The figures of all who share it; None for one process."""
 
@@ -112,6 +130,17 @@ class InvalidationLog(ABC):
     def connected(self) -> bool:
         """Whether records of others reach this process; while they do not, nothing may be served or stored."""
         return True
+
+    def verify(self, word: Sequence[int]) -> int | None:  # noqa: ARG002  # who has no lease to lose needs not ask
+        """Ask, where there is no lease, up to which sequence a State must have obeyed to be current.
+
+        Args:
+            word: The State's.
+
+        Returns:
+            The sequence, which is under the head now; None when nobody can say, or the word is of another log.
+        """
+        return None
 
     @property
     @abstractmethod
@@ -185,6 +214,11 @@ class InvalidationLog(ABC):
         Raises:
             ClearFailedError: It may not; ``level`` says how far it reached.
         """
+
+    @property
+    def members(self) -> Members:
+        """The machines that learned of what this thread wrote last; none where the log is one machine's."""
+        return Members()
 
     def attend(self, listener: Listener) -> None:  # noqa: B027  # a log in memory has nothing to tell
         """Keep a manager's caches abreast while nobody reads them; called once they can be used, and after a fork."""

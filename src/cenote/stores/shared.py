@@ -1,4 +1,4 @@
-"""The port of shared stores: what the processes of one machine keep together."""
+"""The ports of shared stores: what processes keep together, on one machine or on many."""
 
 from __future__ import annotations
 
@@ -7,23 +7,17 @@ from collections.abc import Callable, Iterable
 
 from cenote.stores.stored import StoredEntry
 
-__all__ = ["Place", "SharedStore"]
+__all__ = ["Place", "SharedReads", "SharedStore"]
 
 Place = tuple[str, int]
 """A cache's name ("" for the global cache) and its generation, the sequence of its last clear."""
 
 
-class SharedStore(ABC):
-    """Where the encoded entries of one namespace live.
+class SharedReads(ABC):
+    """What is read of the encoded entries of one namespace, by any thread of any process at any time.
 
-    A clear changes nothing here: the caller goes on with a higher generation, and what older generations left is
-    garbage until ``reap`` has removed it. Within a place an entry is named by its identifier, a non-empty text.
-
-    Reading methods may be called from any thread of any process at any time. Whoever calls another method holds the
-    machine-wide lock, so there is one writer at a time. A change is seen whole or not at all, also when its writer is
-    killed. Each takes the ``sequence`` of the record it obeys, and the store's head never goes back.
-
-    Every method raises StoreError when the store cannot be read or written; nothing is half-written then.
+    Within a place an entry is named by its identifier, a non-empty text. Every method raises StoreError when the store
+    cannot be read.
     """
 
     @abstractmethod
@@ -40,6 +34,63 @@ class SharedStore(ABC):
         None unless it was born at the floor or later, does not go stale at this very moment or before, and has no
         fingerprint. It may also be None where ``find`` would have to look closer.
         """
+
+    @abstractmethod
+    def carriers(self, cache: str, generation: int, tags: Iterable[str], limit: int) -> list[str]:
+        """Return identifiers of at most ``limit`` entries that carry at least one of the tags, each once."""
+
+    @abstractmethod
+    def matching(self, cache: str, generation: int, prefix: str, *, after: str | None = None, limit: int) -> list[str]:
+        """Return at most ``limit`` identifiers that begin with a prefix, in the store's own unchanging order.
+
+        Args:
+            cache: The cache's name.
+            generation: Its generation.
+            prefix: What they begin with; "" matches all.
+            after: The last identifier of the page before; it need not exist any more.
+            limit: How many at most.
+        """
+
+    @abstractmethod
+    def entries(
+        self, cache: str, generation: int, *, prefix: str = "", after: str | None = None, limit: int
+    ) -> list[StoredEntry]:
+        """Return at most ``limit`` live entries in the order of ``matching``, without their payloads."""
+
+    @abstractmethod
+    def count(self, cache: str, generation: int) -> tuple[int, int]:
+        """Return entries and bytes of a place, those included whose time is over since the last sweep."""
+
+    def tidy(self, places: Iterable[Place], limit: int) -> bool:  # noqa: ARG002  # where it is done otherwise
+        """Take at most so many entries out whose time is over, or that were cleared; return whether there are more.
+
+        Args:
+            places: Those in force.
+            limit: How many.
+        """
+        return False
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give the store up; every later call but this one raises StoreError."""
+
+    @abstractmethod
+    def after_fork(self) -> None:
+        """In a forked child: leave what the parent has open alone, and open anew when first used."""
+
+
+class SharedStore(SharedReads):
+    """Where the encoded entries of one namespace live.
+
+    A clear changes nothing here: the caller goes on with a higher generation, and what older generations left is
+    garbage until ``reap`` has removed it. Within a place an entry is named by its identifier, a non-empty text.
+
+    Reading methods may be called from any thread of any process at any time. Whoever calls another method holds the
+    machine-wide lock, so there is one writer at a time. A change is seen whole or not at all, also when its writer is
+    killed. Each takes the ``sequence`` of the record it obeys, and the store's head never goes back.
+
+    Every method raises StoreError when the store cannot be read or written; nothing is half-written then.
+    """
 
     @abstractmethod
     def put(self, cache: str, generation: int, entry: StoredEntry, *, sequence: int) -> int:
@@ -82,32 +133,6 @@ class SharedStore(ABC):
         """
 
     @abstractmethod
-    def carriers(self, cache: str, generation: int, tags: Iterable[str], limit: int) -> list[str]:
-        """Return identifiers of at most ``limit`` entries that carry at least one of the tags, each once."""
-
-    @abstractmethod
-    def matching(self, cache: str, generation: int, prefix: str, *, after: str | None = None, limit: int) -> list[str]:
-        """Return at most ``limit`` identifiers that begin with a prefix, in the store's own unchanging order.
-
-        Args:
-            cache: The cache's name.
-            generation: Its generation.
-            prefix: What they begin with; "" matches all.
-            after: The last identifier of the page before; it need not exist any more.
-            limit: How many at most.
-        """
-
-    @abstractmethod
-    def entries(
-        self, cache: str, generation: int, *, prefix: str = "", after: str | None = None, limit: int
-    ) -> list[StoredEntry]:
-        """Return at most ``limit`` live entries in the order of ``matching``, without their payloads."""
-
-    @abstractmethod
-    def count(self, cache: str, generation: int) -> tuple[int, int]:
-        """Return entries and bytes of a place, those included whose time is over since the last sweep."""
-
-    @abstractmethod
     def sweep(self, limit: int) -> dict[Place, int]:
         """Take out at most ``limit`` entries whose time is over, the longest over first.
 
@@ -143,11 +168,3 @@ class SharedStore(ABC):
     @abstractmethod
     def sync(self) -> None:
         """Bring what was written to the disk; without this only a crash of the machine can lose it."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Give the store up; every later call but this one raises StoreError."""
-
-    @abstractmethod
-    def after_fork(self) -> None:
-        """In a forked child: leave what the parent has open alone, and open anew when first used."""

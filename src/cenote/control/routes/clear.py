@@ -156,10 +156,17 @@ def _answer(caches: CacheManager, result: ClearResult, cost: float | None) -> Re
         "clearId": result.clear_id,
         "itemsTruncated": result.items_truncated,
         "durationMs": round(result.duration * 1000, 3),
-        "members": _members(caches, acknowledged=success),
+        "countExact": result.count_exact,
+        "members": _machines(result) or _members(caches, acknowledged=success),
         "cost": None if cost is None else round(cost, 6),
     }
     return _send(body, 200 if success else 503)
+
+
+def _machines(result: ClearResult) -> list[dict[str, Any]]:
+    """Return the machines that a clear was for, where it was for more than one."""
+    told = [{"name": name, "acknowledged": True} for name in result.acknowledged]
+    return told + [{"name": name, "acknowledged": False} for name in result.lapsed]
 
 
 def _members(caches: CacheManager, *, acknowledged: bool) -> list[dict[str, Any]]:
@@ -180,6 +187,7 @@ def _failure(status: int, error: CenoteError) -> Response:
         "timestamp": _wire_time(datetime.now(UTC)),
         "success": False,
         "entriesCleared": 0,
+        "countExact": True,
         "level": level,
         "clearId": None,
         "itemsTruncated": False,

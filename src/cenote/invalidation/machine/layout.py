@@ -93,7 +93,7 @@ class Word(IntEnum):
     """The sequence of the last record that counts: what every read looks at."""
 
     DEADLINE = 72
-    """Until when a lease holds; for the network, 0 here."""
+    """Until when a lease holds, in nanoseconds of a clock that counts suspension; 0 for none, and on one machine."""
 
     RECORDS = 80
     """How many records of clears, tags and prefixes there ever were."""
@@ -116,6 +116,9 @@ class Word(IntEnum):
     SERVICES = 128
     """How many services have a number beside the global cache."""
 
+    NETWORK = 136
+    """Two words: the incarnation that sequences belong to, where a file mirrors the log of a network; else 0."""
+
 
 class ServiceWord(IntEnum):
     """The words of a service, behind 72 bytes of name and 8 of checksum."""
@@ -125,6 +128,9 @@ class ServiceWord(IntEnum):
 
     LAST_KEY = 14
     """The sequence of the last record of a single key of it."""
+
+    LAST_SCOPED = 15
+    """The sequence of its last record of tags or of a prefix; in a mirror."""
 
 
 class ProcessWord(IntEnum):

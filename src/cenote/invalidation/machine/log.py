@@ -116,7 +116,7 @@ class MachineLog(InvalidationLog):
     @staticmethod
     def _are_counted(joined: Membership, head: int) -> bool:
         """Whether the records under a head are counted: some processors show another's stores out of order."""
-        return _counted(joined) >= head
+        return joined.counted >= head
 
     def floor(self, cache: str | None, *, soft: bool) -> int:
         """Return the sequence of the last whole clear of a cache."""
@@ -174,11 +174,7 @@ class MachineLog(InvalidationLog):
         joined = self._joined()
         with joined.file.lock:
             try:
-                if joined.records.goes_beyond(joined.word[0]):
-                    joined.services.drop_after(joined.word[0])
-                if _counted(joined) != joined.word[0]:
-                    for ring in (joined.records, joined.keys):
-                        ring.drop_after(joined.word[0])
+                joined.mend()
                 number = 0 if record.kind is RecordKind.CLEAR_ALL else joined.services.number(record.cache)
                 if record.kind is RecordKind.KEY:
                     written = [key_draft(record, number, joined.keys.room)]
@@ -195,15 +191,7 @@ class MachineLog(InvalidationLog):
     def _write(self, joined: Membership, kind: RecordKind, written: list[Draft], last: int) -> None:
         """Write records, then the head that makes them count."""
         for sequence, draft in enumerate(written, last - len(written) + 1):
-            if kind is RecordKind.KEY:
-                joined.services.note_key(draft.service, sequence)
-                joined.keys.write(draft, sequence)
-                continue
-            # The record before the floor: it shows that a clear was cut off, and that a floor may have to be lowered.
-            joined.records.write(draft, sequence)
-            if draft.kind in (RecordKind.CLEAR, RecordKind.CLEAR_ALL):
-                everything = draft.kind is RecordKind.CLEAR_ALL
-                joined.services.raise_floor(None if everything else draft.service, sequence, soft=draft.soft)
+            joined.note(kind, draft, sequence)
         self._raise_head(joined, last)
 
     @staticmethod
@@ -252,6 +240,9 @@ class MachineLog(InvalidationLog):
         """Whether this process is attached to the file that its path leads to."""
         joined = self.membership
         return joined is not None and joined.file.in_place
+
+    def look_after(self) -> None:
+        """Do what the log needs now and then: nothing, on one machine."""
 
     def attend(self, listener: Listener) -> None:
         """Watch the file for a manager, from a thread of its own."""
@@ -336,12 +327,6 @@ class MachineLog(InvalidationLog):
                 raise ClosedError("the invalidation log is closed")
             raise ClearFailedError(f"{self.path} cannot be used, so other processes cannot learn of this", "process")
         return joined
-
-
-def _counted(joined: Membership) -> int:
-    """Return how many records both rings count; it is the head unless a writer was killed."""
-    words = joined.file.words
-    return words[Word.RECORDS] + words[Word.KEY_RECORDS]
 
 
 def _by_sequence(found: tuple[Draft, int]) -> int:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import struct
 import zlib
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from cenote.invalidation.log import Record, RecordKind
 from cenote.invalidation.machine.file import SharedFile
-from cenote.invalidation.machine.layout import Word
+from cenote.invalidation.machine.layout import KEY_RECORDS_EACH, RECORDS_EACH, Word
 
-__all__ = ["Draft", "Ring", "covered", "drafts", "key_draft"]
+__all__ = ["Draft", "Ring", "covered", "drafts", "fitted", "key_draft"]
 
 _HEADER: Final = struct.Struct("<IBBHQQHxxxxxx")
 """CRC-32, kind, whether soft, service, position, sequence, bytes of text."""
@@ -171,6 +172,15 @@ def drafts(record: Record, service: int, room: int) -> list[Draft]:
             texts[-1] += part
         return [Draft(kind, service, soft, text) for text in texts]
     return [key_draft(record, service, room)]
+
+
+def fitted(record: Record) -> list[Record]:
+    """Return records that cover at least what one does, each of which takes one place of a ring."""
+    if record.kind is RecordKind.KEY:
+        written = [key_draft(record, 0, KEY_RECORDS_EACH - _HEADER.size)]
+    else:
+        written = drafts(record, 0, RECORDS_EACH - _HEADER.size)
+    return [replace(record, kind=draft.kind, covered=covered(draft), sequence=0) for draft in written]
 
 
 def covered(draft: Draft) -> tuple[str, ...]:

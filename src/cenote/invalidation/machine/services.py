@@ -112,6 +112,14 @@ class Services:
         """Return the sequence of the last record of a single key."""
         return self._words[self._first(number) + ServiceWord.LAST_KEY]
 
+    def note_scoped(self, number: int, sequence: int) -> None:
+        """Note the sequence of a record of tags or of a prefix, before the head moves to it."""
+        self._words[self._first(number) + ServiceWord.LAST_SCOPED] = sequence
+
+    def last_scoped(self, number: int) -> int:
+        """Return a sequence after which nothing was invalidated by tags or a prefix; only a mirror knows."""
+        return self._words[self._first(number) + ServiceWord.LAST_SCOPED]
+
     def verify(self) -> None:
         """Raise DamagedError when a name or a floor is not what was written."""
         for number in range(len(self.names())):

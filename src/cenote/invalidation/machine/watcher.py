@@ -37,6 +37,13 @@ class _Watched(Protocol):
     def in_place(self) -> bool:
         """Whether this process is attached to the file that its path leads to."""
 
+    @property
+    def connected(self) -> bool:
+        """Whether it takes part in what the file says."""
+
+    def look_after(self) -> None:
+        """See to what the log needs now and then."""
+
 
 class Watcher:
     """The thread; it ends with the manager it serves, or when it is told to."""
@@ -96,7 +103,8 @@ class Watcher:
             self._stop.wait(seconds)  # closed meanwhile
 
     def _look(self, listener: Listener) -> bool:
-        if not self._log.in_place:
+        self._log.look_after()
+        if not self._log.in_place or not self._log.connected:
             listener.rejoin()
         joined = self._log.membership
         if joined is None:

@@ -1,0 +1,190 @@
+"""The agent: the one of a machine who holds its lease, and keeps its mirror of the network's log.
+
+Why what it publishes holds: it notes the time, asks, writes all records that the answer has into the mirror, says so to
+the server, and only then publishes a deadline counted from the time that it noted. A clear waits for that word, or
+until no lease that was asked for before it can be relied on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import redis
+
+from cenote.clock import lease_clock as now
+from cenote.errors import CenoteError, StoreError
+from cenote.invalidation.machine import Mirror
+from cenote.invalidation.network.lease import Lease
+from cenote.invalidation.network.ledger import Ledger, Renewal
+from cenote.invalidation.network.link import Link
+
+__all__ = ["Agent"]
+
+logger = logging.getLogger("cenote")
+
+_REST_SECONDS: Final = 0.05
+"""How long to wait after a failure, at first and at most a third of a lease later."""
+
+_LINGER_SECONDS: Final = 5.0
+"""How long an agent stays when nobody has the mirror open."""
+
+
+class Agent:
+    """The loop of one machine's agent."""
+
+    def __init__(
+        self,
+        url: str,
+        namespace: str,
+        path: Path,
+        lease: Lease,
+        member: str,
+        *,
+        replicas: int = 0,
+        leased: bool = True,
+    ) -> None:
+        """Prepare; ``run`` does the work.
+
+        Args:
+            url: The server, as redis-py takes it.
+            namespace: The namespace.
+            path: The mirror's file.
+            lease: The terms.
+            member: What this machine is called.
+            replicas: How many replicas the server has at least; what it was seen to have counts too.
+            leased: Whether this machine holds leases; without, nobody waits for it, and its reads ask the server.
+
+        Raises:
+            ConfigurationError: The mirror cannot be opened.
+        """
+        self._link = Link(url, answer=min(1.0, lease.seconds / 3))
+        self._ledger = Ledger(self._link, namespace)
+        self._lease = lease
+        self._member = member
+        self._leased = leased
+        self._stop = threading.Event()
+        self._bell: Any = None
+        self._seen = ("", 0)
+        self._least_replicas = self._replicas = replicas
+        self._mirror = Mirror(path)
+
+    def stop(self) -> None:
+        """Have ``run`` return soon."""
+        self._stop.set()
+
+    def run(self, wanted: Callable[[], bool] | None = None) -> None:
+        """Renew the lease until stopped, or until nobody has had the mirror open for a while.
+
+        Args:
+            wanted: Asked now and then whether to go on, beside that.
+        """
+        rest = _REST_SECONDS
+        idle_since = now()
+        try:
+            while not self._stop.is_set() and (wanted is None or wanted()):
+                if self._mirror.attached:
+                    idle_since = now()
+                elif now() - idle_since > _LINGER_SECONDS * 1e9:
+                    return
+                try:
+                    self.turn()
+                    rest = _REST_SECONDS
+                    self._wait()
+                except (StoreError, CenoteError, ValueError, OSError) as error:
+                    logger.info("the lease of %s was not renewed: %s", self._member, error)
+                    self._hang_up()
+                    self._stop.wait(rest)
+                    self._link.wake()
+                    rest = min(2 * rest, self._lease.renewed)
+        finally:
+            self.close()
+
+    def turn(self) -> None:
+        """Renew the lease once.
+
+        Raises:
+            UnreachableError: The server cannot be asked; the lease that there is runs out by itself.
+        """
+        if self._bell is None:
+            self._listen()
+        mirror = self._mirror
+        known = mirror.incarnation if mirror.in_place else ""
+        asked = now()
+        found = self._ledger.renew(
+            self._member if self._leased else "",
+            known,
+            mirror.head if known else 0,
+            lease=self._lease.seconds if self._leased else 0.0,
+            replicas=self._replicas,
+            patience=self._lease.renewed,
+        )
+        if found.incarnation != known or found.records is None:
+            self._begin(found)
+        elif found.records:
+            mirror.apply(found.records)
+        self._replicas = max(found.replicas, self._least_replicas)
+        if self._leased and self._ledger.acknowledge(found.incarnation, self._member, found.head):
+            self._hold(found, asked)
+        self._ripen(found)
+
+    def _hold(self, found: Renewal, asked: int) -> None:
+        if found.told < self._replicas:
+            # A master that was deposed would go on granting leases for ever.
+            raise StoreError(f"{found.told} of {self._replicas} replicas follow the server, so there is no lease")
+        self._mirror.publish(asked + self._lease.held)
+
+    def _begin(self, found: Renewal) -> None:
+        if found.records is not None and found.head != len(found.records):
+            raise StoreError("the server left records out")
+        logger.info("%s follows incarnation %s from %d on", self._member, found.incarnation[:8], found.head)
+        self._mirror.begin(found.incarnation, found.head, found.floors, found.everything)
+
+    def _ripen(self, found: Renewal) -> None:
+        """Mark an incarnation mature once it was seen for as long as a lease of an earlier one may last."""
+        if found.mature:
+            return
+        if self._seen[0] != found.incarnation:
+            self._seen = (found.incarnation, now())
+        elif now() - self._seen[1] > self._lease.outwaited:
+            self._ledger.ripen(found.incarnation)
+
+    def _listen(self) -> None:
+        """Subscribe to the doorbell: losing it costs time, never safety."""
+
+        def subscribe(client: redis.Redis) -> Any:
+            bell: Any = client.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
+            bell.subscribe(self._ledger.channel)
+            return bell
+
+        self._bell = self._link.call(subscribe)
+
+    def _wait(self) -> None:
+        """Wait until the bell rings or the lease is to be renewed."""
+        until = now() + int(self._lease.renewed * 1e9)
+        while not self._stop.is_set() and (left := (until - now()) / 1e9) > 0:
+            if not self._mirror.in_place:
+                return
+            try:
+                if self._bell.get_message(timeout=min(left, 0.25)) is not None:
+                    return
+            except redis.exceptions.RedisError as error:
+                raise StoreError(f"the doorbell is gone: {error}") from error
+
+    def _hang_up(self) -> None:
+        if self._bell is not None:
+            with contextlib.suppress(redis.exceptions.RedisError, OSError):
+                self._bell.close()
+            self._bell = None
+
+    def close(self) -> None:
+        """Withdraw the lease and close what is open."""
+        self._hang_up()
+        self._mirror.close()
+        with contextlib.suppress(StoreError):
+            self._ledger.leave(self._member)
+        self._link.close()

@@ -1,0 +1,107 @@
+"""Where the agent runs: in a process of its own, so that no application's GIL or event loop delays what it says.
+
+Where none can be started, as in a program that embeds Python, it may run as a thread. Whoever starts it hands it a
+locked file; the lock ends with the process, and that is how others see that it is gone. What it is to do comes through
+its standard input: a URL may hold a password, and arguments are for all to see.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any, Final
+
+from cenote.errors import CenoteError
+from cenote.invalidation.network.agent import Agent
+from cenote.invalidation.network.lease import Lease
+
+__all__ = ["AgentThread", "serve", "start_agent"]
+
+_MODULE: Final = "cenote.invalidation.network.agent_process"
+
+
+def start_agent(lock: int, told: dict[str, Any]) -> None:
+    """Start an agent in a process of its own, in a session of its own.
+
+    Args:
+        lock: A descriptor with the lock that says that there is an agent; the caller closes its own.
+        told: The arguments of Agent, the lease as ``seconds``.
+
+    Raises:
+        OSError: It cannot be started.
+    """
+    paths = os.pathsep.join(str(Path(path).absolute()) for path in sys.path if path)
+    environment = {**os.environ, "PYTHONPATH": paths}
+    # Through two processes, so that nobody has to wait for the agent's end.
+    source = (
+        "import os, sys\n"
+        "told = sys.stdin.buffer.read()\n"
+        "if os.fork(): os._exit(0)\n"
+        f"from {_MODULE} import serve\n"
+        "serve(told)\n"
+    )
+    with subprocess.Popen(  # noqa: S603  # this very interpreter, and text of this module
+        [sys.executable, "-c", source],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        pass_fds=[lock],
+        start_new_session=True,
+        cwd="/",
+        env=environment,
+    ) as child:
+        child.communicate(json.dumps(told).encode(), timeout=10.0)
+
+
+class AgentThread:
+    """The agent as a thread of this process, which holds its lock."""
+
+    def __init__(self, lock: int, told: dict[str, Any]) -> None:
+        """Start it.
+
+        Args:
+            lock: A descriptor with the lock that says that there is an agent; it is closed when the thread ends.
+            told: As for ``start_agent``.
+        """
+        self._lock = lock
+        self._agent = _agent(told)
+        self._thread = threading.Thread(target=self._run, name="cenote-agent", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._agent.run()
+        finally:
+            os.close(self._lock)
+
+    def after_fork(self) -> None:
+        """In a forked child, where it does not run: leave the lock to the parent."""
+        os.close(self._lock)
+
+    def stop(self) -> None:
+        """End it, and wait until it has."""
+        self._agent.stop()
+        self._thread.join()
+
+
+def _agent(told: dict[str, Any]) -> Agent:
+    told = dict(told)
+    return Agent(path=Path(told.pop("path")), lease=Lease(told.pop("seconds")), **told)
+
+
+def serve(raw: bytes) -> None:
+    """Be the agent until nobody needs one."""
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    try:
+        agent = _agent(json.loads(raw))
+    except CenoteError:
+        os._exit(1)
+    agent.run(lambda: not ended.is_set())
+    os._exit(0)

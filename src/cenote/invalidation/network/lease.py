@@ -1,0 +1,55 @@
+"""Leases: for how long a machine may serve its copies without asking, and how long others wait for its end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from cenote.errors import ConfigurationError
+
+__all__ = ["LEASE_SECONDS", "LONGEST_SECONDS", "SHORTEST_SECONDS", "Lease"]
+
+LEASE_SECONDS: Final = 2.0
+"""How long a lease lasts when nobody says otherwise."""
+
+SHORTEST_SECONDS: Final = 0.1
+"""The shortest lease that can be asked for."""
+
+LONGEST_SECONDS: Final = 60.0
+"""The longest one."""
+
+_DRIFT: Final = 0.01
+"""How much faster one machine's clock may run than another's, as a fraction."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Lease:
+    """The terms of the leases of a namespace; all its members must have the same.
+
+    Attributes:
+        seconds: How long a lease lasts.
+    """
+
+    seconds: float = LEASE_SECONDS
+
+    def __post_init__(self) -> None:
+        """Raise ConfigurationError when it is too short or too long."""
+        if not SHORTEST_SECONDS <= self.seconds <= LONGEST_SECONDS:
+            raise ConfigurationError(
+                f"a lease must last {SHORTEST_SECONDS:g} to {LONGEST_SECONDS:g} seconds, not {self.seconds:g}"
+            )
+
+    @property
+    def held(self) -> int:
+        """For how many nanoseconds after it was asked for its holder relies on it."""
+        return int(self.seconds * (1 - _DRIFT) * 1e9)
+
+    @property
+    def outwaited(self) -> int:
+        """After how many nanoseconds everybody else may rely on its end."""
+        return int(self.seconds * (1 + _DRIFT) * 1e9)
+
+    @property
+    def renewed(self) -> float:
+        """After how many seconds it is renewed."""
+        return self.seconds / 3

@@ -1,0 +1,371 @@
+"""The ledger: what the server holds of one namespace, and all that is ever done to it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from cenote.invalidation.log import Record, RecordKind
+from cenote.invalidation.machine import fitted
+from cenote.invalidation.network import scripts, value_scripts
+from cenote.invalidation.network.link import Link, UnreachableError
+
+__all__ = ["Floors", "Ledger", "Peer", "Receipt", "Renewal", "Value", "packed_record", "unpacked_record"]
+
+_KINDS: Final = (RecordKind.CLEAR, RecordKind.CLEAR_ALL, RecordKind.KEY, RecordKind.TAGS, RecordKind.PREFIX)
+_EVERYTHING: Final = Record(kind=RecordKind.CLEAR_ALL)
+
+
+class Peer(NamedTuple):
+    """A member as the server knows it.
+
+    Attributes:
+        name: The member.
+        renewals: How often it has renewed its lease.
+        acknowledged: The sequence up to which its machine obeys all records.
+    """
+
+    name: str
+    renewals: int
+    acknowledged: int
+
+
+class Floors(NamedTuple):
+    """The floors of a cache: the sequences of its last hard and soft clear, and invalidation by tags or a prefix."""
+
+    hard: int
+    soft: int
+    scoped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What the server says of a record.
+
+    Attributes:
+        incarnation: The incarnation that it was written in.
+        sequence: Its place; 0 when it was meant for another generation, and nothing was done.
+        generation: The generation of the cache before it.
+        mature: Whether all leases of earlier incarnations have ended.
+        live: How many live entries went.
+        sample: Identifiers of some.
+        members: Who must learn of it.
+        lease: Seconds that their leases last at most.
+        replicas: How many replicas the server was ever seen to have.
+        told: How many of them know of the record.
+    """
+
+    incarnation: str
+    sequence: int
+    generation: int
+    mature: bool = False
+    live: int = 0
+    sample: tuple[str, ...] = ()
+    members: tuple[Peer, ...] = ()
+    lease: float = 0.0
+    replicas: int = 0
+    told: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What the server says to a member that renews.
+
+    Attributes:
+        incarnation: The incarnation in force.
+        head: The last sequence.
+        mature: Whether all leases of earlier incarnations have ended.
+        records: The records since what the member has, in order; None when some are no longer kept.
+        floors: In that case those of all services; None is the global cache.
+        everything: And those of everything.
+        replicas: How many replicas the server was ever seen to have.
+        told: How many of them know of the renewal.
+    """
+
+    incarnation: str
+    head: int
+    mature: bool
+    records: list[Record] | None
+    floors: dict[str | None, Floors]
+    everything: Floors
+    replicas: int
+    told: int
+
+
+class Value(NamedTuple):
+    """A value that a record comes with.
+
+    Attributes:
+        payload: Its bytes; None to take the value out.
+        milliseconds: How long it may be kept; -1, without bytes, to leave alone what is there.
+        ends: When that is over, in seconds of wall-clock time.
+        tags: Its tags.
+    """
+
+    payload: bytes | None
+    milliseconds: int = 0
+    ends: float = 0.0
+    tags: frozenset[str] = frozenset()
+
+
+class Ledger:
+    """One namespace at one server.
+
+    All keys begin with ``cenote:{namespace}:``; the braces keep them in one slot of a cluster, and apart from those of
+    namespaces whose names begin alike.
+
+    Every method raises UnreachableError when the server is out of reach, or refuses.
+    """
+
+    def __init__(self, link: Link, namespace: str) -> None:
+        """Prepare; nothing is sent.
+
+        Args:
+            link: The server.
+            namespace: The namespace.
+        """
+        self.link = link
+        self.namespace = namespace
+        self.opening = f"cenote:{{{namespace}}}:"
+        self.channel = f"{self.opening}bell"
+        self.log_key = f"{self.opening}log"
+        self._hashes = [f"{self.opening}log", f"{self.opening}tags"]
+
+    # Names
+
+    def value_key(self, incarnation: str, cache: str, generation: int, identifier: str) -> bytes:
+        """Return the key of a value."""
+        place = f"{self.opening}v:{incarnation[:16]}:{cache}:{generation}:"
+        return place.encode() + identifier.encode("utf-8", "surrogatepass")
+
+    def index_keys(self, incarnation: str, cache: str, generation: int) -> tuple[str, str]:
+        """Return the keys of a generation's indexes, by end and by name."""
+        place = f"{incarnation[:16]}:{cache}:{generation}"
+        return f"{self.opening}e:{place}", f"{self.opening}n:{place}"
+
+    def tag_index(self, incarnation: str, cache: str, generation: int, tag: str) -> str:
+        """Return the key of a generation's index of a tag, by end."""
+        return f"{self.opening}t:{incarnation[:16]}:{cache}:{generation}:{tag}"
+
+    # Claims
+
+    def claim(self, value: bytes, token: str, milliseconds: int) -> int:
+        """Claim the load of a value; return 0 when another has it, 1 when nobody did, 2 when it is there besides.
+
+        Args:
+            value: The value's key.
+            token: A text of the caller's own.
+            milliseconds: How long the claim lasts.
+        """
+        return int(self.link.run(value_scripts.CLAIM, [value, self._claim_key(value)], [token, milliseconds]))
+
+    def extend(self, value: bytes, token: str, milliseconds: int) -> None:
+        """Have a claim last longer, if it still is the caller's; 0 milliseconds give it back."""
+        self.link.run(value_scripts.EXTEND, [self._claim_key(value)], [token, milliseconds])
+
+    def _claim_key(self, value: bytes) -> bytes:
+        return f"{self.opening}c".encode() + value[len(self.opening) + 1 :]
+
+    # Members
+
+    def renew(
+        self, member: str, incarnation: str, applied: int, *, lease: float, replicas: int, patience: float
+    ) -> Renewal:
+        """Register a member and return what it does not know yet.
+
+        Args:
+            member: The member; "" to ask without becoming one.
+            incarnation: The incarnation that it follows; "" for none.
+            applied: The sequence that it has.
+            lease: Seconds that its leases last.
+            replicas: How many replicas must know of it, as far as the member knows.
+            patience: Seconds to wait for them.
+        """
+        arguments = [_candidate(), member, incarnation, applied, int(lease * 1000)]
+        waited = ["WAIT", replicas, int(patience * 1000)] if replicas else None
+        answer, told = self.link.run_and(scripts.RENEW, self._hashes, arguments, waited)
+        found, head, mature, needed, known, rest = answer
+        records = None
+        floors: dict[str | None, Floors] = {}
+        everything = Floors(0, 0)
+        if known and None not in rest:
+            records = [unpacked_record(raw).at(number) for number, raw in enumerate(rest, applied + 1)]
+        elif known:
+            raise UnreachableError("the server has lost records of its log")
+        else:
+            everything = Floors(*rest[:2])
+            for at in range(2, len(rest), 4):
+                floors[rest[at].decode() or None] = Floors(*rest[at + 1 : at + 4])
+        return Renewal(found.decode(), head, bool(mature), records, floors, everything, needed, told or 0)
+
+    def acknowledge(self, incarnation: str, member: str, sequence: int) -> bool:
+        """Note that a member's machine obeys all up to a sequence; return whether the server still knows it."""
+        return bool(self.link.run(scripts.ACK, self._hashes, [incarnation, member, sequence]))
+
+    def ripen(self, incarnation: str) -> None:
+        """Mark an incarnation mature."""
+        self.link.run(scripts.MATURE, self._hashes, [incarnation])
+
+    def members(self) -> tuple[str, list[Peer]]:
+        """Return the incarnation, "" for none, and its members."""
+        incarnation, found = self.link.run(scripts.MEMBERS, self._hashes, [])
+        return incarnation.decode(), _peers(found)
+
+    def expel(self, incarnation: str, peer: Peer) -> None:
+        """Remove a member whose lease has ended, unless it has renewed since."""
+        self.link.run(scripts.EXPEL, self._hashes, [incarnation, peer.name, peer.renewals])
+
+    def leave(self, member: str) -> None:
+        """Remove a member whose lease was withdrawn on its own machine."""
+        self.link.run(scripts.LEAVE, self._hashes, [member])
+
+    def head(self) -> tuple[str, int, int]:
+        """Return incarnation, head and replicas; "" when a new incarnation is due."""
+        incarnation, head, replicas = self.link.run(scripts.HEAD, self._hashes, [])
+        return incarnation.decode(), head, replicas
+
+    def forget(self) -> None:
+        """Have a new incarnation begin, where the server is too full to note anything."""
+        self.link.call(lambda client: client.hdel(self._hashes[0], "inc"))
+
+    # Records and values
+
+    def record(
+        self,
+        record: Record,
+        *,
+        incarnation: str = "",
+        generation: int = 0,
+        value: Value | None = None,
+        most: int = 0,
+        replicas: int = 0,
+        patience: float = 0.0,
+    ) -> Receipt:
+        """Append a record that fits, with what goes with it.
+
+        Args:
+            record: The record; with a value, that of one key.
+            incarnation: The one that the names of value and indexes carry.
+            generation: The generation that they carry.
+            value: What becomes of the key's value; None to leave that alone.
+            most: How many identifiers of what went to return.
+            replicas: How many replicas must know of it, as far as the caller knows; 0 to wait for none.
+            patience: Seconds to wait for them.
+        """
+        cache = record.cache or ""
+        (record,) = fitted(record)
+        key: str | bytes = (
+            self._hashes[0] if value is None else self.value_key(incarnation, cache, generation, record.covered[0])
+        )
+        indexes = self.index_keys(incarnation, cache, generation)
+        payload = b"" if value is None or value.payload is None else value.payload
+        covered = [text.encode("utf-8", "surrogatepass") for text in record.covered]
+        arguments = [
+            _candidate(),
+            incarnation,
+            generation,
+            record.kind.value,
+            int(record.soft),
+            cache,
+            packed_record(record),
+            packed_record(_EVERYTHING),
+            most,
+            payload,
+            0 if value is None else value.milliseconds,
+            0 if value is None else value.ends,
+            len(covered),
+            *covered,
+            self.channel,
+            f"{self.opening}e:",
+            self.tag_index(incarnation, cache, generation, ""),
+            f"{self.opening}garbage",
+            *(() if value is None else (tag.encode("utf-8", "surrogatepass") for tag in value.tags)),
+        ]
+        keys: list[str | bytes] = [*self._hashes, key, *indexes]
+        waited = ["WAIT", replicas, int(patience * 1000)] if replicas else None
+        found, told = self.link.run_and(scripts.RECORD, keys, arguments, waited)
+        if not found[1]:
+            return Receipt(found[0].decode(), 0, found[2])
+        sample = tuple(name.decode("utf-8", "surrogatepass") for name in found[5])
+        return Receipt(
+            incarnation=found[0].decode(),
+            sequence=found[1],
+            generation=found[2],
+            mature=bool(found[3]),
+            live=found[4],
+            sample=sample,
+            members=tuple(_peers(found[6])),
+            lease=found[7] / 1000,
+            replicas=found[8],
+            told=told or 0,
+        )
+
+    def put(
+        self,
+        cache: str,
+        identifier: str,
+        value: Value,
+        *,
+        incarnation: str,
+        generation: int,
+        birth: int,
+    ) -> bool:
+        """Keep a loaded value unless something has made it old; return whether it is kept."""
+        key = self.value_key(incarnation, cache, generation, identifier)
+        arguments = [
+            incarnation,
+            generation,
+            birth,
+            cache,
+            identifier.encode("utf-8", "surrogatepass"),
+            value.payload,
+            value.milliseconds,
+            value.ends,
+            self.tag_index(incarnation, cache, generation, ""),
+            *(tag.encode("utf-8", "surrogatepass") for tag in value.tags),
+        ]
+        keys: list[str | bytes] = [*self._hashes, key, *self.index_keys(incarnation, cache, generation)]
+        return bool(self.link.run(value_scripts.PUT, keys, arguments))
+
+    def check(
+        self, cache: str, identifier: str, *, incarnation: str, generation: int, birth: int, tags: Iterable[str]
+    ) -> int:
+        """Return 2 when a value was made old since its birth by a prefix or a tag, 1 when softly, else 0."""
+        texts = [text.encode("utf-8", "surrogatepass") for text in (identifier, *tags)]
+        arguments = [incarnation, generation, birth, cache, *texts]
+        return int(self.link.run(value_scripts.CHECK, self._hashes, arguments))
+
+
+def packed_record(record: Record) -> bytes:
+    """Return the bytes of a record; version 1, as long as a namespace has members that read it."""
+    texts = [text.encode("utf-8", "surrogatepass") for text in (record.cache or "", *record.covered)]
+    head = bytes([1, _KINDS.index(record.kind), record.soft])
+    return head + b"".join(len(text).to_bytes(4, "little") + text for text in texts)
+
+
+def unpacked_record(raw: bytes) -> Record:
+    """Return the record of bytes.
+
+    Raises:
+        ValueError: It is of another version.
+    """
+    if raw[0] != 1:
+        raise ValueError(f"a record has format {raw[0]}, which this version of Cenote does not read")
+    texts = []
+    at = 3
+    while at < len(raw):
+        end = at + 4 + int.from_bytes(raw[at : at + 4], "little")
+        texts.append(raw[at + 4 : end].decode("utf-8", "surrogatepass"))
+        at = end
+    return Record(kind=_KINDS[raw[1]], cache=texts[0] or None, covered=tuple(texts[1:]), soft=bool(raw[2]))
+
+
+def _peers(found: Sequence[Any]) -> list[Peer]:
+    return [Peer(name.decode(), renewals, acknowledged) for name, renewals, acknowledged in found]
+
+
+def _candidate() -> str:
+    """Make the name of an incarnation: at the client, since a fresh server's own random numbers repeat."""
+    return f"{secrets.randbits(128) | 1 << 127:032x}"

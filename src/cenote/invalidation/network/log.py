@@ -1,0 +1,370 @@
+"""The log of many machines: written at a server, read in the mirror that this machine's agent keeps.
+
+A read compares the mirror's head with what its State has obeyed, and the lease's deadline with the clock; neither asks
+the server. A clear is called done when every machine's agent has said that its mirror holds the record, or when no
+lease that was granted before it can be relied on any more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, Final
+
+from cenote.clock import lease_clock as now
+from cenote.errors import ClearFailedError, ClosedError
+from cenote.invalidation.log import DEADLINE, Members, News, Record, RecordKind
+from cenote.invalidation.machine import MachineLog, fitted
+from cenote.invalidation.machine.membership import Membership
+from cenote.invalidation.machine.mirror import forsake, incarnation_of
+from cenote.invalidation.network.attendance import Attendance
+from cenote.invalidation.network.claims import NetworkClaims
+from cenote.invalidation.network.lease import SHORTEST_SECONDS, Lease
+from cenote.invalidation.network.ledger import Ledger, Peer, Receipt, Value
+from cenote.invalidation.network.link import FullError, UnreachableError
+
+__all__ = ["NetworkLog"]
+
+logger = logging.getLogger("cenote")
+
+_NOWHERE: Final = (-1, *[0] * DEADLINE)
+_SHORTEST_NAP: Final = 0.0002
+_LONGEST_NAP: Final = 0.004
+_TRIES: Final = 5
+_CATCH_UP_SECONDS: Final = 0.1
+
+
+class NetworkLog(MachineLog):
+    """An invalidation log at a server that many machines share."""
+
+    level = "network"
+    leased = True
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        url: str,
+        path: Path,
+        lease: Lease,
+        *,
+        replicas: int = 0,
+        thread: bool = False,
+        always: bool = False,
+    ) -> None:
+        """Attach to this machine's mirror, and see to it that an agent keeps it.
+
+        Args:
+            ledger: The namespace at the server.
+            url: The server, for the agent.
+            path: The mirror's file, in a directory that ``prepare_directory`` found good.
+            lease: The terms.
+            replicas: How many replicas the server has at least.
+            thread: Whether the agent, if this process is to start it, is a thread and not a process.
+            always: Whether every read asks the server, and this machine holds no leases.
+
+        Raises:
+            ConfigurationError: The mirror cannot be opened or made.
+        """
+        self.ledger = ledger
+        self.lease = lease
+        self._follows: Membership | None = None
+        """The membership whose incarnation this process follows."""
+        self._least_replicas = self._replicas = replicas
+        self._always = always
+        told = {
+            "url": url,
+            "namespace": ledger.namespace,
+            "seconds": lease.seconds,
+            "replicas": replicas,
+            "leased": not always,
+        }
+        self._attendance = Attendance(path, told, thread=thread)
+        super().__init__(path)
+        self.claims: NetworkClaims = NetworkClaims(self.claims, ledger, lambda: self.incarnation)
+        self.look_after()
+        self._await_lease()
+
+    def _await_lease(self) -> None:
+        """Wait a moment for the first lease; without one reads ask the server, or load."""
+        end = time.monotonic() + max(1.0, self.lease.seconds)
+        while time.monotonic() < end:
+            joined = self.membership
+            if joined is not None and joined.word[DEADLINE] > now():
+                return
+            if joined is not None and self._always and incarnation_of(joined):
+                return
+            time.sleep(0.005)
+            if not self.in_place:
+                self.rejoin(lambda: None)
+        logger.warning("no lease from the server yet: until there is one, reads load and nothing is kept in memory")
+
+    # What reads need
+
+    @property
+    def word(self) -> Sequence[int]:
+        """The head as item 0, the lease's deadline as item DEADLINE."""
+        joined = self._followed()
+        return _NOWHERE if joined is None else joined.word
+
+    @property
+    def connected(self) -> bool:
+        """Whether this process follows an incarnation of the network's log."""
+        return self._followed() is not None
+
+    def _followed(self) -> Membership | None:
+        """Return the file that this process is attached to, if it follows what that says."""
+        follows, joined = self._follows, self.membership
+        return joined if joined is follows else None
+
+    @property
+    def incarnation(self) -> str:  # type: ignore[override]  # another one when the server lost the log
+        """The incarnation that the mirror follows."""
+        return incarnation_of(self._joined())
+
+    def news(self, cache: str | None, sequence: int) -> News:
+        """Return what concerns a cache since a sequence."""
+        if not self.connected:
+            raise ClearFailedError("this process follows no log yet", "none")
+        return super().news(cache, sequence)
+
+    def scoped(self, cache: str | None) -> int:
+        """Return a sequence after which nothing of a cache was invalidated by tags or a prefix."""
+        joined = self._joined()
+        found: int = joined.services.last_scoped(joined.services.number(cache))
+        return found
+
+    def verify(self, word: Sequence[int]) -> int | None:
+        """Ask the server, where there is no lease, up to which sequence a State must have obeyed to be current."""
+        joined = self._followed()
+        if joined is None or joined.word is not word:
+            return None
+        incarnation = incarnation_of(joined)
+        try:
+            there, head, replicas = self.ledger.head()
+        except UnreachableError:
+            return None
+        # A server that has, or had, replicas may have been deposed: only a lease is worth something then.
+        if there != incarnation or replicas:
+            return None
+        end = time.monotonic() + _CATCH_UP_SECONDS
+        while joined.word[0] < head:
+            if time.monotonic() >= end:
+                return None
+            time.sleep(_SHORTEST_NAP)
+        return head
+
+    # What changes need
+
+    def exclusive(self, action: str) -> AbstractContextManager[Any]:  # type: ignore[override]  # noqa: ARG002
+        """Return nothing: who writes at the server keeps nobody away."""
+        return nullcontext()
+
+    def append(self, record: Record) -> int:
+        """Add a record, or several that cover it, and return the last one's sequence."""
+        receipts = [self.record(each) for each in fitted(record)]
+        self._written.receipts = receipts
+        return receipts[-1].sequence
+
+    def record(self, record: Record, *, value: Value | None = None, most: int = 0) -> Receipt:
+        """Write one record that fits.
+
+        Args:
+            record: The record.
+            value: What becomes of the value of the key that it names, if it names one.
+            most: How many identifiers of what it takes to return.
+
+        Raises:
+            ClearFailedError: The server is out of reach. This machine forgets everything then, and its level is
+                "machine".
+        """
+        # Somebody waits for this: whether the server is back is worth a question.
+        self.ledger.link.wake()
+        try:
+            return self._write_there(record, value=value, most=most, strict=True)
+        except UnreachableError as error:
+            return self._without_server(error)
+
+    def write_key(self, record: Record, value: Value, *, strict: bool = False) -> Receipt:
+        """Write the record of one key, in one step with what becomes of its value.
+
+        Args:
+            record: The record.
+            value: What becomes of the value.
+            strict: Whether all replicas must know of it, or a master that was deposed could take it alone.
+
+        Raises:
+            ClearFailedError: The server is out of reach, and other machines have not learned of it.
+        """
+        records = fitted(record)
+        if len(records) > 1 or records[0].kind is not RecordKind.KEY:
+            return [self.record(each) for each in records][-1]
+        try:
+            return self._write_there(record, value=value, strict=strict)
+        except UnreachableError as error:
+            raise ClearFailedError(f"{error}; other machines have not learned of this: repeat it", "none") from error
+
+    def _write_there(self, record: Record, *, value: Value | None = None, most: int = 0, strict: bool) -> Receipt:
+        """Write a record for the generation that the server is in.
+
+        Raises:
+            UnreachableError: The server is out of reach, or its replicas do not follow it.
+        """
+        incarnation, generation = self._place_of(record.cache)
+        for _ in range(_TRIES):
+            replicas = self._replicas if strict else 0
+            receipt = self.ledger.record(
+                record,
+                incarnation=incarnation,
+                generation=generation,
+                value=value,
+                most=most,
+                replicas=replicas,
+                patience=self.lease.renewed,
+            )
+            if not receipt.sequence:
+                incarnation, generation = receipt.incarnation, receipt.generation
+                continue
+            self._replicas = max(self._least_replicas, receipt.replicas)
+            if not strict or receipt.told >= self._replicas:
+                return receipt
+            if replicas >= self._replicas:
+                raise UnreachableError(f"{receipt.told} of {self._replicas} replicas follow the server")
+            # It was not known how many there are. Once more: what is written twice does no harm.
+            incarnation, generation = self._place_of(record.cache)
+        raise ClearFailedError("the server's log changes faster than this can follow; repeat it", "none")
+
+    def await_own(self, receipt: Receipt, seconds: float) -> bool:
+        """Wait a while until this machine's mirror holds a record; return whether it does."""
+        end = time.monotonic() + seconds
+        while True:
+            joined = self._followed()
+            follows = joined is not None and incarnation_of(joined) == receipt.incarnation
+            if joined is not None and follows and joined.word[0] >= receipt.sequence:
+                return True
+            if time.monotonic() >= end:
+                return False
+            time.sleep(_SHORTEST_NAP)
+
+    def _place_of(self, cache: str | None) -> tuple[str, int]:
+        if not self.connected:
+            return "", 0
+        try:
+            return self.incarnation, self.floor(cache, soft=False)
+        except ClearFailedError:
+            return "", 0
+
+    def _without_server(self, error: UnreachableError) -> Receipt:
+        """Do what can be done: on a full server begin anew, else forget everything on this machine."""
+        if isinstance(error, FullError):
+            with contextlib.suppress(UnreachableError):
+                self.ledger.forget()
+                return Receipt("", -1, 0)
+        joined = self.membership
+        if joined is None:
+            raise ClearFailedError(f"{error}; repeat it", "none") from error
+        try:
+            forsake(joined)
+        except ClearFailedError as busy:
+            raise ClearFailedError(f"{error}; {busy}", "none") from error
+        raise ClearFailedError(
+            f"{error}. This machine has forgotten all that it had cached; other machines have not learned of it: "
+            "repeat it",
+            "machine",
+        ) from error
+
+    def confirm(self, sequence: int) -> None:  # noqa: ARG002  # it waits for what this thread wrote
+        """Wait until what this thread wrote last holds on every machine."""
+        receipts: list[Receipt] = getattr(self._written, "receipts", [])
+        self.note(self.await_members(receipts[-1]) if receipts else Members())
+
+    def note(self, members: Members) -> None:
+        """Remember who learned of what this thread wrote last."""
+        self._written.members = members
+
+    @property
+    def members(self) -> Members:
+        """The machines that learned of what this thread wrote last."""
+        found: Members = getattr(self._written, "members", Members())
+        return found
+
+    def await_members(self, receipt: Receipt) -> Members:
+        """Wait until every member has obeyed a record, or can serve nothing older any more.
+
+        Why that is enough: a lease that was asked for after the record was written comes with the record; one that was
+        asked for before has ended once ``outwaited`` has passed since the reply. Members that an immature incarnation
+        may have forgotten are waited for in that way too.
+        """
+        # Others may have been told of longer leases.
+        until = now() + max(self.lease, Lease(max(receipt.lease, SHORTEST_SECONDS))).outwaited
+        pending = {peer.name: peer for peer in receipt.members}
+        nap = _SHORTEST_NAP
+        while (pending or not receipt.mature) and now() < until:
+            time.sleep(min(nap, max(0.0, (until - now()) / 1e9)))
+            nap = min(1.5 * nap, _LONGEST_NAP)
+            try:
+                incarnation, peers = self.ledger.members()
+            except UnreachableError:
+                continue
+            if incarnation == receipt.incarnation:
+                # Who is no member any more has left, or was outwaited by another clear: its lease has ended.
+                late = {peer.name for peer in peers if peer.acknowledged < receipt.sequence}
+                pending = {name: peer for name, peer in pending.items() if name in late}
+        for peer in pending.values():
+            with contextlib.suppress(UnreachableError):
+                self.ledger.expel(receipt.incarnation, peer)
+        names = [peer.name for peer in receipt.members]
+        return Members(tuple(sorted(name for name in names if name not in pending)), tuple(sorted(pending)))
+
+    def peers(self) -> list[Peer]:
+        """Return the members that the server knows."""
+        return self.ledger.members()[1]
+
+    # Coming and going
+
+    def rejoin(self, forget: Callable[[], None]) -> bool:
+        """Attach to the mirror that the path leads to now, and follow it once it follows an incarnation."""
+        if self.connected and self.in_place:
+            return True
+        if not super().rejoin(forget):
+            return False
+        with self._joining:
+            joined = self.membership
+            if joined is None or not incarnation_of(joined):
+                return False
+            if self._follows is not joined:
+                self._follows = joined
+                # Only now: a State made before compares with no head, and is never current.
+                forget()
+            return True
+
+    def look_after(self) -> None:
+        """See to it that an agent runs, and that the loads of this process keep their claims."""
+        if not self._closed:
+            self._attendance.look()
+            self.claims.extend()
+
+    def after_fork(self) -> None:
+        """Take no part any more, as on one machine, and use no connection of the parent's."""
+        super().after_fork()
+        self._follows = None
+        self._written = threading.local()
+        self._attendance.after_fork()
+        self.claims.after_fork()
+        self.ledger.link.after_fork()
+
+    def close(self) -> None:
+        """Give the place back; the agent ends when nobody needs it."""
+        super().close()
+        self._attendance.close()
+        self.ledger.link.close()
+
+    def _joined(self) -> Any:
+        joined = super()._joined()
+        if self._closed:
+            raise ClosedError("the invalidation log is closed")
+        return joined

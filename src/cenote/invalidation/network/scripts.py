@@ -1,0 +1,328 @@
+"""The scripts that run at the server, each in one step.
+
+One hash holds all that decides what is valid, so that whatever loses some of it loses all: the incarnation and the
+identity of the server that it was made at, the head, the recent records, the floors of the services and of recent keys,
+the members. The floors of tags lie in a second hash whose length the first one knows. A script that finds the identity
+changed, or either hash incomplete, begins a new incarnation: all that was cached is forgotten.
+
+Fields of the first hash, ``{seq}`` standing for a number and ``{cache}`` for a name ("" is the global cache):
+
+========================  ==============================================================================
+inc, id                   incarnation; run_id and master_replid of the server
+head, low                 last sequence; how far records are no longer kept
+mature                    "1" once somebody has seen this incarnation for as long as any lease may last
+members                   packed: member -> {renewals, acknowledged sequence}
+lease                     milliseconds of the longest leases that a member takes
+replicas                  the most replicas that the server was seen to have
+names                     packed: the services that have a record or a value; n:{cache} is set for each
+h*, s*                    sequence of the last hard or soft clear of everything
+h:{cache}, s:{cache}      the same of a service
+t:{cache}                 sequence of its last invalidation by tags or a prefix
+r:{seq}, f:{seq}          a record; the name of the floor that a record of a key raised
+k:{cache} NUL {key}       sequence of the last hard invalidation of a key, as long as its record is kept
+p:{cache}                 packed: prefixes that were invalidated, {prefix, sequence, soft}
+tags                      the length of the second hash
+========================  ==============================================================================
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = [
+    "ACK",
+    "EXPEL",
+    "HEAD",
+    "KEPT_MS",
+    "LEAVE",
+    "MATURE",
+    "MEMBERS",
+    "PRELUDE",
+    "RECORD",
+    "RECORDS_KEPT",
+    "RENEW",
+]
+
+RECORDS_KEPT: Final = 8192
+"""How many records the server keeps; a machine that missed more forgets everything."""
+
+TAGS_KEPT: Final = 10_000
+"""How many tags have floors; one more clears everything, which is allowed, and makes room."""
+
+PREFIXES_KEPT: Final = 64
+"""How many prefixes of a service have floors; one more clears the service."""
+
+MOST_RECORDS: Final = 1000
+"""How many records one renewal hands over; a machine that missed more forgets everything."""
+
+KEPT_MS: Final = 7 * 24 * 3600 * 1000
+"""Milliseconds after which the hash of a namespace that nobody renews is gone."""
+
+PRELUDE: Final = """
+local log, tags = KEYS[1], KEYS[2]
+local function number(text) return tonumber(text or 0) or 0 end
+local function unpacked(text) if text then return cmsgpack.unpack(text) end return {} end
+local function identity()
+    local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') or ''
+    local replication = redis.call('INFO', 'replication')
+    local id = run .. (string.match(replication, 'master_replid:(%x+)') or '')
+    return id, number(string.match(replication, 'connected_slaves:(%d+)'))
+end
+local function incarnation(candidate)
+    local id, replicas = identity()
+    local kept = redis.call('HMGET', log, 'inc', 'id', 'tags')
+    if kept[1] and kept[2] == id and redis.call('HLEN', tags) == number(kept[3]) then return kept[1], replicas end
+    redis.call('UNLINK', log, tags)
+    redis.call('HSET', log, 'inc', candidate, 'id', id, 'head', 0, 'low', 0, 'tags', 0)
+    return candidate, replicas
+end
+local function add_name(cache)
+    if redis.call('HEXISTS', log, 'n:' .. cache) == 1 then return end
+    local names = unpacked(redis.call('HGET', log, 'names'))
+    names[#names + 1] = cache
+    redis.call('HSET', log, 'names', cmsgpack.pack(names), 'n:' .. cache, '1')
+end
+local function floor(kind, cache)
+    local found = redis.call('HMGET', log, kind .. '*', kind .. ':' .. cache)
+    return math.max(number(found[1]), number(found[2]))
+end
+"""
+
+RENEW: Final = (
+    PRELUDE
+    + f"""
+local candidate, member, known, applied = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local inc, replicas = incarnation(candidate)
+local most = number(redis.call('HGET', log, 'replicas'))
+if replicas > most then redis.call('HSET', log, 'replicas', replicas) else replicas = most end
+if number(ARGV[5]) > number(redis.call('HGET', log, 'lease')) then redis.call('HSET', log, 'lease', ARGV[5]) end
+if member ~= '' then
+    local members = unpacked(redis.call('HGET', log, 'members'))
+    local own = members[member] or {{0, 0}}
+    members[member] = {{own[1] + 1, own[2]}}
+    redis.call('HSET', log, 'members', cmsgpack.pack(members))
+end
+redis.call('PEXPIRE', log, {KEPT_MS})
+redis.call('PEXPIRE', tags, {KEPT_MS})
+local state = redis.call('HMGET', log, 'head', 'low', 'mature')
+local head = number(state[1])
+local mature = state[3] == '1' and 1 or 0
+if known == inc and applied <= head and applied >= number(state[2]) and head - applied <= {MOST_RECORDS} then
+    if head == applied then return {{inc, head, mature, replicas, 1, {{}}}} end
+    local fields = {{}}
+    for sequence = applied + 1, head do fields[#fields + 1] = 'r:' .. sequence end
+    return {{inc, head, mature, replicas, 1, redis.call('HMGET', log, unpack(fields))}}
+end
+local floors = {{number(redis.call('HGET', log, 'h*')), number(redis.call('HGET', log, 's*'))}}
+for _, name in ipairs(unpacked(redis.call('HGET', log, 'names'))) do
+    local found = redis.call('HMGET', log, 'h:' .. name, 's:' .. name, 't:' .. name)
+    for _, each in ipairs({{name, number(found[1]), number(found[2]), number(found[3])}}) do
+        floors[#floors + 1] = each
+    end
+end
+return {{inc, head, mature, replicas, 0, floors}}
+"""
+)
+"""Register a member, and return incarnation, head, whether it is mature, the most replicas that the server ever had in
+it, and records, or floors after a gap.
+
+Arguments: a new incarnation in case one begins, the member, "" to register none, the incarnation and the sequence that
+it has, and the milliseconds of its leases.
+"""
+
+ACK: Final = """
+local log = KEYS[1]
+local inc, member, sequence = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local kept = redis.call('HMGET', log, 'inc', 'members')
+if kept[1] ~= inc or not kept[2] then return 0 end
+local members = cmsgpack.unpack(kept[2])
+local own = members[member]
+if not own then return 0 end
+if sequence > own[2] then
+    members[member] = {own[1], sequence}
+    redis.call('HSET', log, 'members', cmsgpack.pack(members))
+end
+return 1
+"""
+"""Note that a member's machine obeys all records up to a sequence. Arguments: incarnation, member, sequence."""
+
+MATURE: Final = """
+if redis.call('HGET', KEYS[1], 'inc') ~= ARGV[1] then return 0 end
+return redis.call('HSET', KEYS[1], 'mature', '1')
+"""
+"""Mark an incarnation mature. Argument: the incarnation."""
+
+MEMBERS: Final = """
+local kept = redis.call('HMGET', KEYS[1], 'inc', 'members')
+if not kept[1] then return {'', {}} end
+local found = {}
+for member, own in pairs(kept[2] and cmsgpack.unpack(kept[2]) or {}) do
+    found[#found + 1] = {member, own[1], own[2]}
+end
+return {kept[1], found}
+"""
+"""Return the incarnation, and each member with its renewals and the sequence that it acknowledged."""
+
+EXPEL: Final = """
+local log = KEYS[1]
+local kept = redis.call('HMGET', log, 'inc', 'members')
+if kept[1] ~= ARGV[1] or not kept[2] then return 0 end
+local members = cmsgpack.unpack(kept[2])
+local own = members[ARGV[2]]
+if not own or own[1] ~= tonumber(ARGV[3]) then return 0 end
+members[ARGV[2]] = nil
+redis.call('HSET', log, 'members', cmsgpack.pack(members))
+return 1
+"""
+"""Remove a member that has not renewed since. Arguments: incarnation, member, its renewals then."""
+
+LEAVE: Final = """
+local kept = redis.call('HGET', KEYS[1], 'members')
+if not kept then return 0 end
+local members = cmsgpack.unpack(kept)
+if not members[ARGV[1]] then return 0 end
+members[ARGV[1]] = nil
+redis.call('HSET', KEYS[1], 'members', cmsgpack.pack(members))
+return 1
+"""
+"""Remove a member that has withdrawn its lease itself. Argument: the member."""
+
+HEAD: Final = (
+    PRELUDE
+    + """
+local kept = redis.call('HMGET', log, 'inc', 'id', 'head', 'tags', 'replicas')
+local id, replicas = identity()
+if not kept[1] or kept[2] ~= id or redis.call('HLEN', tags) ~= number(kept[4]) then return {'', 0, 0} end
+return {kept[1], number(kept[3]), math.max(replicas, number(kept[5]))}
+"""
+)
+"""Return incarnation, head and the most replicas that the server was seen to have; "" when a new incarnation is due."""
+
+RECORD: Final = (
+    PRELUDE
+    + f"""
+local value, index, names = KEYS[3], KEYS[4], KEYS[5]
+if value == log then value = '' end
+local candidate, known, generation = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local kind, soft, cache = ARGV[4], ARGV[5] == '1', ARGV[6]
+local body, everything, most = ARGV[7], ARGV[8], tonumber(ARGV[9])
+local payload, milliseconds, ends, count = ARGV[10], ARGV[11], ARGV[12], tonumber(ARGV[13])
+local inc, replicas = incarnation(candidate)
+local before = floor('h', cache)
+if (value ~= '' or kind == 'clear') and (inc ~= known or before ~= generation) then return {{inc, 0, before}} end
+local time = redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+local sequence = redis.call('HINCRBY', log, 'head', 1)
+local scoped = kind == 'tags' or kind == 'prefix'
+local live, sample = 0, {{}}
+local function list(place)
+    live = live + redis.call('ZCOUNT', place, now, '+inf')
+    if #sample < most then
+        for _, each in ipairs(redis.call('ZRANGEBYSCORE', place, now, '+inf', 'LIMIT', 0, most - #sample)) do
+            sample[#sample + 1] = each
+        end
+    end
+end
+local function discard(name)
+    if soft then return end
+    local garbage = ARGV[17 + count]
+    redis.call('LPUSH', garbage, string.sub(inc, 1, 16) .. ':' .. name .. ':' .. floor('h', name))
+    redis.call('PEXPIRE', garbage, {KEPT_MS})
+end
+if kind ~= 'clear_all' then add_name(cache) end
+if kind == 'key' and value ~= '' then
+    if not soft then
+        local raised = 'k:' .. cache .. '\\0' .. ARGV[14]
+        redis.call('HSET', log, raised, sequence, 'f:' .. sequence, raised)
+    end
+    live = redis.call('EXISTS', value)
+    if milliseconds == '-1' then
+        live = 0
+    elseif payload ~= '' then
+        redis.call('SET', value, struct.pack('>I8', sequence + 1) .. payload, 'PX', milliseconds)
+        redis.call('ZADD', index, ends, ARGV[14])
+        redis.call('ZADD', names, 0, ARGV[14])
+        redis.call('PEXPIRE', index, {KEPT_MS})
+        redis.call('PEXPIRE', names, {KEPT_MS})
+        for at = 18 + count, #ARGV do
+            redis.call('ZADD', ARGV[16 + count] .. ARGV[at], ends, ARGV[14])
+            redis.call('PEXPIRE', ARGV[16 + count] .. ARGV[at], {KEPT_MS})
+        end
+    elseif soft and live == 1 then
+        redis.call('SETRANGE', value, 0, struct.pack('>I8', 0))
+    elseif live == 1 then
+        redis.call('UNLINK', value)
+        redis.call('ZREM', index, ARGV[14])
+        redis.call('ZREM', names, ARGV[14])
+    end
+elseif kind == 'tags' then
+    local mark = (soft and 's:' or 'h:') .. cache .. '\\0'
+    for at = 14, 13 + count do
+        redis.call('HSET', tags, mark .. ARGV[at], sequence)
+        list(ARGV[16 + count] .. ARGV[at])
+    end
+    local kept = redis.call('HLEN', tags)
+    if kept > {TAGS_KEPT} then
+        redis.call('UNLINK', tags)
+        kept = 0
+        kind, soft, body = 'clear_all', false, everything
+    end
+    redis.call('HSET', log, 'tags', kept)
+elseif kind == 'prefix' then
+    local first, last = '[' .. ARGV[14], '[' .. ARGV[14] .. string.rep('\\255', 8)
+    live = redis.call('ZLEXCOUNT', names, first, last)
+    if most > 0 then sample = redis.call('ZRANGEBYLEX', names, first, last, 'LIMIT', 0, most) end
+    local prefixes = {{}}
+    for _, each in ipairs(unpacked(redis.call('HGET', log, 'p:' .. cache))) do
+        if each[2] > before and not (each[1] == ARGV[14] and each[3] == soft) then prefixes[#prefixes + 1] = each end
+    end
+    prefixes[#prefixes + 1] = {{ARGV[14], sequence, soft}}
+    if #prefixes > {PREFIXES_KEPT} then
+        kind, soft, body, prefixes = 'clear_all', false, everything, {{}}
+    end
+    redis.call('HSET', log, 'p:' .. cache, cmsgpack.pack(prefixes))
+end
+if kind == 'clear' then
+    list(index)
+    discard(cache)
+    redis.call('HSET', log, (soft and 's:' or 'h:') .. cache, sequence)
+elseif kind == 'clear_all' then
+    for _, name in ipairs(unpacked(redis.call('HGET', log, 'names'))) do
+        list(ARGV[15 + count] .. string.sub(inc, 1, 16) .. ':' .. name .. ':' .. floor('h', name))
+        discard(name)
+    end
+    redis.call('HSET', log, soft and 's*' or 'h*', sequence)
+end
+redis.call('HSET', log, 'r:' .. sequence, body)
+local old = sequence - {RECORDS_KEPT}
+if old > 0 then
+    local raised = redis.call('HGET', log, 'f:' .. old)
+    if raised and number(redis.call('HGET', log, raised)) == old then redis.call('HDEL', log, raised) end
+    redis.call('HDEL', log, 'r:' .. old, 'f:' .. old)
+    redis.call('HSET', log, 'low', old)
+end
+redis.call('PUBLISH', ARGV[14 + count], sequence)
+if scoped then redis.call('HSET', log, 't:' .. cache, sequence) end
+local members = {{}}
+for member, own in pairs(unpacked(redis.call('HGET', log, 'members'))) do
+    members[#members + 1] = {{member, own[1], own[2]}}
+end
+local kept = redis.call('HMGET', log, 'mature', 'lease', 'replicas')
+replicas = math.max(replicas, number(kept[3]))
+return {{inc, sequence, before, kept[1] == '1' and 1 or 0, live, sample, members, number(kept[2]), replicas}}
+"""
+)
+"""Append a record, raise the floor that goes with it, and keep the value that it comes with.
+
+Keys: both hashes, the value (the first hash once more for none), and the indexes of its generation by end and by name.
+
+Arguments: a new incarnation in case one begins; incarnation and generation that the names carry; kind, whether soft,
+cache; the record, and the one of a clear of everything in case there is no room for its floor; how many identifiers to
+return; the value, its milliseconds and its end; how many texts it covers, the texts; the channel of the doorbell; how
+the names of indexes by end begin, and how those of the generation's indexes by tag do; the list of cleared generations;
+the value's tags.
+
+Returns incarnation, sequence and generation before; the sequence is 0 when a value or a clear was meant for another
+generation, and nothing was done. Then whether the incarnation is mature, how many live entries went, identifiers of
+some, the members, the milliseconds of the longest leases, and the most replicas that the server was seen to have.
+"""

@@ -1,0 +1,289 @@
+"""The store that machines share: values at a Redis or Valkey server.
+
+The key of a value carries incarnation and generation, so that what a clear left behind is never found again. In front
+of each value stand 8 bytes: one more than the sequence that it was born at, 0 once it was softly cleared. A value that
+is older than the last invalidation by tags or by a prefix is checked against their floors before it is served.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Iterable, Sequence
+from typing import Any, Final
+
+from cenote.clock import Clock
+from cenote.errors import DecodeError, StoreFullError
+from cenote.invalidation.network.ledger import Ledger, Value
+from cenote.invalidation.network.log import NetworkLog
+from cenote.stores.batching import Batching
+from cenote.stores.shared import Place, SharedReads
+from cenote.stores.stored import SOFT, StoredEntry, fresh_payload, pack, unpack
+
+__all__ = ["Name", "RedisStore"]
+
+LONGEST_SECONDS: Final = 7 * 24 * 3600.0
+"""How long a value is kept at most, if it is not written again."""
+
+LARGEST_BYTES: Final = 8 << 20
+LONGEST_IDENTIFIER: Final = 4096
+
+Name = tuple[str, int, str]
+"""A shelf, a generation, and the identifier of an entry there."""
+
+_BIRTH_BYTES: Final = 8
+_PAGE: Final = 200
+_LAST: Final = b"\xff" * 8
+
+
+class RedisStore(SharedReads):
+    """Entries of one namespace at a server.
+
+    Attributes:
+        largest: Bytes of the largest value that it takes.
+    """
+
+    def __init__(self, ledger: Ledger, log: NetworkLog, clock: Clock, *, largest: int = LARGEST_BYTES) -> None:
+        """Look at a namespace.
+
+        Args:
+            ledger: The namespace at the server.
+            log: Its log.
+            clock: Where the wall-clock time comes from.
+            largest: Bytes of the largest value.
+        """
+        self.largest = largest
+        self._ledger = ledger
+        self._link = ledger.link
+        self._log = log
+        self._clock = clock
+        self._openings: dict[tuple[str, int], bytes] = {}
+        self._batching: Batching[Name, bytes | None] = Batching(self.read)
+
+    def _key(self, shelf: str, generation: int, identifier: str) -> bytes:
+        opening = self._openings.get((shelf, generation))
+        if opening is None:
+            if len(self._openings) > 1000:
+                self._openings = {}
+            cache, _, incarnation = shelf.partition(":")
+            opening = self._openings[shelf, generation] = self._ledger.value_key(incarnation, cache, generation, "")
+        return opening + identifier.encode("utf-8", "surrogatepass")
+
+    def read(self, names: Sequence[Name]) -> list[bytes | None]:
+        """Return what the server has of entries, if its log is still that of their shelves' incarnation.
+
+        Else a server that came back with older data, or a replica, would bring back what was invalidated since.
+        """
+        found, incarnation = self._link.fetch([self._key(*name) for name in names], self._ledger.log_key)
+        if incarnation is None:
+            return [None] * len(names)
+        ending = ":" + incarnation[:16].decode()
+        return [
+            raw if raw is not None and len(raw) > _BIRTH_BYTES and name[0].endswith(ending) else None
+            for raw, name in zip(found, names, strict=True)
+        ]
+
+    def aread(self, name: Name) -> Awaitable[bytes | None]:
+        """Do what ``read`` does for one entry; what the tasks of one tick ask for is read together.
+
+        What answers was asked after this was called: a batch is closed before it is sent.
+        """
+        return self._batching.ask(name)
+
+    def find(self, cache: str, generation: int, identifier: str) -> StoredEntry | None:
+        name = (cache, generation, identifier)
+        return self.entry(name, self.read([name])[0])
+
+    def entry(self, name: Name, raw: bytes | None) -> StoredEntry | None:
+        """Return the entry from what was read, unless it is damaged, over, or was made old."""
+        if raw is None:
+            return None
+        shelf, generation, identifier = name
+        try:
+            entry = unpack(raw[_BIRTH_BYTES:])
+        except DecodeError:
+            return None
+        entry.birth = _birth_of(raw)
+        if entry.identifier != identifier or entry.hard_until <= self._clock.time():
+            return None
+        cache = shelf.partition(":")[0]
+        if entry.birth < self._log.scoped(cache or None):
+            verdict = self._ledger.check(
+                cache,
+                identifier,
+                incarnation=self._log.incarnation,
+                generation=generation,
+                birth=entry.birth,
+                tags=entry.tags,
+            )
+            if verdict == 2:
+                return None
+            if verdict:
+                entry.birth = SOFT
+        return entry
+
+    def find_fresh(self, cache: str, generation: int, identifier: str, *, floor: int) -> bytes | None:
+        name = (cache, generation, identifier)
+        return self.payload(name, self.read([name])[0], floor=floor)
+
+    def payload(self, name: Name, raw: bytes | None, *, floor: int) -> bytes | None:
+        """Return only the payload from what was read, as ``find_fresh`` does."""
+        if raw is None or _birth_of(raw) < max(floor, self._log.scoped(name[0].partition(":")[0] or None)):
+            return None
+        return fresh_payload(raw[_BIRTH_BYTES:], b"", now=self._clock.time(), floor=SOFT)
+
+    def value_of(self, entry: StoredEntry) -> Value:
+        """Return what the server keeps of an entry.
+
+        Raises:
+            StoreFullError: It is too large.
+        """
+        payload = pack(entry)
+        if len(payload) > self.largest or len(entry.identifier) > LONGEST_IDENTIFIER:
+            raise StoreFullError(
+                f"{entry.identifier[:80]!r} has {len(payload)} bytes; the largest that the server is given has "
+                f"{self.largest}, under a key of {LONGEST_IDENTIFIER} characters at most: keep less, or raise "
+                "max_value_bytes"
+            )
+        now = self._clock.time()
+        left = min(entry.hard_until - now, LONGEST_SECONDS)
+        return Value(payload, max(1, int(left * 1000)), now + left, entry.tags)
+
+    def put(self, shelf: str, generation: int, entry: StoredEntry) -> bool:
+        """Keep what was loaded, unless something has made it old; return whether it is kept.
+
+        Raises:
+            StoreError: It is too large, or the server is out of reach.
+        """
+        cache, _, opening = shelf.partition(":")
+        incarnation = self._log.incarnation
+        if not incarnation.startswith(opening):
+            return False
+        return self._ledger.put(
+            cache,
+            entry.identifier,
+            self.value_of(entry),
+            incarnation=incarnation,
+            generation=generation,
+            birth=entry.birth,
+        )
+
+    @property
+    def evicts(self) -> bool:
+        """Whether the server has evicted anything since it was started."""
+        return bool(self._link.call(lambda client: client.info("stats")).get("evicted_keys", 0))
+
+    # Listings
+
+    def _indexes(self, shelf: str, generation: int) -> tuple[str, str]:
+        cache, _, incarnation = shelf.partition(":")
+        return self._ledger.index_keys(incarnation, cache, generation)
+
+    def count(self, cache: str, generation: int) -> tuple[int, int]:
+        by_end = self._indexes(cache, generation)[0]
+        now = self._clock.time()
+        return int(self._link.call(lambda client: client.zcount(by_end, now, "+inf"))), 0
+
+    def matching(self, cache: str, generation: int, prefix: str, *, after: str | None = None, limit: int) -> list[str]:
+        by_name = self._indexes(cache, generation)[1]
+        written = prefix.encode("utf-8", "surrogatepass")
+        seen = None if after is None else after.encode("utf-8", "surrogatepass")
+        first = b"[" + written if seen is None or seen < written else b"(" + seen
+        last = b"[" + written + _LAST if written else b"+"
+        found = self._link.call(lambda client: client.zrangebylex(by_name, first, last, 0, limit))
+        return [name.decode("utf-8", "surrogatepass") for name in found]
+
+    def entries(
+        self, cache: str, generation: int, *, prefix: str = "", after: str | None = None, limit: int
+    ) -> list[StoredEntry]:
+        found: list[StoredEntry] = []
+        while len(found) < limit:
+            names = self.matching(cache, generation, prefix, after=after, limit=_PAGE)
+            keys = [self._key(cache, generation, name) for name in names]
+            values = self._values(keys)
+            for name, raw in zip(names, values, strict=True):
+                if raw is None or len(raw) <= _BIRTH_BYTES or len(found) >= limit:
+                    continue
+                entry = self.entry((cache, generation, name), raw)
+                if entry is not None:
+                    entry.payload = b""
+                    found.append(entry)
+            if len(names) < _PAGE:
+                break
+            after = names[-1]
+        return found
+
+    def _values(self, keys: list[bytes]) -> list[bytes | None]:
+        found: list[bytes | None] = self._link.call(lambda client: client.mget(keys)) if keys else []
+        return found
+
+    def carriers(self, cache: str, generation: int, tags: Iterable[str], limit: int) -> list[str]:
+        wanted = frozenset(tags)
+        found: list[str] = []
+        after: str | None = None
+        while len(found) < limit:
+            page = self.entries(cache, generation, after=after, limit=_PAGE)
+            found += [entry.identifier for entry in page if not wanted.isdisjoint(entry.tags)]
+            if len(page) < _PAGE:
+                break
+            after = page[-1].identifier
+        return found[:limit]
+
+    # What needs to be done now and then
+
+    def tidy(self, places: Iterable[Place], limit: int) -> bool:
+        ended = [self._sweep(shelf, generation, limit) for shelf, generation in places]
+        return max([self._reap(limit), *ended]) >= limit
+
+    def _sweep(self, shelf: str, generation: int, limit: int) -> int:
+        """Take at most so many names of what has ended, or was evicted, out of the indexes; return how many."""
+        by_end, by_name = self._indexes(shelf, generation)
+        now = self._clock.time()
+
+        def sweep(client: Any) -> int:
+            ended: list[Any] = client.zrangebyscore(by_end, "-inf", now, 0, limit)
+            if ended:
+                with client.pipeline(transaction=False) as pipe:
+                    pipe.zremrangebyscore(by_end, "-inf", now) if len(ended) < limit else pipe.zrem(by_end, *ended)
+                    pipe.zrem(by_name, *ended)
+                    pipe.execute()
+            return len(ended)
+
+        return int(self._link.call(sweep))
+
+    def _reap(self, limit: int) -> int:
+        """Take at most so many values of cleared generations out of the server; return how many went."""
+        waiting = f"{self._ledger.opening}garbage"
+
+        def take(client: Any) -> int:
+            place = client.lindex(waiting, -1)
+            if place is None:
+                return 0
+            by_end = f"{self._ledger.opening}e:".encode() + place
+            by_name = f"{self._ledger.opening}n:".encode() + place
+            opening = f"{self._ledger.opening}v:".encode() + place + b":"
+            names: list[Any] = client.zrange(by_end, 0, limit - 1)
+            with client.pipeline(transaction=False) as pipe:
+                if names:
+                    pipe.unlink(*[opening + name for name in names])
+                    # By name: other machines reap the same generation.
+                    pipe.zrem(by_end, *names)
+                    pipe.zrem(by_name, *names)
+                else:
+                    pipe.unlink(by_end, by_name)
+                    pipe.lrem(waiting, -1, place)
+                pipe.execute()
+            return len(names) or 1
+
+        return int(self._link.call(take))
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._link.close()
+
+    def after_fork(self) -> None:
+        self._batching.after_fork()
+        self._link.after_fork()
+
+
+def _birth_of(raw: bytes) -> int:
+    return int.from_bytes(raw[:_BIRTH_BYTES], "big") + SOFT

@@ -1,0 +1,1 @@
+"""Tests of the network reach, against real servers and real processes."""

@@ -1,0 +1,84 @@
+"""What a manager is told of its server: URLs, users, versions."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from cenote import CacheManager, ConfigurationError
+
+from .servers import Server, agents, free_port
+
+HOWTO = Path(__file__).parents[2] / "docs" / "howto" / "redis.md"
+
+
+def test_a_user_needs_no_more_rights_than_are_documented(kind, tmp_path):
+    rights = re.search(r"```text\n(.*?)```", HOWTO.read_text(), re.DOTALL)[1].split()
+    lines = ["user default off", f"user shop on >secret {' '.join(rights)}"]
+    with Server(kind, lines=lines) as server:
+        url = f"redis://shop:secret@127.0.0.1:{server.port}/0?dir={tmp_path}/run&lease=0.2"
+        with CacheManager(url, namespace="shop") as caches:
+            assert "secret" not in repr(caches)
+            cache = caches.service("books")
+            cache.set("k", 1, tags=["t"])
+            assert [cache.get("k") for _ in range(3)] == [1, 1, 1]
+            assert cache.get_or_load("loaded", lambda: 2, tags=["t"]) == 2
+            assert cache.keys() == ["k", "loaded"]
+            assert cache.clear(dry_run=True).entries_cleared == 2
+            assert cache.clear(mode="soft").entries_cleared == 2
+            assert cache.clear(prefix="k", mode="soft").level == "network"
+            assert cache.invalidate_tags("t") == 2
+            assert cache.delete("k") is True
+            assert caches.clear_all().level == "network"
+            assert cache.clear().level == "network"
+            assert caches.stats().services["books"].current_size == 0
+            while caches.tend():
+                pass
+
+
+def test_a_user_without_rights_loads_all_the_same(kind, tmp_path):
+    with Server(kind, lines=["user default off", "user shop on >secret ~nothing +ping"]) as server:
+        url = f"redis://shop:secret@127.0.0.1:{server.port}/0?dir={tmp_path}/run&lease=0.2"
+        with CacheManager(url, namespace="shop") as caches:
+            assert caches.global_cache.get_or_load("k", lambda: 1) == 1
+
+
+def test_a_server_in_cluster_mode_is_refused(kind, tmp_path):
+    lines = ["cluster-enabled yes", f"cluster-port {free_port()}"]
+    with Server(kind, lines=lines) as server, pytest.raises(ConfigurationError, match="cluster"):
+        CacheManager(f"{server.url}?dir={tmp_path}/run")
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("lease=0.01", "a lease must last"),
+        ("lease=soon", "lease must be a number"),
+        ("lease=1&lease=2", "twice"),
+        ("dir=run", "absolute"),
+        ("agent=nobody", "agent must be"),
+        ("replicas=-1", "replicas must be a number"),
+    ],
+)
+def test_a_query_that_cannot_be_used_is_refused(query, said):
+    with pytest.raises(ConfigurationError, match=said) as caught:
+        CacheManager(f"redis://user:secret@127.0.0.1:1/0?{query}")
+    assert "secret" not in str(caught.value)
+
+
+def test_a_manager_is_made_while_the_server_is_not_there(tmp_path):
+    with CacheManager(f"redis://127.0.0.1:{free_port()}/0?dir={tmp_path}/run&lease=0.2") as caches:
+        assert caches.global_cache.get_or_load("k", lambda: 1) == 1
+        assert caches.global_cache.get("k") is None
+
+
+def test_the_agent_may_be_a_thread_of_the_process(kind, tmp_path):
+    with Server(kind) as server:
+        with CacheManager(f"{server.url}?dir={tmp_path}/run&lease=0.2&agent=thread") as caches:
+            assert agents(tmp_path) == []
+            caches.global_cache.set("k", 1)
+            assert caches.global_cache.clear().acknowledged
+        with server.client() as client:
+            assert client.hget("cenote:{cenote}:log", "members") == b"\x90"

@@ -1,0 +1,177 @@
+"""What happens when a part of the network reach fails; servers, agents and processes are really stopped and killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+from tests.machine.processes import state_of, wait_until
+
+from cenote import ClearFailedError
+
+READ = "cache.get('k')"
+LOAD = "cache.get_or_load('k', lambda: 'new')"
+
+
+@pytest.fixture
+def two(site):
+    """A process on each of two machines, of which both have copies of an entry in memory."""
+    one, other = site.process("a"), site.process("b")
+    site.ripen(one)
+    one.do("cache.set('k', 'old', tags=['t'])")
+    for process in (one, other):
+        for _ in range(3):
+            site.reads(process, "old")
+    return one, other
+
+
+def leased(process):
+    """Wait until a process's machine has a lease."""
+    process.do(
+        """
+        import time
+        from cenote.clock import lease_clock
+        end = time.monotonic() + 20
+        while not caches._log.word[8] > lease_clock():
+            assert time.monotonic() < end
+            cache.get("nothing")
+            time.sleep(0.002)
+        """
+    )
+
+
+def test_a_clear_waits_for_a_stopped_agent_no_longer_than_its_lease(two, site):
+    one, other = two
+    agent = site.agent("b")
+    os.kill(agent, signal.SIGSTOP)
+    wait_until(lambda: state_of(agent) == "T")
+    try:
+        begin = time.monotonic()
+        assert one.ask("cache.clear().level") == "network"
+        assert time.monotonic() - begin < 1.02 * site.lease + 0.5
+        assert len(one.ask("caches._log.members").lapsed) == 1
+        assert other.ask(READ) is None
+    finally:
+        os.kill(agent, signal.SIGCONT)
+    leased(other)
+    assert other.ask(READ) is None
+
+
+def test_the_agent_that_was_killed_gets_a_successor(two, site):
+    one, other = two
+    before = site.agent("b")
+    os.kill(before, signal.SIGKILL)
+    site.agent("b", but=before)
+    leased(other)
+    one.do("cache.clear()")
+    assert other.ask(READ) is None
+
+
+def test_reads_load_and_a_clear_fails_while_the_server_is_gone(two, server):
+    one, other = two
+    server.kill()
+    with pytest.raises(ClearFailedError) as caught:
+        one.do("cache.clear()")
+    assert caught.value.level == "machine"
+    assert one.ask(READ) is None
+    assert one.ask(LOAD) == "new"
+    begin = time.monotonic()
+    assert other.ask("[cache.get_or_load(f'x{n}', lambda: n) for n in range(300)][-1]") == 299
+    assert time.monotonic() - begin < 3
+    server.start()
+    leased(one)
+    leased(other)
+    assert one.ask(LOAD) == "new"
+    assert one.ask("cache.clear().level") == "network"
+
+
+def test_a_server_that_is_silent_is_waited_for_once(two, server):
+    one, _ = two
+    server.pause()
+    try:
+        begin = time.monotonic()
+        with pytest.raises(ClearFailedError) as caught:
+            one.do("cache.clear()")
+        assert caught.value.level == "machine"
+        assert time.monotonic() - begin < 3
+        assert one.ask("[cache.get_or_load(f'x{n}', lambda: n) for n in range(300)][-1]") == 299
+    finally:
+        server.resume()
+    leased(one)
+    assert one.ask("cache.clear().level") == "network"
+
+
+def test_nothing_from_before_is_served_once_the_server_has_lost_the_log(two, server):
+    one, other = two
+    with server.client() as client:
+        client.flushall()
+    # The leases of before still hold, so the clear must not return before they end.
+    assert one.ask("cache.clear().level") == "network"
+    assert other.ask(READ) is None
+    assert one.ask(READ) is None
+
+
+@pytest.mark.parametrize("key", ["log", "tags"])
+def test_nothing_from_before_is_served_once_a_part_of_the_log_was_evicted(two, server, key):
+    one, other = two
+    one.do("cache.set('tagged', 'old', tags=['x']); cache.invalidate_tags('x')")
+    with server.client() as client:
+        assert client.unlink(f"cenote:{{cenote}}:{key}") == 1
+    one.do("cache.clear(prefix='k')")
+    leased(other)
+    assert other.ask(READ) is None
+    assert other.ask("cache.get('tagged')") is None
+
+
+def test_a_clear_holds_on_a_server_that_takes_no_more(two, server):
+    one, other = two
+    with server.client() as client:
+        client.config_set("maxmemory-policy", "noeviction")
+        client.config_set("maxmemory", "1")
+        with pytest.raises(ClearFailedError):
+            one.do("cache.set('more', 1)")
+        assert one.ask("cache.clear().level") == "network"
+        assert other.ask(READ) is None
+        assert one.ask(READ) is None
+        client.config_set("maxmemory", "0")
+    leased(other)
+    assert other.ask(READ) is None
+
+
+def test_there_is_no_lease_while_a_replica_does_not_follow(two, server, kind, site):
+    from tests.network.servers import Server
+
+    one, _ = two
+    with Server(kind, lines=[f"replicaof 127.0.0.1 {server.port}"]) as replica:
+        wait_until(lambda: server.client().info("replication")["connected_slaves"] == 1)
+        time.sleep(site.lease)
+        leased(one)
+        replica.pause()
+        try:
+            one.do("import time; time.sleep(0.7)")
+            assert one.ask("caches._log.word[8] > lease_clock()") is False
+        finally:
+            replica.resume()
+        leased(one)
+
+
+def test_a_forked_child_shares_the_caches(two):
+    one, _ = two
+    one.do(
+        """
+        import os
+        reader, writer = os.pipe()
+        pid = os.fork()
+        if not pid:
+            found = cache.get("k")
+            cache.clear()
+            os.write(writer, repr(found).encode())
+            os._exit(0)
+        os.waitpid(pid, 0)
+        found = os.read(reader, 100)
+        """
+    )
+    assert one.ask("found") == b"'old'"
+    assert one.ask(READ) is None
