@@ -47,8 +47,8 @@ SCOPES = {
 
 def pytest_generate_tests(metafunc):
     """Run what asks for ``kind`` against both servers; one that is missing fails where tests must be whole."""
-    own = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
-    if "kind" in metafunc.fixturenames and "kind" not in own:
+    own = any("kind" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
+    if "kind" in metafunc.fixturenames and not own:
         here = [kind for kind in KINDS if binary(kind) or os.environ.get("CI")]
         metafunc.parametrize("kind", here)
 
@@ -108,10 +108,20 @@ class Site:
         wait_until(one)
         return found[0]
 
+    def member(self, machine):
+        """Return what a machine's member is called, behind the name of the host."""
+        (lock,) = self.directory(machine).glob("*.agent")
+        return lock.read_text().partition("@")[0]
+
     @staticmethod
     def reads(process, value, key="k"):
         """Wait until a process reads a value; a read without a lease may find none."""
         wait_until(lambda: process.ask(f"cache.get({key!r})") == value)
+
+    @staticmethod
+    def shares(process, key):
+        """Wait until what a process loads is kept at the server."""
+        wait_until(lambda: process.ask(f"cache.get_or_load({key!r}, now) == cache.get({key!r})"))
 
     @staticmethod
     def leased(process):
@@ -127,6 +137,16 @@ class Site:
                 time.sleep(0.002)
             """
         )
+
+    @staticmethod
+    def followed(process):
+        """Return the incarnation that a process follows; "" for none."""
+        return process.ask("caches._log.incarnation if caches._log.connected else ''")
+
+    def leaves(self, process, incarnation):
+        """Wait until a process follows another incarnation, with a lease."""
+        wait_until(lambda: self.followed(process) not in (incarnation, ""))
+        self.leased(process)
 
     def ripen(self, process):
         """Have the first clear over, which waits until no lease of an earlier incarnation can last."""

@@ -87,7 +87,8 @@ class Proxy:
         self._do(self._cut)
 
     def heal(self):
-        """Accept connections again."""
+        """Accept connections again, and catch nothing more."""
+        self._set(None)
         self._do(self._listen)
 
     def hold(self, *ways):

@@ -33,11 +33,6 @@ def clear_when_it_can(site, process, call="cache.clear()"):
                 raise
 
 
-def followed(process):
-    """Return the incarnation that a process follows; "" for none."""
-    return process.ask("caches._log.incarnation if caches._log.connected else ''")
-
-
 @pytest.mark.parametrize("call", ["cache.clear()", "cache.delete('k')"])
 def test_a_clear_at_the_promoted_replica_holds_where_the_deposed_master_answers(replica, site, apart, call):
     one, other = apart
@@ -123,14 +118,13 @@ def test_nothing_comes_back_with_a_server_that_never_learned_of_its_replacement(
         site.warm(one, other)
         assert site.clear(one).level == "network"
         # Back to what the first one had before: its replica forgets what it was told meanwhile.
-        left = followed(one)
+        left = site.followed(one)
         for machine in "ab":
             site.proxy(machine).switch(server)
         if related:
             second.follow(server)
         for process in (one, other):
-            wait_until(lambda one=process: followed(one) not in (left, ""))
-            site.leased(process)
+            site.leaves(process, left)
         site.warm(one, other)
         site.judge(one, other)
 
@@ -145,10 +139,10 @@ def test_a_deposed_master_that_was_started_anew_serves_nothing_where_a_replica_i
         replica.follow(None)
         third.follow(replica)
         site.proxy("a").switch(replica)
-        left = followed(other)
+        left = site.followed(other)
         server.kill()
         server.start()
-        wait_until(lambda: followed(other) not in (left, ""))
+        wait_until(lambda: site.followed(other) not in (left, ""))
         site.leased(one)
         for _ in range(3):
             other.do("cache.get_or_load('k', now)")
