@@ -25,7 +25,7 @@ from cenote.invalidation.machine.mirror import forsake, incarnation_of
 from cenote.invalidation.network.attendance import Attendance
 from cenote.invalidation.network.claims import NetworkClaims
 from cenote.invalidation.network.lease import SHORTEST_SECONDS, Lease
-from cenote.invalidation.network.ledger import Ledger, Peer, Receipt, Value
+from cenote.invalidation.network.ledger import TAKE_OUT, Ledger, Peer, Receipt, Value
 from cenote.invalidation.network.link import FullError, UnreachableError
 
 __all__ = ["NetworkLog"]
@@ -74,6 +74,8 @@ class NetworkLog(MachineLog):
         self.lease = lease
         self._follows: Membership | None = None
         """The membership whose incarnation this process follows."""
+        self._written_last = ("", 0)
+        """Incarnation and sequence of what this process wrote, before its agent has heard of it."""
         self._least_replicas = self._replicas = replicas
         self._always = always
         told = {
@@ -148,8 +150,8 @@ class NetworkLog(MachineLog):
             there, head, replicas = self.ledger.head()
         except UnreachableError:
             return None
-        # A server that has, or had, replicas may have been deposed: only a lease is worth something then.
-        if there != incarnation or replicas:
+        # A server that has, had or should have replicas may have been deposed: only a lease is worth something then.
+        if there != incarnation or replicas or self._least_replicas:
             return None
         end = time.monotonic() + _CATCH_UP_SECONDS
         while joined.word[0] < head:
@@ -214,28 +216,32 @@ class NetworkLog(MachineLog):
         Raises:
             UnreachableError: The server is out of reach, or its replicas do not follow it.
         """
-        incarnation, generation = self._place_of(record.cache)
-        for _ in range(_TRIES):
+        incarnation, generation, since = self._place_of(record.cache)
+        for left in reversed(range(_TRIES)):
             replicas = self._replicas if strict else 0
+            if not left and value is not None and value.payload is not None:
+                value = TAKE_OUT  # others write this key all the time
             receipt = self.ledger.record(
                 record,
                 incarnation=incarnation,
                 generation=generation,
+                since=since,
                 value=value,
                 most=most,
                 replicas=replicas,
                 patience=self.lease.renewed,
             )
             if not receipt.sequence:
-                incarnation, generation = receipt.incarnation, receipt.generation
+                incarnation, generation, since = receipt.incarnation, receipt.generation, receipt.head
                 continue
+            self._written_last = (receipt.incarnation, receipt.sequence)
             self._replicas = max(self._least_replicas, receipt.replicas)
             if not strict or receipt.told >= self._replicas:
                 return receipt
             if replicas >= self._replicas:
                 raise UnreachableError(f"{receipt.told} of {self._replicas} replicas follow the server")
             # It was not known how many there are. Once more: what is written twice does no harm.
-            incarnation, generation = self._place_of(record.cache)
+            incarnation, generation, since = self._place_of(record.cache)
         raise ClearFailedError("the server's log changes faster than this can follow; repeat it", "none")
 
     def await_own(self, receipt: Receipt, seconds: float) -> bool:
@@ -250,13 +256,16 @@ class NetworkLog(MachineLog):
                 return False
             time.sleep(_SHORTEST_NAP)
 
-    def _place_of(self, cache: str | None) -> tuple[str, int]:
+    def _place_of(self, cache: str | None) -> tuple[str, int, int]:
+        """Return the incarnation, a cache's generation, and a sequence that is written already."""
         if not self.connected:
-            return "", 0
+            return "", 0, 0
         try:
-            return self.incarnation, self.floor(cache, soft=False)
+            incarnation, last = self.incarnation, self._written_last
+            head = max(self.head, last[1] if last[0] == incarnation else 0)
+            return incarnation, self.floor(cache, soft=False), head
         except ClearFailedError:
-            return "", 0
+            return "", 0, 0
 
     def _without_server(self, error: UnreachableError) -> Receipt:
         """Do what can be done: on a full server begin anew, else forget everything on this machine."""
