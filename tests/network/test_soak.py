@@ -18,8 +18,8 @@ def test_no_read_is_stale_while_agents_and_the_server_fail(kind):
     report = soak(12, kind=kind, processes=6, machines=3)
     assert not report.failed, str(report)
     assert not report.violations, str(report)
-    assert report.reads > 5_000, str(report)
-    assert report.invalidations > 50, str(report)
+    assert report.reads > 500, str(report)
+    assert report.invalidations > 10, str(report)
 
 
 IMPATIENT = """
