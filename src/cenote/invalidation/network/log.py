@@ -27,6 +27,7 @@ from cenote.invalidation.network.claims import NetworkClaims
 from cenote.invalidation.network.lease import SHORTEST_SECONDS, Lease
 from cenote.invalidation.network.ledger import TAKE_OUT, Ledger, Peer, Receipt, Value
 from cenote.invalidation.network.link import FullError, UnreachableError
+from cenote.invalidation.network.owed import Owed
 
 __all__ = ["NetworkLog"]
 
@@ -78,6 +79,7 @@ class NetworkLog(MachineLog):
         """Incarnation and sequence of what this process wrote, before its agent has heard of it."""
         self._least_replicas = self._replicas = replicas
         self._always = always
+        self._owed = Owed()
         told = {
             "url": url,
             "namespace": ledger.namespace,
@@ -189,7 +191,7 @@ class NetworkLog(MachineLog):
         try:
             return self._write_there(record, value=value, most=most, strict=True)
         except UnreachableError as error:
-            return self._without_server(error)
+            return self._without_server(record, error)
 
     def write_key(self, record: Record, value: Value, *, strict: bool = False) -> Receipt:
         """Write the record of one key, in one step with what becomes of its value.
@@ -208,6 +210,7 @@ class NetworkLog(MachineLog):
         try:
             return self._write_there(record, value=value, strict=strict)
         except UnreachableError as error:
+            self._owed.add(record)
             raise ClearFailedError(f"{error}; other machines have not learned of this: repeat it", "none") from error
 
     def _write_there(self, record: Record, *, value: Value | None = None, most: int = 0, strict: bool) -> Receipt:
@@ -237,6 +240,7 @@ class NetworkLog(MachineLog):
             self._written_last = (receipt.incarnation, receipt.sequence)
             self._replicas = max(self._least_replicas, receipt.replicas)
             if not strict or receipt.told >= self._replicas:
+                self._owed.done(record)
                 return receipt
             if replicas >= self._replicas:
                 raise UnreachableError(f"{receipt.told} of {self._replicas} replicas follow the server")
@@ -267,12 +271,16 @@ class NetworkLog(MachineLog):
         except ClearFailedError:
             return "", 0, 0
 
-    def _without_server(self, error: UnreachableError) -> Receipt:
+    def _make_up_for(self, record: Record) -> None:
+        self._write_there(record, value=TAKE_OUT if record.kind is RecordKind.KEY else None, strict=False)
+
+    def _without_server(self, record: Record, error: UnreachableError) -> Receipt:
         """Do what can be done: on a full server begin anew, else forget everything on this machine."""
         if isinstance(error, FullError):
             with contextlib.suppress(UnreachableError):
                 self.ledger.forget()
                 return Receipt("", -1, 0)
+        self._owed.add(record)
         joined = self.membership
         if joined is None:
             raise ClearFailedError(f"{error}; repeat it", "none") from error
@@ -352,10 +360,11 @@ class NetworkLog(MachineLog):
             return True
 
     def look_after(self) -> None:
-        """See to it that an agent runs, and that the loads of this process keep their claims."""
+        """See to it that an agent runs, that loads of this process keep their claims, and that it owes nothing."""
         if not self._closed:
             self._attendance.look()
             self.claims.extend()
+            self._owed.settle(self._make_up_for)
 
     def after_fork(self) -> None:
         """Take no part any more, as on one machine, and use no connection of the parent's."""
@@ -364,6 +373,7 @@ class NetworkLog(MachineLog):
         self._written = threading.local()
         self._attendance.after_fork()
         self.claims.after_fork()
+        self._owed.after_fork()
         self.ledger.link.after_fork()
 
     def close(self) -> None:
