@@ -192,9 +192,12 @@ def _redis(url: str, parts: SplitResult, namespace: str) -> Backend:
     agent = own.get("agent", "process")
     if agent not in ("process", "thread"):
         raise ConfigurationError(f"agent must be 'process' or 'thread', not {agent!r}")
-    link = Link(server_url)
+    link = Link(server_url, namespace)
     link.check()
-    identity = hashlib.blake2b(f"{parts.hostname}:{parts.port}:{parts.path}:{server}".encode(), digest_size=6)
+    # Whatever the order of the hosts, and without passwords: the name of a file is for all to see.
+    hosts = ",".join(sorted(parts.netloc.rpartition("@")[2].lower().split(",")))
+    said = re.sub(r"password=[^&]*", "", server)
+    identity = hashlib.blake2b(f"{hosts}:{parts.path}:{said}".encode(), digest_size=6)
     directory = Path(own["dir"]) if "dir" in own else _runtime_directory()
     if not directory.is_absolute():
         raise ConfigurationError(f"dir must be an absolute path, not {str(directory)!r}")
@@ -246,7 +249,7 @@ def _number(url: str, fields: dict[str, str], name: str, default: float) -> floa
 
 def without_password(url: str) -> str:
     """Return a URL without what only the server must know."""
-    return re.sub(r"//[^/@]*@", "//***@", url)
+    return re.sub(r"(password=)[^&]*", r"\1***", re.sub(r"//[^/@]*@", "//***@", url))
 
 
 def _runtime_directory() -> Path:

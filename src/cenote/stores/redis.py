@@ -69,9 +69,11 @@ class RedisStore(SharedReads):
         Else a server that came back with older data, or a replica, would bring back what was invalidated since.
         """
         found, incarnation = self._link.fetch(self._key(shelf, generation, identifier), self._ledger.log_key)
-        if found is None or incarnation is None or len(found) <= _BIRTH_BYTES:
+        if incarnation is None or incarnation[:16] != shelf.rpartition(":")[2].encode():
+            # Either the mirror is about to follow another incarnation, or the server has been replaced.
+            self._link.look_anew()
             return None
-        return found if incarnation[:16] == shelf.rpartition(":")[2].encode() else None
+        return found if found is not None and len(found) > _BIRTH_BYTES else None
 
     def find(self, cache: str, generation: int, identifier: str) -> StoredEntry | None:
         raw = self._raw(cache, generation, identifier)

@@ -173,7 +173,9 @@ class Ledger:
         if known and None not in rest:
             records = [unpacked_record(raw).at(number) for number, raw in enumerate(rest, applied + 1)]
         elif known:
-            raise UnreachableError("the server has lost records of its log")
+            # As when a cluster moves keys away from under a script: nobody could follow this log any more.
+            self.forget()
+            raise UnreachableError("the server has lost records of its log, so that it begins a new one")
         else:
             everything = Floors(rest[2], rest[3])
             for at in range(4, len(rest), 4):

@@ -9,22 +9,35 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import redis
-from redis.backoff import NoBackoff
 from redis.commands.core import Script
-from redis.retry import Retry
 
 from cenote.errors import ConfigurationError, StoreError
+from cenote.invalidation.network.connecting import Address
+from cenote.invalidation.network.discovery import Host, NoMasterError
 
 __all__ = ["ANSWER_SECONDS", "FullError", "Link", "UnreachableError"]
 
 logger = logging.getLogger("cenote")
 
-CONNECT_SECONDS: Final = 0.5
 ANSWER_SECONDS: Final = 1.0
 """How long an answer may take; a server that is silent for longer counts as out of reach."""
 
 REST_SECONDS: Final = 1.0
 """How long a server that was out of reach is left alone."""
+
+_MOVES: Final = 3
+"""How often one call follows its slot from node to node of a cluster."""
+
+_ABSENT: Final = (
+    redis.exceptions.ConnectionError,
+    redis.exceptions.TimeoutError,
+    OSError,
+    NoMasterError,
+    # While a slot is on its way to another node it is nowhere.
+    redis.exceptions.AskError,
+    redis.exceptions.TryAgainError,
+    redis.exceptions.ClusterDownError,
+)
 
 
 class UnreachableError(StoreError):
@@ -43,36 +56,30 @@ class Link:
     It may be used from any thread, and in a forked child after ``after_fork``.
     """
 
-    def __init__(self, url: str, *, answer: float = ANSWER_SECONDS) -> None:
+    def __init__(self, url: str, namespace: str, *, answer: float = ANSWER_SECONDS) -> None:
         """Prepare to connect; nothing is sent.
 
         Args:
-            url: redis://, rediss:// or unix://, as redis-py takes it.
+            url: As ``Address.of`` takes it.
+            namespace: Whose keys are asked for; in a cluster all of them lie at one node.
             answer: Seconds that an answer may take.
 
         Raises:
             ConfigurationError: The URL cannot be read.
         """
-        self._url = url
+        self._address = Address.of(url)
+        self._key = f"{{{namespace}}}"
         self._answer = answer
         self._rest_until = 0.0
         self._refused_at = 0.0
-        self._scripts: dict[str, Script] = {}
-        self.client = self._connect()
+        self._looked_at = 0.0
+        self.moves = 0
+        """How often the slot of a cluster was found at another node."""
+        self._connect()
 
-    def _connect(self) -> redis.Redis:
-        try:
-            return redis.Redis.from_url(
-                self._url,
-                socket_connect_timeout=CONNECT_SECONDS,
-                socket_timeout=self._answer,
-                # A cut connection is tried once more, at once: what is done twice within one call does no harm.
-                retry=Retry(NoBackoff(), 1, supported_errors=(redis.exceptions.ConnectionError,)),
-                protocol=2,
-                redis_connect_func=_greet,
-            )
-        except ValueError as error:
-            raise ConfigurationError(f"the server's URL cannot be used: {error}") from None
+    def _connect(self) -> None:
+        self._scripts: dict[str, Script] = {}
+        self.client, self._discovery = self._address.client(answer=self._answer, greet=_greet, key=self._key)
 
     def check(self) -> None:
         """Raise ConfigurationError when the server is in reach and is one that cannot be used."""
@@ -84,8 +91,10 @@ class Link:
         least = (7, 2) if "valkey_version" in found else (6, 2)
         if tuple(int(part) for part in version.split(".")[:2]) < least:
             raise ConfigurationError(f"the server is of version {version}; at least {least[0]}.{least[1]} is needed")
-        if int(found.get("cluster_enabled", 0)):
-            raise ConfigurationError("the server is part of a cluster, which cannot be used; name a single server")
+        if "sentinel" in (found.get("redis_mode"), found.get("server_mode")):
+            raise ConfigurationError("the server is a sentinel; say in the url which master it watches: sentinel=NAME")
+        if int(found.get("cluster_enabled", 0)) and not self._address.cluster:
+            raise ConfigurationError("the server is part of a cluster; say so in the url: cluster=1")
 
     def call(self, action: Callable[[Any], Any]) -> Any:
         """Do something with the server.
@@ -97,11 +106,12 @@ class Link:
         if now < self._rest_until:
             raise UnreachableError("the server is out of reach; it is asked again in a moment")
         try:
-            found = action(self.client)
-        except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError) as error:
+            found = self._follow(action)
+        except _ABSENT as error:
             if not self._rest_until:
                 logger.warning("the server is out of reach: %s", error)
             self._rest_until = time.monotonic() + REST_SECONDS
+            self.look_anew()
             raise UnreachableError(f"the server is out of reach: {error}") from error
         except redis.exceptions.OutOfMemoryError as error:
             raise FullError(f"the server has no room: {error}") from error
@@ -109,11 +119,43 @@ class Link:
             if time.monotonic() - self._refused_at > REST_SECONDS:
                 self._refused_at = time.monotonic()
                 logger.warning("the server refuses: %s", error)
+            self.look_anew()
             raise UnreachableError(f"the server refuses: {error}") from error
         if self._rest_until:
             self._rest_until = 0.0
             logger.warning("the server is in reach again")
         return found
+
+    def _follow(self, action: Callable[[Any], Any]) -> Any:
+        """Do something where the namespace is: in a cluster its slot may have moved to another node.
+
+        Why that is safe: only the owner of a slot does what is sent, since ASKING never is. What a new owner has of the
+        log was made by another process, so it begins a new incarnation, in which clears wait for the leases of before.
+        """
+        for _ in range(_MOVES):
+            try:
+                return action(self.client)
+            except redis.exceptions.MovedError as error:
+                if self._discovery is None or not self._address.cluster:
+                    raise redis.exceptions.ClusterError("it is part of a cluster: say cluster=1 in the url") from error
+                self.moves += 1
+                if error.host:
+                    self._discovery.prefer(Host(error.host, error.port))
+                self.client.connection_pool.disconnect(inuse_connections=False)
+        return action(self.client)
+
+    def look_anew(self) -> None:
+        """Find out anew where the server is: what was connected may be one that has been replaced.
+
+        At most once in ``REST_SECONDS``.
+        """
+        now = time.monotonic()
+        if now - self._looked_at < REST_SECONDS:
+            return
+        self._looked_at = now
+        if self._discovery is not None:
+            self._discovery.doubt()
+        self.client.connection_pool.disconnect(inuse_connections=False)
 
     def fetch(self, key: bytes, log: str) -> tuple[bytes | None, bytes | None]:
         """Return a value, and the incarnation of the log beside it, or None where that log was not made at this server.
@@ -183,8 +225,7 @@ class Link:
     def after_fork(self) -> None:
         """In a forked child: leave the parent's connections alone."""
         self._rest_until = 0.0
-        self._scripts = {}
-        self.client = self._connect()
+        self._connect()
 
 
 def _greet(connection: Any) -> None:

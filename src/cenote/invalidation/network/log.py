@@ -141,8 +141,8 @@ class NetworkLog(MachineLog):
             there, head, replicas = self.ledger.head()
         except UnreachableError:
             return None
-        # A server that has, or had, replicas may have been deposed: only a lease is worth something then.
-        if there != incarnation or replicas:
+        # A server that has, had or should have replicas may have been deposed: only a lease is worth something then.
+        if there != incarnation or replicas or self._least_replicas:
             return None
         end = time.monotonic() + _CATCH_UP_SECONDS
         while joined.word[0] < head:
@@ -225,6 +225,7 @@ class NetworkLog(MachineLog):
             if not strict or receipt.told >= self._replicas:
                 return receipt
             if replicas >= self._replicas:
+                self.ledger.link.look_anew()
                 raise UnreachableError(f"{receipt.told} of {self._replicas} replicas follow the server")
             # It was not known how many there are. Once more: what is written twice does no harm.
             incarnation, generation = self._place_of(record.cache)
