@@ -8,6 +8,7 @@ import time
 
 import pytest
 from tests.machine.processes import state_of, wait_until
+from tests.network.servers import Server
 
 from cenote import ClearFailedError
 
@@ -141,8 +142,6 @@ def test_a_clear_holds_on_a_server_that_takes_no_more(two, server):
 
 
 def test_there_is_no_lease_while_a_replica_does_not_follow(two, server, kind, site):
-    from tests.network.servers import Server
-
     one, _ = two
     with Server(kind, lines=[f"replicaof 127.0.0.1 {server.port}"]) as replica:
         wait_until(lambda: server.client().info("replication")["connected_slaves"] == 1)
