@@ -90,7 +90,7 @@ def connect(url: str, namespace: str) -> Backend:
         url: ``memory://`` for caches in the memory of this process, ``memory:///dir`` for caches in the memory of each
             process of a machine with one log for all, in that directory, ``lmdb:///dir`` for entries on disk that the
             processes share; ``?max_bytes=`` is their limit. ``redis://``, ``rediss://``, ``valkey://``, ``valkeys://``
-            or ``unix://`` for entries at a server that many machines share; see docs/howto/redis.md for the query.
+            or ``unix://`` for entries at a server that many machines share; docs/howto/redis.md has hosts and query.
         namespace: Keeps the caches of one application apart from those of others in the same directory.
 
     Returns:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+from pathlib import Path
 
 import pytest
 from tests.machine.processes import Process, wait_until
@@ -27,11 +29,25 @@ def server(kind):
         yield running
 
 
+HOWTO = Path(__file__).parents[2] / "docs" / "howto" / "redis.md"
+
+
+@pytest.fixture
+def rights():
+    """Return the rights that are documented under a heading."""
+
+    def found(heading):
+        section = HOWTO.read_text().partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+        return re.search(r"```text\n(.*?)```", section, re.DOTALL)[1].split()
+
+    return found
+
+
 class Site:
     """Machines that share a server, as directories, and the processes on them."""
 
-    def __init__(self, server, folder, lease=LEASE):
-        self.server, self._folder, self.lease = server, folder, lease
+    def __init__(self, server, folder, lease=LEASE, query=""):
+        self.server, self._folder, self.lease, self._query = server, folder, lease, query
         self._processes = []
 
     def directory(self, machine):
@@ -40,7 +56,7 @@ class Site:
 
     def url(self, machine, *, base=None, query=""):
         """Return what a process on a machine connects to."""
-        return f"{base or self.server.url}?dir={self.directory(machine)}&lease={self.lease}{query}"
+        return f"{base or self.server.url}?dir={self.directory(machine)}&lease={self.lease}{self._query}{query}"
 
     def process(self, machine, setup="", **how):
         """Start a process on a machine; it sees ``caches`` and ``cache``."""
@@ -63,6 +79,13 @@ class Site:
     def reads(process, value, key="k"):
         """Wait until a process reads a value; a read without a lease may find none."""
         wait_until(lambda: process.ask(f"cache.get({key!r})") == value)
+
+    def spread(self, *processes, value="old"):
+        """Store an entry, and have each process read it until that comes from its own memory."""
+        processes[0].do(f"cache.set('k', {value!r}, tags=['t'])")
+        for process in processes:
+            for _ in range(3):
+                self.reads(process, value)
 
     def ripen(self, process):
         """Have the first clear over, which waits until no lease of an earlier incarnation can last."""

@@ -96,8 +96,8 @@ class Address:
         options: dict[str, Any] = {
             "socket_connect_timeout": CONNECT_SECONDS,
             "socket_timeout": answer,
-            # A cut connection is tried once more, at once: what is done twice within one call does no harm.
-            "retry": Retry(NoBackoff(), 1, supported_errors=(redis.exceptions.ConnectionError,)),
+            # Who calls tries again: here it would be where the server was, without asking anew.
+            "retry": Retry(NoBackoff(), 0),
             "protocol": 2,
             "redis_connect_func": greet,
             **self._options,

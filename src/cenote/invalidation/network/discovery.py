@@ -124,13 +124,12 @@ class SentinelDiscovery(Discovery):
         self._master = master
 
     def _ask(self, connection: Any, host: Host) -> Host:  # noqa: ARG002  # the nodes of a cluster need it
-        connection.send_command("SENTINEL", "MASTER", self._master)
-        said = [_text(each) for each in connection.read_response()]
-        found = dict(zip(said[::2], said[1::2], strict=True))
-        flags = found["flags"].split(",")
-        if "master" not in flags or "s_down" in flags or "o_down" in flags:
-            raise NoMasterError(f"{self._master} is down")
-        return Host(found["ip"], int(found["port"]))
+        # Amid a failover SENTINEL MASTER still tells of the old one.
+        connection.send_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._master)
+        found = connection.read_response()
+        if not found:
+            raise NoMasterError(f"there is no master called {self._master}")
+        return Host(_text(found[0]), int(found[1]))
 
 
 class ClusterDiscovery(Discovery):

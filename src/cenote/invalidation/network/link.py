@@ -132,17 +132,28 @@ class Link:
         Why that is safe: only the owner of a slot does what is sent, since ASKING never is. What a new owner has of the
         log was made by another process, so it begins a new incarnation, in which clears wait for the leases of before.
         """
-        for _ in range(_MOVES):
+        moves, cuts = _MOVES, 1
+        while True:
             try:
                 return action(self.client)
             except redis.exceptions.MovedError as error:
-                if self._discovery is None or not self._address.cluster:
-                    raise redis.exceptions.ClusterError("it is part of a cluster: say cluster=1 in the url") from error
-                self.moves += 1
-                if error.host:
-                    self._discovery.prefer(Host(error.host, error.port))
-                self.client.connection_pool.disconnect(inuse_connections=False)
-        return action(self.client)
+                if not moves:
+                    raise
+                moves -= 1
+                self._move(error)
+            except redis.exceptions.ConnectionError:
+                # A cut connection is tried once more, at once: what is done twice within one call does no harm.
+                if not cuts:
+                    raise
+                cuts -= 1
+
+    def _move(self, error: redis.exceptions.MovedError) -> None:
+        if self._discovery is None or not self._address.cluster:
+            raise redis.exceptions.ClusterError("it is part of a cluster: say cluster=1 in the url") from error
+        self.moves += 1
+        if error.host:
+            self._discovery.prefer(Host(error.host, error.port))
+        self.client.connection_pool.disconnect(inuse_connections=False)
 
     def look_anew(self) -> None:
         """Find out anew where the server is: what was connected may be one that has been replaced.
@@ -182,13 +193,7 @@ class Link:
             made_here = identity is not None and identity.startswith(connection.run_id)
             return value, incarnation if made_here else None
 
-        def get_surely(client: Any) -> tuple[bytes | None, bytes | None]:
-            try:
-                return get(client)
-            except redis.exceptions.ConnectionError:
-                return get(client)  # it may have been idle while the server was restarted
-
-        found: tuple[bytes | None, bytes | None] = self.call(get_surely)
+        found: tuple[bytes | None, bytes | None] = self.call(get)
         return found
 
     def run(self, script: str, keys: Sequence[str | bytes], arguments: Sequence[Any]) -> Any:
