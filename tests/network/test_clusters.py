@@ -6,7 +6,7 @@ import pytest
 from tests.network.clusters import Cluster
 from tests.network.conftest import Site
 from tests.network.servers import free_port, wait_for
-from tests.network.test_faults import clear, leased
+from tests.network.test_faults import insist, leased
 
 from cenote import CacheManager, ClearFailedError
 
@@ -48,7 +48,7 @@ def test_nothing_from_before_is_served_once_a_replica_has_taken_the_place_of_a_k
         with pytest.raises(ClearFailedError):
             one.do("cache.clear()")
         cluster.take_over(cluster.nodes[-1])
-        clear(one)
+        insist(one, "cache.clear()")
         assert other.ask(READ) is None
         assert one.ask(READ) is None
         leased(one)
@@ -78,7 +78,7 @@ def test_a_slot_that_moves_is_out_of_reach_and_then_found_where_it_is(shared, ma
     assert one.ask(READ) is None
     assert one.ask("cache.get_or_load('k', lambda: 'loaded')") == "loaded"
     shared.end_move(source, target)
-    clear(one)
+    insist(one, "cache.clear()")
     assert other.ask(READ) is None
     leased(one)
     leased(other)
@@ -95,7 +95,7 @@ def test_a_log_that_lacks_a_record_since_a_slot_was_about_to_move_is_begun_anew(
     with pytest.raises(ClearFailedError):
         one.do("cache.set('k', 'cut off', tags=['z'])")
     shared.cancel_move(source, target)
-    clear(one)
+    insist(one, "cache.clear()")
     leased(one)
     leased(other)
     assert other.ask(READ) is None

@@ -43,16 +43,16 @@ def leased(process):
     )
 
 
-def clear(process):
-    """Clear as soon as the server can be told."""
+def insist(process, expression):
+    """Have a process do something as soon as the server can be told."""
     process.do(
-        """
+        f"""
         import time
         from cenote import ClearFailedError
         end = time.monotonic() + 20
         while True:
             try:
-                cache.clear()
+                {expression}
                 break
             except ClearFailedError:
                 assert time.monotonic() < end

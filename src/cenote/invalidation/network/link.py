@@ -54,6 +54,10 @@ class Link:
     """One server, or what takes its place, as a process sees it.
 
     It may be used from any thread, and in a forked child after ``after_fork``.
+
+    Attributes:
+        answer: Seconds that an answer may take.
+        moves: How often the namespace was found at another node of a cluster.
     """
 
     def __init__(self, url: str, namespace: str, *, answer: float = ANSWER_SECONDS) -> None:
@@ -69,17 +73,16 @@ class Link:
         """
         self._address = Address.of(url)
         self._key = f"{{{namespace}}}"
-        self._answer = answer
+        self.answer = answer
         self._rest_until = 0.0
         self._refused_at = 0.0
         self._looked_at = 0.0
         self.moves = 0
-        """How often the slot of a cluster was found at another node."""
         self._connect()
 
     def _connect(self) -> None:
         self._scripts: dict[str, Script] = {}
-        self.client, self._discovery = self._address.client(answer=self._answer, greet=_greet, key=self._key)
+        self.client, self._discovery = self._address.client(answer=self.answer, greet=_greet, key=self._key)
 
     def check(self) -> None:
         """Raise ConfigurationError when the server is in reach and is one that cannot be used."""
