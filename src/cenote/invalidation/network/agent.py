@@ -41,7 +41,7 @@ class Agent:
         """Prepare; ``run`` does the work.
 
         Args:
-            url: The server, as redis-py takes it.
+            url: The server, as ``Address.of`` takes it.
             namespace: The namespace.
             path: The mirror's file.
             lease: The terms.
