@@ -19,7 +19,7 @@ from cenote.errors import ClearFailedError, ClosedError, ReentrantError, StoreEr
 from cenote.flight import Fill, Flight, Outcome
 from cenote.invalidation.log import Members, Record, RecordKind
 from cenote.invalidation.machine import fitted
-from cenote.invalidation.network.ledger import Receipt, Value
+from cenote.invalidation.network.ledger import TAKE_OUT, Receipt, Value
 from cenote.invalidation.network.log import NetworkLog
 from cenote.keeper import keeper
 from cenote.state import State
@@ -32,7 +32,6 @@ __all__ = ["RemoteCore"]
 
 logger = logging.getLogger("cenote")
 
-_TAKE_OUT: Final = Value(None)
 _LEAVE: Final = Value(None, -1)
 _CATCH_UP_SECONDS: Final = 0.25
 
@@ -73,7 +72,7 @@ class RemoteCore(CacheCore):
         stored = self._pack(slot, key, value, entry)
         self._enter("set")
         kept = self.running and self.owns(slot, key)
-        there = self._store.value_of(stored) if kept and stored is not None else _TAKE_OUT
+        there = self._store.value_of(stored) if kept and stored is not None else TAKE_OUT
         receipt = self._write_key(slot, key, there)
         dropped: list[Entry] = []
         with self.changing("set"):
@@ -84,6 +83,7 @@ class RemoteCore(CacheCore):
             older = state.store.find(key, slot.index)
             # What was obeyed behind the record may have been meant for this value: only the server knows it then.
             fits = state.applied <= receipt.sequence and receipt.incarnation.startswith(state.shelf.partition(":")[2])
+            fits = fits and (stored is None or receipt.kept)
             if entry is None or not fits or (older is not None and older.birth > receipt.sequence):
                 dropped = self._take_out(state, slot.index, key)
             elif stored is None or older is not None:
@@ -178,7 +178,7 @@ class RemoteCore(CacheCore):
         """Take one key out, whatever is loading for it; return whether a live entry was there, on any machine."""
         self._enter("delete")
         self.log.ledger.link.wake()
-        receipt = self._write_key(slot, key, _TAKE_OUT, strict=True)
+        receipt = self._write_key(slot, key, TAKE_OUT, strict=True)
         self.log.await_members(receipt)
         dropped: list[Entry] = []
         live = receipt.live > 0

@@ -12,12 +12,15 @@ WAYS = ("requests", "replies")
 
 
 class Trap:
-    """What ends connections in the middle of a reply, or of a request."""
+    """What ends connections in the middle of a reply or of a request, or keeps a request back.
 
-    def __init__(self, pattern, count, way, times):
-        self.pattern, self.count, self.way = pattern, count, way
-        self.left = times
-        self.sprung = threading.Event()
+    ``sprung`` is set when it has caught all that it is to catch, ``answered`` when a request that was kept back was.
+    """
+
+    def __init__(self, pattern, way, count=0, times=1):
+        self.pattern, self.way, self.count, self.left = pattern, way, count, times
+        self.sprung, self.answered = threading.Event(), threading.Event()
+        self.gate, self.back = asyncio.Event(), asyncio.Event()
 
 
 class Connection:
@@ -84,7 +87,8 @@ class Proxy:
         self._do(self._cut)
 
     def heal(self):
-        """Accept connections again."""
+        """Accept connections again, and catch nothing more."""
+        self._set(None)
         self._do(self._listen)
 
     def hold(self, *ways):
@@ -103,9 +107,23 @@ class Proxy:
             count: How many bytes of its reply still arrive, or of the request itself. 0 replies: the server obeys, its
                 answer is lost.
             way: "replies" or "requests".
-            times: How many connections to end so. The trap's ``sprung`` is set when no more will be.
+            times: How many connections to end so.
         """
-        trap = Trap(pattern, count, way, times)
+        return self._set(Trap(pattern, way, count, times))
+
+    def keep_back(self, pattern):
+        """Keep the next request that holds a pattern from the server until ``deliver``, and return the trap.
+
+        It arrives then whether or not its sender still waits, as from a host that sends again what was lost.
+        """
+        return self._set(Trap(pattern, "late"))
+
+    def deliver(self, trap):
+        """Let what was kept back go on, and wait until the server has answered it."""
+        self._do(trap.gate.set)
+        assert trap.answered.wait(PATIENCE)
+
+    def _set(self, trap):
         self._do(lambda: setattr(self, "_trap", trap))
         return trap
 
@@ -190,18 +208,32 @@ class Proxy:
                 if self.delay:
                     await asyncio.sleep(self.delay)
                 await self._gates[way].wait()
+                if way == "requests":
+                    await self._look(connection, data)
+                elif connection.trap is not None and connection.trap.way == "late":
+                    connection.trap.back.set()
+                    connection.trap.answered.set()
                 keep = self._kept(connection, data, way)
                 writer.write(data if keep is None else data[:keep])
                 if keep is not None:
                     return
                 await writer.drain()
+                if way == "requests" and connection.trap is not None and connection.trap.way == "late":
+                    await connection.trap.back.wait()  # its sender has hung up, which is not to be passed on before
+
+    async def _look(self, connection, data):
+        """See whether a request is one to be caught."""
+        trap = self._trap
+        if trap is None or not trap.left or trap.pattern not in data:
+            return
+        trap.left -= 1
+        connection.trap, connection.left = trap, trap.count
+        if trap.way == "late":
+            trap.sprung.set()
+            await trap.gate.wait()
 
     def _kept(self, connection, data, way):
         """Return how many of these bytes are the connection's last ones; None when it goes on."""
-        trap = self._trap
-        if way == "requests" and trap is not None and trap.left and trap.pattern in data:
-            trap.left -= 1
-            connection.trap, connection.left = trap, trap.count
         trap = connection.trap
         if trap is None or trap.way != way:
             return None

@@ -6,11 +6,9 @@ import pytest
 from tests.network.clusters import Cluster
 from tests.network.conftest import Site
 from tests.network.servers import free_port, wait_for
-from tests.network.test_faults import insist, leased
+from tests.network.test_failover import clear_when_it_can
 
 from cenote import CacheManager, ClearFailedError
-
-READ = "cache.get('k')"
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +20,7 @@ def shared():
 
 @pytest.fixture
 def machines(tmp_path):
-    """Return two processes on two machines, both with copies of an entry in memory, and the machines."""
+    """Return two witnesses on two machines that share a cluster, and the machines."""
     sites = []
 
     def found(cluster):
@@ -30,7 +28,7 @@ def machines(tmp_path):
         sites.append(site)
         one, other = site.process("a"), site.process("b")
         site.ripen(one)
-        site.spread(one, other)
+        site.witness(one, other)
         return one, other, site
 
     yield found
@@ -38,34 +36,32 @@ def machines(tmp_path):
         site.end()
 
 
+def ended_well(one, other, site):
+    """Have both machines serve copies again, and clears succeed; and nothing have been served that was old."""
+    site.leased(one)
+    site.leased(other)
+    site.warm(one, other)
+    assert site.clear(other).level == "network"
+    site.judge(one, other)
+
+
 def test_nothing_from_before_is_served_once_a_replica_has_taken_the_place_of_a_killed_node(kind, machines):
     with Cluster(kind, replicas=1) as cluster:
         one, other, site = machines(cluster)
-        assert one.ask("cache.clear().level") == "network"
-        assert other.ask(READ) is None
-        site.spread(one, other)
+        assert site.clear(one).level == "network"
         cluster.owner.kill()
         with pytest.raises(ClearFailedError):
-            one.do("cache.clear()")
+            site.clear(one)
         cluster.take_over(cluster.nodes[-1])
-        insist(one, "cache.clear()")
-        assert other.ask(READ) is None
-        assert one.ask(READ) is None
-        leased(one)
-        leased(other)
-        site.spread(one, other, value="new")
-        assert one.ask("cache.clear().level") == "network"
-        assert other.ask(READ) is None
+        clear_when_it_can(site, one)
+        ended_well(one, other, site)
 
 
 def test_a_node_that_became_a_replica_is_left(shared, machines):
     one, other, site = machines(shared)
     shared.take_over(shared.replica())
-    one.do("cache.clear()")
-    assert other.ask(READ) is None
-    leased(one)
-    leased(other)
-    site.spread(one, other)
+    assert site.clear(one).level == "network"
+    ended_well(one, other, site)
 
 
 def test_a_slot_that_moves_is_out_of_reach_and_then_found_where_it_is(shared, machines):
@@ -74,31 +70,24 @@ def test_a_slot_that_moves_is_out_of_reach_and_then_found_where_it_is(shared, ma
     shared.begin_move(source, target)
     shared.move_keys(source, target)
     with pytest.raises(ClearFailedError):
-        one.do("cache.clear()")
-    assert one.ask(READ) is None
-    assert one.ask("cache.get_or_load('k', lambda: 'loaded')") == "loaded"
+        site.clear(one)
     shared.end_move(source, target)
-    insist(one, "cache.clear()")
-    assert other.ask(READ) is None
-    leased(one)
-    leased(other)
-    site.spread(one, other)
+    clear_when_it_can(site, one)
+    ended_well(one, other, site)
 
 
 def test_a_log_that_lacks_a_record_since_a_slot_was_about_to_move_is_begun_anew(shared, machines):
-    one, other, _ = machines(shared)
+    one, other, site = machines(shared)
     one.do("cache.invalidate_tags('x')")
-    one.do("cache.set('k', 'old', tags=['t'])")
+    one.do("cache.set('set', 1, tags=['t'])")
     # The script finds all keys that it has named, and in the middle lacks one that it has not.
     source, target = shared.owner, shared.another
     shared.begin_move(source, target)
     with pytest.raises(ClearFailedError):
-        one.do("cache.set('k', 'cut off', tags=['z'])")
+        one.do("cache.set('set', 2, tags=['z'])")
     shared.cancel_move(source, target)
-    insist(one, "cache.clear()")
-    leased(one)
-    leased(other)
-    assert other.ask(READ) is None
+    clear_when_it_can(site, one)
+    ended_well(one, other, site)
 
 
 def test_any_node_tells_where_the_namespace_is(shared, tmp_path):

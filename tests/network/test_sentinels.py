@@ -13,7 +13,7 @@ import pytest
 from tests.network.conftest import LEASE, Site
 from tests.network.sentinels import NAME, Sentinel, Sentinels
 from tests.network.servers import Server, agents, free_port
-from tests.network.test_faults import insist, leased
+from tests.network.test_failover import clear_when_it_can
 
 from cenote import CacheManager, ClearFailedError
 from cenote.invalidation.network.connecting import Address
@@ -46,21 +46,17 @@ def test_nothing_from_before_is_served_once_a_replica_has_taken_the_place_of_a_k
     site = machines(group)
     one, other = site.process("a"), site.process("b")
     site.ripen(one)
-    site.spread(one, other)
-    one.do("cache.clear()")
-    assert other.ask(READ) is None
-    site.spread(one, other)
+    site.witness(one, other)
+    assert site.clear(one).level == "network"
     group.master.kill()
     with pytest.raises(ClearFailedError):
-        one.do("cache.clear()")
-    insist(one, "cache.clear()")
-    assert other.ask(READ) is None
-    assert one.ask(READ) is None
-    leased(one)
-    leased(other)
-    site.spread(one, other, value="new")
-    assert one.ask("cache.clear().level") == "network"
-    assert other.ask(READ) is None
+        site.clear(one)
+    clear_when_it_can(site, one)
+    site.leased(one)
+    site.leased(other)
+    site.warm(one, other)
+    assert site.clear(other).level == "network"
+    site.judge(one, other)
 
 
 @pytest.mark.parametrize("kind", ["valkey"])
@@ -71,9 +67,9 @@ def test_the_new_master_is_found_although_the_old_one_still_answers(kind, stack,
     site.ripen(one)
     site.spread(one, other)
     group.failover()
-    insist(one, "cache.clear()")
+    site.insist(one, "cache.clear()")
     assert other.ask(READ) is None
-    leased(other)
+    site.leased(other)
 
 
 @pytest.mark.parametrize("kind", ["valkey"])
@@ -101,15 +97,15 @@ def test_a_promoted_replica_grants_no_lease_before_it_has_the_replicas_that_are_
             assert time.monotonic() < end
         """
     )
-    insist(other, "cache.set('k', 'unconfirmed')")
-    insist(other, "while caches._log.incarnation != caches._log.ledger.head()[0]: time.sleep(0.01)")
+    site.insist(other, "cache.set('k', 'unconfirmed')")
+    site.insist(other, "while caches._log.incarnation != caches._log.ledger.head()[0]: time.sleep(0.01)")
     assert other.ask(READ) is None
     assert other.ask("cache.get_or_load('k', lambda: 'loaded')") == "loaded"
     assert other.ask(READ) is None
     old.start()
     group.wait_until_settled()
-    insist(one, "cache.clear()")
-    leased(other)
+    site.insist(one, "cache.clear()")
+    site.leased(other)
     site.spread(one, other, value="new")
 
 
@@ -119,7 +115,8 @@ def test_a_sentinel_that_knows_a_deposed_master_is_not_asked_for_ever(kind, stac
     group = stack.enter_context(Sentinels(kind))
     both = ",".join(f"{host}:{port}" for host, port in (*deposed.addresses, *group.addresses))
     # So long that no answer is late, which would be another reason to look for the master anew.
-    leased(machines(group, lease=3).process("a", base=f"redis://{both}"))
+    site = machines(group, lease=3)
+    site.leased(site.process("a", base=f"redis://{both}"))
 
 
 @pytest.mark.parametrize("kind", ["valkey"])
@@ -129,7 +126,7 @@ def test_a_process_whose_connections_lead_to_another_server_than_its_machines_le
     site = machines(sentinel, replicas=0)
     base = f"redis://127.0.0.1:{sentinel.port}"
     one = site.process("a", base=base)
-    leased(one)
+    site.leased(one)
     # With so many open, none of its threads needs another one.
     one.do(
         """
@@ -144,7 +141,7 @@ def test_a_process_whose_connections_lead_to_another_server_than_its_machines_le
     os.kill(agent, signal.SIGKILL)
     site.agent("a", but=agent)
     other = site.process("b", base=base)
-    leased(other)
+    site.leased(other)
     site.spread(other, one)
 
 

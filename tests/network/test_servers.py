@@ -94,6 +94,16 @@ def test_a_request_is_obeyed_when_its_reply_is_cut_and_not_when_itself_is(proxy,
         assert server.client().get("key") == value
 
 
+def test_a_request_that_is_kept_back_is_obeyed_though_its_sender_gave_up(proxy, server):
+    client = client_of(proxy.port, socket_timeout=0.05)
+    trap = proxy.keep_back(b"INCR")
+    with pytest.raises(redis.TimeoutError):
+        client.incr("key")
+    assert client.get("key") is None
+    proxy.deliver(trap)
+    assert client.get("key") == b"1"
+
+
 def test_a_delay_makes_each_way_longer(proxy):
     client = client_of(proxy.port)
     client.ping()

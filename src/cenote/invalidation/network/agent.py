@@ -20,7 +20,7 @@ from cenote.clock import lease_clock as now
 from cenote.errors import CenoteError, StoreError
 from cenote.invalidation.machine import Mirror
 from cenote.invalidation.network.lease import Lease
-from cenote.invalidation.network.ledger import Ledger, Renewal
+from cenote.invalidation.network.ledger import Ledger, Peer, Renewal
 from cenote.invalidation.network.link import Link
 
 __all__ = ["Agent"]
@@ -61,6 +61,10 @@ class Agent:
         self._seen = ("", 0)
         self._least_replicas = self._replicas = replicas
         self._mirror = Mirror(path)
+        self._followed = ""
+        """The last incarnation that this machine followed, though it may have forgotten all of it."""
+        self._standing: tuple[str, Peer] | None = None
+        """What the server knows of this member, and in which incarnation."""
 
     def stop(self) -> None:
         """Have ``run`` return soon."""
@@ -105,15 +109,17 @@ class Agent:
             self._listen()
         mirror = self._mirror
         known = mirror.incarnation if mirror.in_place else ""
+        self._followed = known or self._followed
         asked = now()
         found = self._ledger.renew(
             self._member,
-            known,
-            mirror.head if known else 0,
+            self._followed,
+            mirror.head if known else -1,
             lease=self._lease.seconds,
             replicas=self._replicas,
             patience=self._lease.renewed,
         )
+        self._standing = (found.incarnation, Peer(self._member, found.number, found.head))
         if found.incarnation != known or found.records is None:
             self._begin(found)
         elif found.records:
@@ -175,6 +181,7 @@ class Agent:
         """Withdraw the lease and close what is open."""
         self._hang_up()
         self._mirror.close()
-        with contextlib.suppress(StoreError):
-            self._ledger.leave(self._member)
+        if self._standing is not None:
+            with contextlib.suppress(StoreError):
+                self._ledger.expel(*self._standing)
         self._link.close()

@@ -7,9 +7,12 @@ its standard input: a URL may hold a password, and arguments are for all to see.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import secrets
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -20,9 +23,32 @@ from cenote.errors import CenoteError
 from cenote.invalidation.network.agent import Agent
 from cenote.invalidation.network.lease import Lease
 
-__all__ = ["AgentThread", "serve", "start_agent"]
+__all__ = ["AgentThread", "member_name", "serve", "start_agent"]
 
 _MODULE: Final = "cenote.invalidation.network.agent_process"
+
+
+def member_name(lock: int) -> str:
+    """Return what this machine is called; the locked file keeps the name, so that an agent takes a former one's place.
+
+    Args:
+        lock: A descriptor of the file, with its lock.
+    """
+    raw = os.pread(lock, 64, 0).decode("ascii", "replace")
+    here = hashlib.blake2b(f"{os.fstat(lock).st_ino}:{_boot()}".encode(), digest_size=4).hexdigest()
+    name, _, place = raw.partition("@")
+    if place != here or not name:
+        name = secrets.token_hex(8)
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{name}@{here}".encode(), 0)
+    return f"{socket.gethostname()[:40]}-{name}"
+
+
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
 
 
 def start_agent(lock: int, told: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from cenote.invalidation.machine import fitted
 from cenote.invalidation.network import scripts
 from cenote.invalidation.network.link import Link, UnreachableError
 
-__all__ = ["Floors", "Ledger", "Peer", "Receipt", "Renewal", "Value", "packed_record", "unpacked_record"]
+__all__ = ["TAKE_OUT", "Floors", "Ledger", "Peer", "Receipt", "Renewal", "Value", "packed_record", "unpacked_record"]
 
 _KINDS: Final = (RecordKind.CLEAR, RecordKind.CLEAR_ALL, RecordKind.KEY, RecordKind.TAGS, RecordKind.PREFIX)
 _EVERYTHING: Final = Record(kind=RecordKind.CLEAR_ALL)
@@ -23,7 +23,7 @@ class Peer(NamedTuple):
 
     Attributes:
         name: The member.
-        renewals: How often it has renewed its lease.
+        renewals: The number of its last renewal; no other renewal has it.
         acknowledged: The sequence up to which its machine obeys all records.
     """
 
@@ -45,8 +45,9 @@ class Receipt:
 
     Attributes:
         incarnation: The incarnation that it was written in.
-        sequence: Its place; 0 when it was meant for another generation, and nothing was done.
+        sequence: Its place; 0 when nothing was done: it was meant for another generation, or for an earlier head.
         generation: The generation of the cache before it.
+        head: The last sequence, where nothing was done.
         mature: Whether all leases of earlier incarnations have ended.
         live: How many live entries went.
         sample: Identifiers of some.
@@ -54,11 +55,13 @@ class Receipt:
         lease: Seconds that their leases last at most.
         replicas: How many replicas the server was ever seen to have.
         told: How many of them know of the record.
+        kept: Whether the server keeps the value that the record came with.
     """
 
     incarnation: str
     sequence: int
     generation: int
+    head: int = 0
     mature: bool = False
     live: int = 0
     sample: tuple[str, ...] = ()
@@ -66,6 +69,7 @@ class Receipt:
     lease: float = 0.0
     replicas: int = 0
     told: int = 0
+    kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,7 @@ class Renewal:
         everything: And those of everything.
         replicas: How many replicas the server was ever seen to have.
         told: How many of them know of the renewal.
+        number: The number of the renewal.
     """
 
     incarnation: str
@@ -91,6 +96,7 @@ class Renewal:
     everything: Floors
     replicas: int
     told: int
+    number: int
 
 
 class Value(NamedTuple):
@@ -107,6 +113,10 @@ class Value(NamedTuple):
     milliseconds: int = 0
     ends: float = 0.0
     tags: frozenset[str] = frozenset()
+
+
+TAKE_OUT: Final = Value(None)
+"""What takes a value out."""
 
 
 class Ledger:
@@ -157,8 +167,8 @@ class Ledger:
 
         Args:
             member: The member.
-            incarnation: The incarnation that it follows; "" for none.
-            applied: The sequence that it has.
+            incarnation: The incarnation that it followed last; "" for none.
+            applied: The sequence that it has; -1 for nothing.
             lease: Seconds that its leases last.
             replicas: How many replicas must know of it, as far as the member knows.
             patience: Seconds to wait for them.
@@ -166,7 +176,7 @@ class Ledger:
         arguments = [_candidate(), member, incarnation, applied, int(lease * 1000)]
         waited = ["WAIT", replicas, self._milliseconds(patience)] if replicas else None
         answer, told = self.link.run_and(scripts.RENEW, self._hashes, arguments, waited)
-        found, head, mature, needed, known, rest = answer
+        found, head, mature, needed, number, known, rest = answer
         records = None
         floors: dict[str | None, Floors] = {}
         everything = Floors(0, 0)
@@ -180,7 +190,7 @@ class Ledger:
             everything = Floors(rest[2], rest[3])
             for at in range(4, len(rest), 4):
                 floors[rest[at].decode() or None] = Floors(rest[at + 2], rest[at + 3])
-        return Renewal(found.decode(), head, bool(mature), records, floors, everything, needed, told or 0)
+        return Renewal(found.decode(), head, bool(mature), records, floors, everything, needed, told or 0, number)
 
     def _milliseconds(self, patience: float) -> int:
         """Return how long to wait for replicas; the answer must not come too late to be heard."""
@@ -200,12 +210,8 @@ class Ledger:
         return incarnation.decode(), _peers(found)
 
     def expel(self, incarnation: str, peer: Peer) -> None:
-        """Remove a member whose lease has ended, unless it has renewed since."""
+        """Remove a member whose lease has ended or was withdrawn, unless it has renewed since."""
         self.link.run(scripts.EXPEL, self._hashes, [incarnation, peer.name, peer.renewals])
-
-    def leave(self, member: str) -> None:
-        """Remove a member whose lease was withdrawn on its own machine."""
-        self.link.run(scripts.LEAVE, self._hashes, [member])
 
     def head(self) -> tuple[str, int, int]:
         """Return incarnation, head and replicas; "" when a new incarnation is due."""
@@ -224,6 +230,7 @@ class Ledger:
         *,
         incarnation: str = "",
         generation: int = 0,
+        since: int = 0,
         value: Value | None = None,
         most: int = 0,
         replicas: int = 0,
@@ -235,6 +242,7 @@ class Ledger:
             record: The record; with a value, that of one key.
             incarnation: The one that the names of value and indexes carry.
             generation: The generation that they carry.
+            since: A sequence that was written before this was asked for.
             value: What becomes of the key's value; None to leave that alone.
             most: How many identifiers of what went to return.
             replicas: How many replicas must know of it, as far as the caller knows; 0 to wait for none.
@@ -267,13 +275,14 @@ class Ledger:
             f"{self.opening}e:",
             self.tag_index(incarnation, cache, generation, ""),
             f"{self.opening}garbage",
+            since,
             *(() if value is None else (tag.encode("utf-8", "surrogatepass") for tag in value.tags)),
         ]
         keys: list[str | bytes] = [*self._hashes, key, *indexes]
         waited = ["WAIT", replicas, self._milliseconds(patience)] if replicas else None
         found, told = self.link.run_and(scripts.RECORD, keys, arguments, waited)
         if not found[1]:
-            return Receipt(found[0].decode(), 0, found[2])
+            return Receipt(found[0].decode(), 0, found[2], found[3])
         sample = tuple(name.decode("utf-8", "surrogatepass") for name in found[5])
         return Receipt(
             incarnation=found[0].decode(),
@@ -286,6 +295,7 @@ class Ledger:
             lease=found[7] / 1000,
             replicas=found[8],
             told=told or 0,
+            kept=bool(payload),
         )
 
     def put(

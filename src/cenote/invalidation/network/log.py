@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import logging
 import os
-import secrets
-import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -27,9 +24,9 @@ from cenote.invalidation.log import DEADLINE, Members, News, Record, RecordKind
 from cenote.invalidation.machine import MachineLog, fitted
 from cenote.invalidation.machine.membership import Membership
 from cenote.invalidation.machine.mirror import forsake, incarnation_of
-from cenote.invalidation.network.agent_process import AgentThread, start_agent
+from cenote.invalidation.network.agent_process import AgentThread, member_name, start_agent
 from cenote.invalidation.network.lease import SHORTEST_SECONDS, Lease
-from cenote.invalidation.network.ledger import Ledger, Peer, Receipt, Value
+from cenote.invalidation.network.ledger import TAKE_OUT, Ledger, Peer, Receipt, Value
 from cenote.invalidation.network.link import FullError, UnreachableError
 
 __all__ = ["NetworkLog"]
@@ -69,6 +66,8 @@ class NetworkLog(MachineLog):
         self.lease = lease
         self._follows: Membership | None = None
         """The membership whose incarnation this process follows."""
+        self._written_last = ("", 0)
+        """Incarnation and sequence of what this process wrote, before its agent has heard of it."""
         self._as_thread = thread
         self._least_replicas = self._replicas = replicas
         self._agent: AgentThread | None = None
@@ -206,21 +205,25 @@ class NetworkLog(MachineLog):
         Raises:
             UnreachableError: The server is out of reach, or its replicas do not follow it.
         """
-        incarnation, generation = self._place_of(record.cache)
-        for _ in range(_TRIES):
+        incarnation, generation, since = self._place_of(record.cache)
+        for left in reversed(range(_TRIES)):
             replicas = self._replicas if strict else 0
+            if not left and value is not None and value.payload is not None:
+                value = TAKE_OUT  # others write this key all the time
             receipt = self.ledger.record(
                 record,
                 incarnation=incarnation,
                 generation=generation,
+                since=since,
                 value=value,
                 most=most,
                 replicas=replicas,
                 patience=self.lease.renewed,
             )
             if not receipt.sequence:
-                incarnation, generation = receipt.incarnation, receipt.generation
+                incarnation, generation, since = receipt.incarnation, receipt.generation, receipt.head
                 continue
+            self._written_last = (receipt.incarnation, receipt.sequence)
             self._replicas = max(self._least_replicas, receipt.replicas)
             if not strict or receipt.told >= self._replicas:
                 return receipt
@@ -228,7 +231,7 @@ class NetworkLog(MachineLog):
                 self.ledger.link.look_anew()
                 raise UnreachableError(f"{receipt.told} of {self._replicas} replicas follow the server")
             # It was not known how many there are. Once more: what is written twice does no harm.
-            incarnation, generation = self._place_of(record.cache)
+            incarnation, generation, since = self._place_of(record.cache)
         raise ClearFailedError("the server's log changes faster than this can follow; repeat it", "none")
 
     def await_own(self, receipt: Receipt, seconds: float) -> bool:
@@ -243,13 +246,16 @@ class NetworkLog(MachineLog):
                 return False
             time.sleep(_SHORTEST_NAP)
 
-    def _place_of(self, cache: str | None) -> tuple[str, int]:
+    def _place_of(self, cache: str | None) -> tuple[str, int, int]:
+        """Return the incarnation, a cache's generation, and a sequence that is written already."""
         if not self.connected:
-            return "", 0
+            return "", 0, 0
         try:
-            return self.incarnation, self.floor(cache, soft=False)
+            incarnation, last = self.incarnation, self._written_last
+            head = max(self.head, last[1] if last[0] == incarnation else 0)
+            return incarnation, self.floor(cache, soft=False), head
         except ClearFailedError:
-            return "", 0
+            return "", 0, 0
 
     def _without_server(self, error: UnreachableError) -> Receipt:
         """Do what can be done: on a full server begin anew, else forget everything on this machine."""
@@ -346,7 +352,7 @@ class NetworkLog(MachineLog):
             except BlockingIOError:
                 os.close(descriptor)
                 return
-            told = {**self._told, "member": self._member(descriptor)}
+            told = {**self._told, "member": member_name(descriptor)}
             if self._as_thread:
                 self._agent = AgentThread(descriptor, told)
                 return
@@ -356,17 +362,6 @@ class NetworkLog(MachineLog):
                 os.close(descriptor)
         except (OSError, ValueError, CenoteError) as error:
             logger.warning("the agent of this machine cannot be started: %s", error)
-
-    def _member(self, descriptor: int) -> str:
-        """Return what this machine is called; it keeps the name, so that a new agent takes an old one's place."""
-        raw = os.pread(descriptor, 64, 0).decode("ascii", "replace")
-        here = hashlib.blake2b(f"{os.fstat(descriptor).st_ino}:{_boot()}".encode(), digest_size=4).hexdigest()
-        name, _, place = raw.partition("@")
-        if place != here or not name:
-            name = secrets.token_hex(8)
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{name}@{here}".encode(), 0)
-        return f"{socket.gethostname()[:40]}-{name}"
 
     def after_fork(self) -> None:
         """Take no part any more, as on one machine, and use no connection of the parent's."""
@@ -390,10 +385,3 @@ class NetworkLog(MachineLog):
         if self._closed:
             raise ClosedError("the invalidation log is closed")
         return joined
-
-
-def _boot() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
