@@ -11,6 +11,8 @@ from tests.machine.processes import state_of, wait_until
 from tests.network.servers import Server
 
 from cenote import ClearFailedError
+from cenote.invalidation.log import Record, RecordKind
+from cenote.invalidation.network import Ledger, Link
 
 READ = "cache.get('k')"
 LOAD = "cache.get_or_load('k', lambda: 'new')"
@@ -147,3 +149,15 @@ def test_a_forked_child_shares_the_caches(two):
     )
     assert one.ask("found") == b"'old'"
     assert one.ask(READ) is None
+
+
+@pytest.mark.parametrize("kind", ["valkey"])
+def test_an_answer_that_waits_for_replicas_is_not_taken_for_late(server):
+    ledger = Ledger(Link(server.url, "n", answer=0.2), "n")
+    receipt = ledger.record(Record(kind=RecordKind.CLEAR, cache="shop"), replicas=1, patience=9)
+    assert (receipt.sequence, receipt.told) == (0, 0)
+    receipt = ledger.record(
+        Record(kind=RecordKind.CLEAR, cache="shop"), incarnation=receipt.incarnation, replicas=1, patience=9
+    )
+    assert (receipt.sequence, receipt.told) == (1, 0)
+    ledger.link.close()

@@ -74,12 +74,14 @@ class RedisStore(SharedReads):
         Else a server that came back with older data, or a replica, would bring back what was invalidated since.
         """
         found, incarnation = self._link.fetch([self._key(*name) for name in names], self._ledger.log_key)
-        if incarnation is None:
-            return [None] * len(names)
-        ending = ":" + incarnation[:16].decode()
+        ending = "?" if incarnation is None else ":" + incarnation[:16].decode()
+        made_there = [name[0].endswith(ending) for name in names]
+        if not all(made_there):
+            # Either the mirror is about to follow another incarnation, or the server has been replaced.
+            self._link.look_anew()
         return [
-            raw if raw is not None and len(raw) > _BIRTH_BYTES and name[0].endswith(ending) else None
-            for raw, name in zip(found, names, strict=True)
+            raw if made and raw is not None and len(raw) > _BIRTH_BYTES else None
+            for raw, made in zip(found, made_there, strict=True)
         ]
 
     def aread(self, name: Name) -> Awaitable[bytes | None]:

@@ -194,7 +194,7 @@ class Ledger:
             patience: Seconds to wait for them.
         """
         arguments = [_candidate(), member, incarnation, applied, int(lease * 1000)]
-        waited = ["WAIT", replicas, int(patience * 1000)] if replicas else None
+        waited = ["WAIT", replicas, self._milliseconds(patience)] if replicas else None
         answer, told = self.link.run_and(scripts.RENEW, self._hashes, arguments, waited)
         found, head, mature, needed, number, known, rest = answer
         records = None
@@ -203,12 +203,18 @@ class Ledger:
         if known and None not in rest:
             records = [unpacked_record(raw).at(number) for number, raw in enumerate(rest, applied + 1)]
         elif known:
-            raise UnreachableError("the server has lost records of its log")
+            # As when a cluster moves keys away from under a script: nobody could follow this log any more.
+            self.forget()
+            raise UnreachableError("the server has lost records of its log, so that it begins a new one")
         else:
             everything = Floors(*rest[:2])
             for at in range(2, len(rest), 4):
                 floors[rest[at].decode() or None] = Floors(*rest[at + 1 : at + 4])
         return Renewal(found.decode(), head, bool(mature), records, floors, everything, needed, told or 0, number)
+
+    def _milliseconds(self, patience: float) -> int:
+        """Return how long to wait for replicas; the answer must not come too late to be heard."""
+        return int(min(patience, self.link.answer / 2) * 1000)
 
     def acknowledge(self, incarnation: str, member: str, sequence: int) -> bool:
         """Note that a member's machine obeys all up to a sequence; return whether the server still knows it."""
@@ -293,7 +299,7 @@ class Ledger:
             *(() if value is None else (tag.encode("utf-8", "surrogatepass") for tag in value.tags)),
         ]
         keys: list[str | bytes] = [*self._hashes, key, *indexes]
-        waited = ["WAIT", replicas, int(patience * 1000)] if replicas else None
+        waited = ["WAIT", replicas, self._milliseconds(patience)] if replicas else None
         found, told = self.link.run_and(scripts.RECORD, keys, arguments, waited)
         if not found[1]:
             return Receipt(found[0].decode(), 0, found[2], found[3])

@@ -10,23 +10,36 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import redis
-from redis.backoff import NoBackoff
 from redis.commands.core import Script
-from redis.retry import Retry
 
 from cenote.errors import ConfigurationError, StoreError
+from cenote.invalidation.network.connecting import Address
+from cenote.invalidation.network.discovery import Host, NoMasterError
 from cenote.workers import workers
 
 __all__ = ["ANSWER_SECONDS", "FullError", "Link", "UnreachableError"]
 
 logger = logging.getLogger("cenote")
 
-CONNECT_SECONDS: Final = 0.5
 ANSWER_SECONDS: Final = 1.0
 """How long an answer may take; a server that is silent for longer counts as out of reach."""
 
 REST_SECONDS: Final = 1.0
 """How long a server that was out of reach is left alone."""
+
+_MOVES: Final = 3
+"""How often one call follows its slot from node to node of a cluster."""
+
+_ABSENT: Final = (
+    redis.exceptions.ConnectionError,
+    redis.exceptions.TimeoutError,
+    OSError,
+    NoMasterError,
+    # While a slot is on its way to another node it is nowhere.
+    redis.exceptions.AskError,
+    redis.exceptions.TryAgainError,
+    redis.exceptions.ClusterDownError,
+)
 
 
 class UnreachableError(StoreError):
@@ -43,41 +56,38 @@ class Link:
     """One server, or what takes its place, as a process sees it.
 
     It may be used from any thread, and in a forked child after ``after_fork``.
+
+    Attributes:
+        answer: Seconds that an answer may take.
+        moves: How often the namespace was found at another node of a cluster.
     """
 
-    def __init__(self, url: str, *, answer: float = ANSWER_SECONDS) -> None:
+    def __init__(self, url: str, namespace: str, *, answer: float = ANSWER_SECONDS) -> None:
         """Prepare to connect; nothing is sent.
 
         Args:
-            url: redis://, rediss:// or unix://, as redis-py takes it.
+            url: As ``Address.of`` takes it.
+            namespace: Whose keys are asked for; in a cluster all of them lie at one node.
             answer: Seconds that an answer may take.
 
         Raises:
             ConfigurationError: The URL cannot be read.
         """
-        self._url = url
-        self._answer = answer
+        self._address = Address.of(url)
+        self._key = f"{{{namespace}}}"
+        self.answer = answer
         self._rest_until = 0.0
         """When a server that was out of reach is asked again; 0.0 while it is in reach."""
         self._probing = False
         self._own = threading.local()
         self._refused_at = 0.0
-        self._scripts: dict[str, Script] = {}
-        self.client = self._connect()
+        self._looked_at = 0.0
+        self.moves = 0
+        self._connect()
 
-    def _connect(self) -> redis.Redis:
-        try:
-            return redis.Redis.from_url(
-                self._url,
-                socket_connect_timeout=CONNECT_SECONDS,
-                socket_timeout=self._answer,
-                # A cut connection is tried once more, at once: what is done twice within one call does no harm.
-                retry=Retry(NoBackoff(), 1, supported_errors=(redis.exceptions.ConnectionError,)),
-                protocol=2,
-                redis_connect_func=_greet,
-            )
-        except ValueError as error:
-            raise ConfigurationError(f"the server's URL cannot be used: {error}") from None
+    def _connect(self) -> None:
+        self._scripts: dict[str, Script] = {}
+        self.client, self._discovery = self._address.client(answer=self.answer, greet=_greet, key=self._key)
 
     def check(self) -> None:
         """Raise ConfigurationError when the server is in reach and is one that cannot be used."""
@@ -89,8 +99,10 @@ class Link:
         least = (7, 2) if "valkey_version" in found else (6, 2)
         if tuple(int(part) for part in version.split(".")[:2]) < least:
             raise ConfigurationError(f"the server is of version {version}; at least {least[0]}.{least[1]} is needed")
-        if int(found.get("cluster_enabled", 0)):
-            raise ConfigurationError("the server is part of a cluster, which cannot be used; name a single server")
+        if "sentinel" in (found.get("redis_mode"), found.get("server_mode")):
+            raise ConfigurationError("the server is a sentinel; say in the url which master it watches: sentinel=NAME")
+        if int(found.get("cluster_enabled", 0)) and not self._address.cluster:
+            raise ConfigurationError("the server is part of a cluster; say so in the url: cluster=1")
 
     def call(self, action: Callable[[Any], Any]) -> Any:
         """Do something with the server.
@@ -102,11 +114,12 @@ class Link:
             self._probe_soon()
             raise UnreachableError("the server is out of reach; it is asked again in a moment")
         try:
-            found = action(self.client)
-        except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError) as error:
+            found = self._follow(action)
+        except _ABSENT as error:
             if not self._rest_until:
                 logger.warning("the server is out of reach: %s", error)
             self._rest_until = time.monotonic() + REST_SECONDS
+            self.look_anew()
             raise UnreachableError(f"the server is out of reach: {error}") from error
         except redis.exceptions.OutOfMemoryError as error:
             raise FullError(f"the server has no room: {error}") from error
@@ -114,6 +127,7 @@ class Link:
             if time.monotonic() - self._refused_at > REST_SECONDS:
                 self._refused_at = time.monotonic()
                 logger.warning("the server refuses: %s", error)
+            self.look_anew()
             raise UnreachableError(f"the server refuses: {error}") from error
         self._reached()
         return found
@@ -140,13 +154,56 @@ class Link:
 
     def _probe(self) -> None:
         try:
-            self.client.ping()
-        except (redis.exceptions.RedisError, OSError):
+            self._follow(lambda client: client.ping())
+        except (*_ABSENT, redis.exceptions.RedisError):
             self._rest_until = time.monotonic() + REST_SECONDS
+            self.look_anew()
         else:
             self._reached()
         finally:
             self._probing = False
+
+    def _follow(self, action: Callable[[Any], Any]) -> Any:
+        """Do something where the namespace is: in a cluster its slot may have moved to another node.
+
+        Why that is safe: only the owner of a slot does what is sent, since ASKING never is. What a new owner has of the
+        log was made by another process, so it begins a new incarnation, in which clears wait for the leases of before.
+        """
+        moves, cuts = _MOVES, 1
+        while True:
+            try:
+                return action(self.client)
+            except redis.exceptions.MovedError as error:
+                if not moves:
+                    raise
+                moves -= 1
+                self._move(error)
+            except redis.exceptions.ConnectionError:
+                # A cut connection is tried once more, at once: what is done twice within one call does no harm.
+                if not cuts:
+                    raise
+                cuts -= 1
+
+    def _move(self, error: redis.exceptions.MovedError) -> None:
+        if self._discovery is None or not self._address.cluster:
+            raise redis.exceptions.ClusterError("it is part of a cluster: say cluster=1 in the url") from error
+        self.moves += 1
+        if error.host:
+            self._discovery.prefer(Host(error.host, error.port))
+        self.client.connection_pool.disconnect(inuse_connections=False)
+
+    def look_anew(self) -> None:
+        """Find out anew where the server is: what was connected may be one that has been replaced.
+
+        At most once in ``REST_SECONDS``.
+        """
+        now = time.monotonic()
+        if now - self._looked_at < REST_SECONDS:
+            return
+        self._looked_at = now
+        if self._discovery is not None:
+            self._discovery.doubt()
+        self.client.connection_pool.disconnect(inuse_connections=False)
 
     def fetch(self, keys: Sequence[bytes], log: str) -> tuple[list[bytes | None], bytes | None]:
         """Return values, and the incarnation of the log beside them, or None where that log was made elsewhere.
@@ -173,13 +230,7 @@ class Link:
             made_here = identity is not None and identity.startswith(connection.run_id)
             return values, incarnation if made_here else None
 
-        def get_surely(client: Any) -> tuple[list[bytes | None], bytes | None]:
-            try:
-                return get(client)
-            except redis.exceptions.ConnectionError:
-                return get(client)  # it may have been idle while the server was restarted
-
-        found: tuple[list[bytes | None], bytes | None] = self.call(get_surely)
+        found: tuple[list[bytes | None], bytes | None] = self.call(get)
         return found
 
     def run(self, script: str, keys: Sequence[str | bytes], arguments: Sequence[Any]) -> Any:
@@ -218,8 +269,7 @@ class Link:
         self._rest_until = 0.0
         self._probing = False
         self._own = threading.local()
-        self._scripts = {}
-        self.client = self._connect()
+        self._connect()
 
 
 def _greet(connection: Any) -> None:

@@ -243,6 +243,7 @@ class NetworkLog(MachineLog):
                 self._owed.done(record)
                 return receipt
             if replicas >= self._replicas:
+                self.ledger.link.look_anew()
                 raise UnreachableError(f"{receipt.told} of {self._replicas} replicas follow the server")
             # It was not known how many there are. Once more: what is written twice does no harm.
             incarnation, generation, since = self._place_of(record.cache)
