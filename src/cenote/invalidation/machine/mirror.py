@@ -18,7 +18,7 @@ from cenote.invalidation.machine.layout import Word
 from cenote.invalidation.machine.parts import Parts
 from cenote.invalidation.machine.ring import Draft, drafts, key_draft
 
-__all__ = ["Mirror", "forsake", "incarnation_of"]
+__all__ = ["Mirror", "follows", "forsake", "incarnation_of"]
 
 _HALF: Final = 16
 _TRIES: Final = 3
@@ -162,6 +162,11 @@ def forsake(parts: Parts) -> None:
     with parts.file.lock:
         parts.file.words[Word.DEADLINE] = 0
         discard(parts.file)
+
+
+def follows(parts: Parts, opening: int) -> bool:
+    """Whether a file follows the incarnation that begins with these 64 bits."""
+    return parts.file.words[Word.NETWORK] == opening
 
 
 def incarnation_of(parts: Parts) -> str:
