@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from cenote.invalidation.network import Link
@@ -19,7 +22,7 @@ KEYS = {
 @pytest.fixture
 def link(server):
     """A link to a server that has made a log itself."""
-    found = Link(server.url)
+    found = Link(server.url, answer=20.0)
     with server.client() as client:
         run = client.info("server")["run_id"]
         client.hset(LOG, mapping={"inc": "1" * 32, "id": f"{run}0000"})
@@ -49,3 +52,20 @@ def test_a_read_goes_on_when_the_server_has_closed_all_connections_meanwhile(lin
         client.set("k", "v")
         client.client_kill_filter(_type="normal", skipme=True)
     assert link.fetch([b"k"], LOG) == ([b"v"], b"1" * 32)
+
+
+def test_as_many_threads_as_there_are_read_at_once(link, server):
+    threads = 150
+    started = threading.Barrier(threads + 1)
+
+    def read(_):
+        started.wait()
+        return link.fetch([b"k"], LOG)[0]
+
+    with server.client() as client, ThreadPoolExecutor(threads) as pool:
+        client.set("k", "v")
+        found = pool.map(read, range(threads))
+        client.client_pause(500)  # so that all of them wait for an answer together
+        started.wait()
+        found = list(found)
+    assert found == [[b"v"]] * threads

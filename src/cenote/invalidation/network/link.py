@@ -29,6 +29,10 @@ REST_SECONDS: Final = 1.0
 """How long a server that was out of reach is left alone."""
 
 
+_MOST_CONNECTIONS: Final = 1 << 31
+"""As many as there are threads, where the URL says nothing else: with less, one more would find no server."""
+
+
 class UnreachableError(StoreError):
     """The server does not answer, or answers that it cannot do what was asked."""
 
@@ -75,6 +79,7 @@ class Link:
                 # A cut connection is tried once more, at once: what is done twice within one call does no harm.
                 retry=Retry(NoBackoff(), 1, supported_errors=(redis.exceptions.ConnectionError,)),
                 protocol=2,
+                max_connections=_MOST_CONNECTIONS,
                 redis_connect_func=_greet,
             )
         except ValueError as error:
