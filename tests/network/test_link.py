@@ -6,8 +6,10 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from tests.machine.processes import forked, wait_until
 
 from cenote.invalidation.network import Link
+from cenote.invalidation.network.link import UnreachableError
 
 LOG = "cenote:{shop}:log"
 KEYS = {
@@ -69,3 +71,59 @@ def test_as_many_threads_as_there_are_read_at_once(link, server):
         started.wait()
         found = list(found)
     assert found == [[b"v"]] * threads
+
+
+def test_a_forked_child_reads_by_a_connection_of_its_own(link, server):
+    assert link.fetch([b"k"], LOG)[0] == [None]
+
+    def child():
+        with server.client() as client:
+            before = len(client.client_list())
+            link.after_fork()
+            link.fetch([b"k"], LOG)
+            return len(client.client_list()) - before - 1
+
+    assert forked(child) == 0
+    assert link.fetch([b"k"], LOG)[0] == [None]
+
+
+def test_a_closed_link_leaves_no_connection_behind(link, server):
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: link.fetch([b"k"], LOG), range(200)))
+    link.close()
+    with server.client() as client:
+        wait_until(lambda: len(client.client_list()) == 1)
+
+
+def test_an_answer_that_came_too_late_is_not_taken_for_the_next_one(server):
+    link = Link(server.url, answer=0.2)
+    with server.client() as client:
+        client.mset({"late": "wrong", "k": "v"})
+    assert link.fetch([b"k"], LOG)[0] == [b"v"]
+    server.pause()
+    with pytest.raises(UnreachableError):
+        link.fetch([b"late"], LOG)
+    server.resume()
+    link.wake()
+    assert link.fetch([b"k"], LOG)[0] == [b"v"]
+    link.close()
+
+
+def test_a_limit_of_connections_in_the_url_is_kept(server):
+    link = Link(f"{server.url}?max_connections=1", answer=20.0)
+    assert link.fetch([b"k"], LOG)[0] == [None]
+    assert link.call(lambda client: client.ping())
+    with server.client() as client:
+        assert len(client.client_list()) == 2
+    link.close()
+
+
+def test_the_answer_behind_a_refusal_is_not_taken_for_the_next_one(link, server):
+    with server.client() as client:
+        client.set("k", "v")
+        assert link.fetch([b"k"], LOG)[0] == [b"v"]
+        client.execute_command("ACL", "SETUSER", "default", "-mget")
+        with pytest.raises(UnreachableError):
+            link.fetch([b"k"], LOG)
+        client.execute_command("ACL", "SETUSER", "default", "+mget")
+    assert link.fetch([b"k"], LOG) == ([b"v"], b"1" * 32)

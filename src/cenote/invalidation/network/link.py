@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import threading
@@ -68,6 +69,9 @@ class Link:
         self._refused_at = 0.0
         self._scripts: dict[str, Script] = {}
         self._questions: dict[str, bytes] = {}
+        self._idle: list[Any] = []
+        """Connections of reads, in use as far as the pool knows: to take one and give it back there costs a third of a
+        read."""
         self.client = self._connect()
 
     def _connect(self) -> redis.Redis:
@@ -165,26 +169,32 @@ class Link:
         """
         request = self._request(keys, log)
 
-        def get(client: Any) -> tuple[list[bytes | None], bytes | None]:
-            pool = client.connection_pool
-            connection = pool.get_connection()
+        def get(pool: Any, connection: Any) -> tuple[list[bytes | None], bytes | None]:
             try:
                 connection.send_packed_command([request])
                 values = connection.read_response()
                 incarnation, identity = connection.read_response()
             except BaseException:
+                # An answer that is still to come must not be taken for the next one's.
                 connection.disconnect()
-                raise
-            finally:
                 pool.release(connection)
+                raise
+            if pool.max_connections < _MOST_CONNECTIONS:
+                pool.release(connection)  # others may be waiting for it
+            else:
+                self._idle.append(connection)
             made_here = identity is not None and identity.startswith(connection.run_id)
             return values, incarnation if made_here else None
 
         def get_surely(client: Any) -> tuple[list[bytes | None], bytes | None]:
+            pool = client.connection_pool
+            with contextlib.suppress(IndexError, redis.exceptions.ConnectionError):
+                return get(pool, self._idle.pop())
+            # None is idle, or the server was restarted since: the pool tries those that it hands out.
             try:
-                return get(client)
+                return get(pool, pool.get_connection())
             except redis.exceptions.ConnectionError:
-                return get(client)  # it may have been idle while the server was restarted
+                return get(pool, pool.get_connection())
 
         found: tuple[list[bytes | None], bytes | None] = self.call(get_surely)
         return found
@@ -226,6 +236,7 @@ class Link:
 
     def close(self) -> None:
         """Close the connections."""
+        self._idle = []
         self.client.close()
 
     def after_fork(self) -> None:
@@ -234,6 +245,7 @@ class Link:
         self._probing = False
         self._own = threading.local()
         self._scripts = {}
+        self._idle = []
         self.client = self._connect()
 
 
