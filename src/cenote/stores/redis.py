@@ -32,6 +32,7 @@ Name = tuple[str, int, str]
 
 _BIRTH_BYTES: Final = 8
 _PAGE: Final = 200
+_REST_SECONDS: Final = 0.2
 _LAST: Final = b"\xff" * 8
 
 
@@ -58,6 +59,7 @@ class RedisStore(SharedReads):
         self._clock = clock
         self._openings: dict[tuple[str, int], bytes] = {}
         self._places: dict[str, tuple[str | None, int]] = {}
+        self._rest_until = 0.0
         self._batching: Batching[Name, bytes | None] = Batching(self.read)
 
     def _key(self, shelf: str, generation: int, identifier: str) -> bytes:
@@ -260,8 +262,16 @@ class RedisStore(SharedReads):
     # What needs to be done now and then
 
     def tidy(self, places: Iterable[Place], limit: int) -> bool:
+        # Every record that anybody writes wakes all machines; nothing that goes here can be served, so it may wait.
+        now = self._clock.monotonic()
+        if now < self._rest_until:
+            return False
+        self._rest_until = now + _REST_SECONDS
         ended = [self._sweep(shelf, generation, limit) for shelf, generation in places]
-        return max([self._reap(limit), *ended]) >= limit
+        more = max([self._reap(limit), *ended]) >= limit
+        if more:
+            self._rest_until = now
+        return more
 
     def _sweep(self, shelf: str, generation: int, limit: int) -> int:
         """Take at most so many names of what has ended, or was evicted, out of the indexes; return how many."""
