@@ -29,7 +29,6 @@ ANSWER_SECONDS: Final = 1.0
 REST_SECONDS: Final = 1.0
 """How long a server that was out of reach is left alone."""
 
-
 _MOST_CONNECTIONS: Final = 1 << 31
 """As many as there are threads, where the URL says nothing else: with less, one more would find no server."""
 
