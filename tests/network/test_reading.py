@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.machine.processes import wait_until
 
 LOSE_THE_FILE = """
 import shutil
@@ -14,8 +15,10 @@ def late(keys, log):
     # Between the answer and the verdict on it this machine loses the file that it follows, and cannot make another one.
     found = fetch(keys, log)
     link.fetch = fetch
-    shutil.rmtree(caches._log.path.parent)
-    Path(caches._log.path.parent).touch()
+    folder = Path(caches._log.path.parent)
+    while folder.is_dir():
+        shutil.rmtree(folder, ignore_errors=True)  # the agent may be making a file in it
+    folder.touch()
     caches.rejoin()
     return found
 
@@ -47,6 +50,18 @@ READS = {
 }
 
 
+def served(process, read):
+    """Return what a read is served that asks the server; one without a lease may not."""
+    found = []
+
+    def asked():
+        found.append(process.ask(READS[read]))
+        return process.ask("link.fetch is fetch")
+
+    wait_until(asked)
+    return found
+
+
 @pytest.mark.parametrize("read", READS)
 def test_what_tags_made_old_is_not_served_when_the_log_is_lost_while_it_is_read(site, read):
     one = site.process("a")
@@ -55,8 +70,7 @@ def test_what_tags_made_old_is_not_served_when_the_log_is_lost_while_it_is_read(
     site.reads(one, "old")
     one.do("cache.invalidate_tags('t'); import asyncio")
     one.do(LOSE_THE_LOG)
-    assert one.ask(READS[read]) != "old"
-    assert one.ask("link.fetch is fetch")
+    assert "old" not in served(one, read)
 
 
 @pytest.mark.parametrize("read", READS)
@@ -65,5 +79,4 @@ def test_a_read_finds_nothing_when_the_machine_loses_its_file_meanwhile(site, re
     site.ripen(one)
     one.do("cache.set('k', 'old')")
     one.do(LOSE_THE_FILE)
-    assert one.ask(READS[read]) in (None, "new")
-    assert one.ask("link.fetch is fetch")
+    assert served(one, read)[-1] in (None, "new")
