@@ -153,7 +153,7 @@ def test_a_forked_child_shares_the_caches(two):
 
 @pytest.mark.parametrize("kind", ["valkey"])
 def test_an_answer_that_waits_for_replicas_is_not_taken_for_late(server):
-    ledger = Ledger(Link(server.url, "n", answer=0.2), "n")
+    ledger = Ledger(Link(server.url, "n", answer=2.0), "n")
     receipt = ledger.record(Record(kind=RecordKind.CLEAR, cache="shop"), replicas=1, patience=9)
     assert (receipt.sequence, receipt.told) == (0, 0)
     receipt = ledger.record(
