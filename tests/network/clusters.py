@@ -55,7 +55,7 @@ class Cluster:
             node.ask("MEET", "127.0.0.1", self.nodes[0].port, self.nodes[0].bus)
         for node in self.nodes:
             wait_for(lambda one=node: f"known_nodes:{len(self.nodes)}\r" in one.ask("INFO"))
-        owner = self.owner
+        owner = wait_for(lambda: self.owner)  # who knows the nodes may not know their slots yet
         for node in self.nodes[self._masters :]:
             wait_for(lambda one=node: one.ask("REPLICATE", owner.name))
             wait_for(lambda one=node: one.follows(owner))
@@ -111,13 +111,13 @@ class Cluster:
     @property
     def another(self):
         """A master that does not have the namespace."""
-        owner = self.owner
+        owner = wait_for(lambda: self.owner)  # who knows the nodes may not know their slots yet
         return next(node for node in self.nodes if node is not owner and node.role == "master")
 
     def replica(self):
         """Have the replica follow the node that has the namespace, wherever that went meanwhile, and return it."""
         (found,) = (node for node in self.nodes if node.role == "slave")
-        owner = self.owner
+        owner = wait_for(lambda: self.owner)  # who knows the nodes may not know their slots yet
         found.ask("REPLICATE", owner.name)
         wait_for(lambda: found.follows(owner))
         return found

@@ -137,7 +137,11 @@ class Agent:
         elif found.records:
             mirror.apply(found.records)
         self._replicas = max(found.replicas, self._least_replicas)
-        if self._leased and self._ledger.acknowledge(found.incarnation, self._member, found.head):
+        holds = self._leased and self._ledger.acknowledge(found.incarnation, self._member, found.head)
+        if found.records:
+            # Behind the word that others wait for: freeing takes processors, and reads look for themselves.
+            mirror.ring()
+        if holds:
             self._hold(found, asked)
         self._ripen(found)
 

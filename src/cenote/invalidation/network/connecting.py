@@ -16,9 +16,12 @@ from redis.sentinel import SentinelConnectionPool
 from cenote.errors import ConfigurationError
 from cenote.invalidation.network.discovery import ClusterDiscovery, Discovery, Host, SentinelDiscovery
 
-__all__ = ["Address"]
+__all__ = ["MOST_CONNECTIONS", "Address"]
 
 CONNECT_SECONDS: Final = 0.5
+
+MOST_CONNECTIONS: Final = 1 << 31
+"""As many as there are threads, where the URL says nothing else: with less, one more would find no server."""
 """How long it may take to connect; and to answer, for a sentinel or a node that is asked where the master is."""
 
 _PORT: Final = 6379
@@ -99,6 +102,7 @@ class Address:
             # Who calls tries again: here it would be where the server was, without asking anew.
             "retry": Retry(NoBackoff(), 0),
             "protocol": 2,
+            "max_connections": MOST_CONNECTIONS,
             "redis_connect_func": greet,
             **self._options,
         }

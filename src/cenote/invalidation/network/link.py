@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import threading
@@ -13,7 +14,7 @@ import redis
 from redis.commands.core import Script
 
 from cenote.errors import ConfigurationError, StoreError
-from cenote.invalidation.network.connecting import Address
+from cenote.invalidation.network.connecting import MOST_CONNECTIONS, Address
 from cenote.invalidation.network.discovery import Host, NoMasterError
 from cenote.workers import workers
 
@@ -83,10 +84,14 @@ class Link:
         self._refused_at = 0.0
         self._looked_at = 0.0
         self.moves = 0
+        self._questions: dict[str, bytes] = {}
         self._connect()
 
     def _connect(self) -> None:
         self._scripts: dict[str, Script] = {}
+        self._idle: list[Any] = []
+        """Connections of reads, in use as far as the pool knows: to take one and give it back there costs a third of a
+        read."""
         self.client, self._discovery = self._address.client(answer=self.answer, greet=_greet, key=self._key)
 
     def check(self) -> None:
@@ -190,7 +195,7 @@ class Link:
         self.moves += 1
         if error.host:
             self._discovery.prefer(Host(error.host, error.port))
-        self.client.connection_pool.disconnect(inuse_connections=False)
+        self._hang_up()
 
     def look_anew(self) -> None:
         """Find out anew where the server is: what was connected may be one that has been replaced.
@@ -203,7 +208,18 @@ class Link:
         self._looked_at = now
         if self._discovery is not None:
             self._discovery.doubt()
-        self.client.connection_pool.disconnect(inuse_connections=False)
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        """End all connections that nobody uses just now; those that are in use end with their use, or fail."""
+        idle, self._idle = self._idle, []
+        pool = self.client.connection_pool
+        while idle:
+            with contextlib.suppress(IndexError):  # a read has taken the last one meanwhile
+                connection = idle.pop()
+                connection.disconnect()
+                pool.release(connection)
+        pool.disconnect(inuse_connections=False)
 
     def fetch(self, keys: Sequence[bytes], log: str) -> tuple[list[bytes | None], bytes | None]:
         """Return values, and the incarnation of the log beside them, or None where that log was made elsewhere.
@@ -214,24 +230,45 @@ class Link:
         Raises:
             UnreachableError: The server is out of reach, or refuses.
         """
+        request = self._request(keys, log)
 
-        def get(client: Any) -> tuple[list[bytes | None], bytes | None]:
-            pool = client.connection_pool
-            connection = pool.get_connection()
+        def ask(pool: Any, idle: list[Any], connection: Any) -> tuple[list[bytes | None], bytes | None]:
             try:
-                connection.send_packed_command(connection.pack_commands([("MGET", *keys), ("HMGET", log, "inc", "id")]))
+                connection.send_packed_command([request])
                 values = connection.read_response()
                 incarnation, identity = connection.read_response()
             except BaseException:
+                # An answer that is still to come must not be taken for the next one's.
                 connection.disconnect()
-                raise
-            finally:
                 pool.release(connection)
+                raise
+            if idle is not self._idle:
+                connection.disconnect()  # since then it was found out anew where the server is
+                pool.release(connection)
+            elif pool.max_connections < MOST_CONNECTIONS:
+                pool.release(connection)  # others may be waiting for it
+            else:
+                idle.append(connection)
             made_here = identity is not None and identity.startswith(connection.run_id)
             return values, incarnation if made_here else None
 
+        def get(client: Any) -> tuple[list[bytes | None], bytes | None]:
+            pool, idle = client.connection_pool, self._idle
+            with contextlib.suppress(IndexError, redis.exceptions.ConnectionError):
+                return ask(pool, idle, idle.pop())
+            # None is idle, or the server was restarted since: the pool tries those that it hands out.
+            return ask(pool, idle, pool.get_connection())
+
         found: tuple[list[bytes | None], bytes | None] = self.call(get)
         return found
+
+    def _request(self, keys: Sequence[bytes], log: str) -> bytes:
+        """Return the bytes of both commands of ``fetch``: what redis-py makes of them too, but takes longer for."""
+        question = self._questions.get(log)
+        if question is None:
+            question = self._questions[log] = _packed([b"HMGET", log.encode(), b"inc", b"id"])
+        # The values go first: an incarnation that begins behind them is seen, and they are not served.
+        return _packed([b"MGET", *keys]) + question
 
     def run(self, script: str, keys: Sequence[str | bytes], arguments: Sequence[Any]) -> Any:
         """Run a script in one step; it is sent as a whole only when the server does not have it."""
@@ -262,6 +299,7 @@ class Link:
 
     def close(self) -> None:
         """Close the connections."""
+        self._hang_up()
         self.client.close()
 
     def after_fork(self) -> None:
@@ -270,6 +308,11 @@ class Link:
         self._probing = False
         self._own = threading.local()
         self._connect()
+
+
+def _packed(parts: Sequence[bytes]) -> bytes:
+    """Return a command as the protocol has it."""
+    return b"*%d\r\n%b" % (len(parts), b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in parts]))
 
 
 def _greet(connection: Any) -> None:

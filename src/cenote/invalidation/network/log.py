@@ -21,7 +21,7 @@ from cenote.errors import ClearFailedError, ClosedError
 from cenote.invalidation.log import DEADLINE, Members, News, Record, RecordKind
 from cenote.invalidation.machine import MachineLog, fitted
 from cenote.invalidation.machine.membership import Membership
-from cenote.invalidation.machine.mirror import forsake, incarnation_of
+from cenote.invalidation.machine.mirror import follows, forsake, incarnation_of
 from cenote.invalidation.network.attendance import Attendance
 from cenote.invalidation.network.claims import NetworkClaims
 from cenote.invalidation.network.lease import SHORTEST_SECONDS, Lease
@@ -136,11 +136,12 @@ class NetworkLog(MachineLog):
             raise ClearFailedError("this process follows no log yet", "none")
         return super().news(cache, sequence)
 
-    def scoped(self, cache: str | None) -> int:
-        """Return a sequence after which nothing of a cache was invalidated by tags or a prefix."""
+    def scoped(self, cache: str | None, opening: int | None = None) -> int | None:
+        """Return a sequence after which tags or a prefix made nothing of a cache old; None in another incarnation."""
         joined = self._joined()
-        found: int = joined.services.last_scoped(joined.services.number(cache))
-        return found
+        if opening is not None and not follows(joined, opening):  # this very file, which never follows another one
+            return None
+        return joined.services.last_scoped(joined.services.number(cache))  # type: ignore[no-any-return]
 
     def verify(self, word: Sequence[int]) -> int | None:
         """Ask the server, where there is no lease, up to which sequence a State must have obeyed to be current."""
