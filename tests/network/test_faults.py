@@ -8,6 +8,7 @@ import time
 
 import pytest
 from tests.machine.processes import state_of, wait_until
+from tests.network.proxy import Proxy
 from tests.network.servers import Server
 
 from cenote import ClearFailedError
@@ -149,6 +150,16 @@ def test_a_forked_child_shares_the_caches(two):
     )
     assert one.ask("found") == b"'old'"
     assert one.ask(READ) is None
+
+
+@pytest.mark.parametrize("kind", ["valkey"])
+def test_a_call_whose_connection_is_cut_is_made_once_more(server):
+    with Proxy(server) as proxy:
+        link = Link(proxy.url, "n")
+        trap = proxy.cut_at(b"ECHO", 0)
+        assert link.call(lambda client: client.echo("word")) == b"word"
+        assert trap.sprung.is_set()
+        link.close()
 
 
 @pytest.mark.parametrize("kind", ["valkey"])
