@@ -8,6 +8,7 @@ import time
 
 import pytest
 from tests.machine.processes import state_of, wait_until
+from tests.network.proxy import Proxy
 from tests.network.servers import Server
 
 from cenote import ClearFailedError
@@ -152,8 +153,18 @@ def test_a_forked_child_shares_the_caches(two):
 
 
 @pytest.mark.parametrize("kind", ["valkey"])
+def test_a_call_whose_connection_is_cut_is_made_once_more(server):
+    with Proxy(server) as proxy:
+        link = Link(proxy.url, "n")
+        trap = proxy.cut_at(b"ECHO", 0)
+        assert link.call(lambda client: client.echo("word")) == b"word"
+        assert trap.sprung.is_set()
+        link.close()
+
+
+@pytest.mark.parametrize("kind", ["valkey"])
 def test_an_answer_that_waits_for_replicas_is_not_taken_for_late(server):
-    ledger = Ledger(Link(server.url, "n", answer=0.2), "n")
+    ledger = Ledger(Link(server.url, "n", answer=2.0), "n")
     receipt = ledger.record(Record(kind=RecordKind.CLEAR, cache="shop"), replicas=1, patience=9)
     assert (receipt.sequence, receipt.told) == (0, 0)
     receipt = ledger.record(
