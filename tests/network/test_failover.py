@@ -54,6 +54,44 @@ def test_a_clear_at_the_promoted_replica_holds_where_the_deposed_master_answers(
     site.judge(one, other)
 
 
+def test_a_deposed_master_grants_nothing_to_those_who_come_from_its_successor(server, replica, site, apart):
+    one, other = apart
+    replica.follow(None)
+    site.proxy("a").switch(replica)
+    clear_when_it_can(site, one)
+    site.leased(one)
+    log = server.client()
+    left = log.hget("cenote:{cenote}:log", "inc")
+    site.proxy("a").switch(server)
+    wait_for(lambda: log.hget("cenote:{cenote}:log", "inc") != left)
+    former = site.followed(other)
+    wait_until(lambda: site.followed(other) not in (former, ""))
+    site.proxy("a").switch(replica)
+    for _ in range(3):
+        clear_when_it_can(site, one)
+        assert other.ask("caches._log.word[8] > lease_clock()") is False
+        assert other.ask("cache.get('k')") is None
+    site.judge(one, other)
+
+
+def test_a_deposed_master_that_is_full_clears_nothing(server, replica, site, apart):
+    one, other = apart
+    replica.follow(None)
+    site.proxy("a").switch(replica)
+    clear_when_it_can(site, one)
+    site.leased(one)
+    site.warm(one)
+    with server.client() as client:
+        client.config_set("maxmemory-policy", "noeviction")
+        client.config_set("maxmemory", "1")
+        with pytest.raises(ClearFailedError):
+            site.clear(other)
+        client.config_set("maxmemory", "0")
+    clear_when_it_can(site, one)
+    assert other.ask("caches._log.word[8] > lease_clock()") is False
+    site.judge(one, other)
+
+
 def test_a_replica_that_missed_the_last_writes_brings_nothing_back(server, kind, site):
     with Proxy(server) as wire, Server(kind) as replica:
         replica.follow(wire)

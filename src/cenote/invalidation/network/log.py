@@ -260,8 +260,8 @@ class NetworkLog(MachineLog):
         """Do what can be done: on a full server begin anew, else forget everything on this machine."""
         if isinstance(error, FullError):
             with contextlib.suppress(UnreachableError):
-                self.ledger.forget()
-                return Receipt("", -1, 0)
+                if self.ledger.forget(replicas=self._least_replicas, patience=self.lease.renewed):
+                    return Receipt("", -1, 0)
         joined = self.membership
         if joined is None:
             raise ClearFailedError(f"{error}; repeat it", "none") from error
