@@ -6,9 +6,18 @@ import asyncio
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
-from cenote.approach import LOOK_AGAIN_SECONDS, Started, Step, apart, approach, leave, outcome_of, serve
+from cenote.approach import (
+    LOOK_AGAIN_SECONDS,
+    Started,
+    Step,
+    apart,
+    approach,
+    leave,
+    outcome_of,
+    serve,
+)
 from cenote.claiming import Claim
 from cenote.core import CacheCore
 from cenote.errors import LoadTimeoutError
@@ -16,10 +25,14 @@ from cenote.flight import Flight
 from cenote.tables import Slot
 from cenote.terms import Terms
 from cenote.waits import CURRENT, running_loop
+from cenote.workers import workers
 
-__all__ = ["aload", "areload", "awaited", "start_task", "wait_in_loop", "waker_of"]
+__all__ = ["aload", "areload", "awaited", "off_loop", "start_task", "wait_in_loop", "waker_of"]
 
 logger = logging.getLogger("cenote")
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 async def aload(
@@ -43,10 +56,12 @@ async def aload(
             return value
     first = True
     while True:
+        found = await core.aseek(slot, key) if core.far and not anew else None
         waiter: asyncio.Future[None] = loop.create_future()
+        wake = waker_of(loop, waiter)
         with Started(core) as started:
             step, what = approach(
-                core, slot, key, terms, loop, waker_of(loop, waiter), started, first=first, anew=anew, blocking=False
+                core, slot, key, terms, loop, wake, started, first=first, anew=anew, blocking=False, found=found
             )
             if step is Step.LEAD_BEHIND:
                 start_task(core, slot, what[0], call, terms, loop)
@@ -77,10 +92,15 @@ async def areload(
     """Load a key now, whatever is there, and publish the new value."""
     with core.changing("refresh"):
         core.obey().detach_key(slot.index, key)
-    core.tell_key(slot, key, ahead=True)
+    await off_loop(core, core.tell_key, slot, key, ahead=True)
     value = await aload(core, slot, key, call, terms, anew=True)
-    core.tell_key(slot, key)
+    await off_loop(core, core.tell_key, slot, key)
     return value
+
+
+async def off_loop(core: CacheCore, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call what waits for a server in a thread, and everything else at once."""
+    return await asyncio.to_thread(call, *args, **kwargs) if core.far else call(*args, **kwargs)
 
 
 def waker_of(loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None]) -> Callable[[], None]:
@@ -143,7 +163,7 @@ async def _fly(
     limit = core.options.load_timeout
     claim = Claim(core, slot, flight)
     try:
-        while (pause := claim.pause()) is not None:  # noqa: ASYNC110  # another process wakes nobody here
+        while (pause := await off_loop(core, claim.pause)) is not None:  # noqa: ASYNC110  # another process wakes nobody here
             await asyncio.sleep(pause)
         if claim.outcome is not None:
             return
@@ -151,14 +171,17 @@ async def _fly(
             value = await awaited(call)
         else:
             value = await _timed(call, limit, slot, flight)
-        core.settle(slot, flight, value, terms)
+        await off_loop(core, core.settle, slot, flight, value, terms)
     except Exception as error:  # noqa: BLE001  # the flight carries it to whoever waits
         core.fail(slot, flight, error)
     except BaseException as reason:
         core.abandon(flight, reason)
         raise
     finally:
-        claim.over()
+        if core.far:
+            workers.submit(claim.over)
+        else:
+            claim.over()
 
 
 async def _timed(call: Callable[[], Awaitable[Any] | Any], limit: float, slot: Slot, flight: Flight) -> Any:

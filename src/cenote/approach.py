@@ -26,6 +26,7 @@ from cenote.terms import Terms, again
 from cenote.waits import CURRENT, begin_wait, inside, running_loop
 
 __all__ = [
+    "LATER",
     "LOOK_AGAIN_SECONDS",
     "Started",
     "Step",
@@ -42,6 +43,10 @@ _SERVED: Final = (Verdict.FRESH, Verdict.AHEAD, Verdict.HELD)
 
 LOOK_AGAIN_SECONDS = 1.0
 """How often a waiter makes sure that the event loop which runs the load still runs."""
+
+
+LATER: Final = object()
+"""What ``get`` returns, asked with it, where more than memory must be looked at."""
 
 
 class Started(list[Flight]):
@@ -118,12 +123,15 @@ def serve(
     return True, core.hand_out(value)
 
 
-def stale_while_loading(core: CacheCore, slot: Slot, key: Hashable) -> tuple[bool, Any]:
-    """Look a key up for a caller without a loader: stale values are served while somebody else reloads them."""
-    state = core.current()
-    entry = state.tables[slot.index].get(key)
-    if core.sharing is not None and (entry is None or core.judge(state, entry) not in _SERVED):
-        entry = core.fetch(state, slot, key, entry)
+def stale_while_loading(core: CacheCore, state: State, slot: Slot, entry: Entry | None) -> tuple[bool, Any]:
+    """Serve what was found for a caller without a loader: stale values only while somebody else reloads them.
+
+    Args:
+        core: The cache.
+        state: The State in force when the read began.
+        slot: The table.
+        entry: What was found.
+    """
     if entry is None:
         return False, None
     verdict = core.judge(state, entry)
@@ -131,7 +139,7 @@ def stale_while_loading(core: CacheCore, slot: Slot, key: Hashable) -> tuple[boo
     if value is GONE or entry.error is not None or verdict in (Verdict.DEAD, Verdict.FAILSAFE):
         return False, None
     if verdict is Verdict.STALE:
-        flight = state.flights.get((slot.index, key))
+        flight = state.flights.get((slot.index, entry.key))
         if flight is None or flight.lost():
             return False, None
     if verdict in (Verdict.STALE, Verdict.HELD):
@@ -201,16 +209,18 @@ def approach(
     first: bool,
     anew: bool,
     blocking: bool,
+    found: Entry | None = None,
 ) -> tuple[Step, Any]:
-    """Decide, under the write lock, what a caller that was not served does: serve, load, or wait for a load."""
+    """Decide, under the write lock, what a caller that was not served does: serve, load, or wait for a load.
+
+    What was found at a server is passed in: nobody holds the lock while a server answers.
+    """
     with core.lock:
         if not core.running or not core.owns(slot, key):
             core.count_miss(slot)
             return Step.ALONE, None
         state = core.obey()
-        entry = state.store.find(key, slot.index)
-        if core.sharing is not None and not anew and (entry is None or core.judge(state, entry) not in _SERVED):
-            entry = core.fetch(state, slot, key, entry)
+        entry, value = _entry(core, state, slot, key, found, anew=anew)
         flight = _under_way(state, slot, key)
         if entry is not None and not anew:
             verdict = core.judge(state, entry)
@@ -220,7 +230,7 @@ def approach(
                 if entry.error is not None:
                     raise again(entry.error)
                 core.counts.stale_served += verdict is Verdict.HELD
-                return Step.SERVE, entry.value
+                return Step.SERVE, value
             if verdict is Verdict.STALE:
                 behind = flight is None and core.options.stale_while_revalidate > 0
                 if behind or flight is not None:
@@ -229,9 +239,9 @@ def approach(
                     core.counts.stale_served += 1
                 if behind:
                     flight = _register(core, slot, state, key, terms.known_tags(), loop, started, parent=None)
-                    return Step.LEAD_BEHIND, (flight, entry.value)
+                    return Step.LEAD_BEHIND, (flight, value)
                 if flight is not None:
-                    return Step.SERVE, entry.value
+                    return Step.SERVE, value
         if first:
             core.count_miss(slot)
         if flight is None:
@@ -249,6 +259,21 @@ def approach(
         flight.wakers.append(waker)
         core.counts.coalesced += 1
         return Step.JOIN, (flight, wait)
+
+
+def _entry(
+    core: CacheCore, state: State, slot: Slot, key: Hashable, found: Entry | None, *, anew: bool
+) -> tuple[Entry | None, Any]:
+    """Return the latest entry of a key that is known here, or in the shared store, and its value."""
+    entry = state.store.find(key, slot.index)
+    if core.far:
+        if found is not None and (entry is None or entry.born < found.born):
+            entry = found
+    elif core.sharing is not None and not anew and (entry is None or core.judge(state, entry) not in _SERVED):
+        entry = core.fetch(state, slot, key, entry)
+    value = None if entry is None else entry.value
+    # What was found before the lock was taken may have been taken out since.
+    return (None, None) if value is GONE else (entry, value)
 
 
 def outcome_of(core: CacheCore, flight: Flight, *, led: bool = False) -> Any:

@@ -7,7 +7,9 @@ import functools
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast, overload
 
-from cenote.aloading import aload
+from cenote.aloading import aload, off_loop
+from cenote.approach import LATER
+from cenote.getting import aget_far
 from cenote.many import aload_many
 from cenote.operations import Operations
 from cenote.options import UNSET
@@ -27,19 +29,23 @@ class Cache(Operations):
     thread and from any number of event loops at once. Times are seconds.
     """
 
-    # What only touches memory does not wait, so it is not sent to a thread.
+    # What touches memory and files of this machine does not wait, so it is not sent to a thread; a server's answer is
+    # waited for in one.
 
     async def aget(self, key: str, default: Any = None) -> Any:
-        """Do what ``get`` does."""
-        return self.get(key, default)
+        """Do what ``get`` does; what the tasks of one tick ask a server is asked in one round trip."""
+        if not self._core.far:
+            return self.get(key, default)
+        value = self.get(key, LATER)
+        return value if value is not LATER else await aget_far(self._core, key, default)
 
     async def aset(self, key: str, value: Any, *, ttl: Any = UNSET, tags: Iterable[str] = ()) -> None:
         """Do what ``set`` does."""
-        self.set(key, value, ttl=ttl, tags=tags)
+        await off_loop(self._core, self.set, key, value, ttl=ttl, tags=tags)
 
     async def adelete(self, key: str) -> bool:
         """Do what ``delete`` does."""
-        return self.delete(key)
+        return await off_loop(self._core, self.delete, key)
 
     @overload
     async def aget_or_load(
@@ -61,15 +67,15 @@ class Cache(Operations):
 
     async def aget_many(self, keys: Iterable[str]) -> dict[str, Any]:
         """Do what ``get_many`` does."""
-        return self.get_many(keys)
+        return await off_loop(self._core, self.get_many, keys)
 
     async def aset_many(self, values: Mapping[str, Any], *, ttl: Any = UNSET, tags: Iterable[str] = ()) -> None:
         """Do what ``set_many`` does."""
-        self.set_many(values, ttl=ttl, tags=tags)
+        await off_loop(self._core, self.set_many, values, ttl=ttl, tags=tags)
 
     async def adelete_many(self, keys: Iterable[str]) -> int:
         """Do what ``delete_many`` does."""
-        return self.delete_many(keys)
+        return await off_loop(self._core, self.delete_many, keys)
 
     async def aget_or_load_many(
         self,
@@ -98,7 +104,7 @@ class Cache(Operations):
         reason: str | None = None,
         actor: str | None = None,
     ) -> ClearResult:
-        """Do what ``clear`` does; in a thread when it must look at entries one by one."""
+        """Do what ``clear`` does; in a thread when it must look at entries one by one, or wait for other machines."""
         clear = functools.partial(
             self.clear,
             mode=mode,
@@ -109,4 +115,4 @@ class Cache(Operations):
             reason=reason,
             actor=actor,
         )
-        return clear() if prefix is None and tags is None else await asyncio.to_thread(clear)
+        return await (off_loop(self._core, clear) if prefix is None and tags is None else asyncio.to_thread(clear))

@@ -82,10 +82,12 @@ class Claim:
         except (ClearFailedError, ClosedError):
             return None
         if taken is None:
+            self._nap = min(2 * self._nap, _LONGEST_NAP)
             return self._nap
-        flight.claim = taken
-        # Whoever had it before may have published after this flight began.
-        self.outcome = self._core.adopt(self._slot, flight)
+        flight.claim = taken.claim
+        if taken.stored:
+            # Whoever had it before may have published after this flight began.
+            self.outcome = self._core.adopt(self._slot, flight)
         return None
 
     def over(self) -> None:

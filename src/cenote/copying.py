@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 from cenote.decide import Verdict
-from cenote.entry import Entry
+from cenote.entry import GONE, Entry
 from cenote.flight import Flight, Outcome
 from cenote.holding import Holder
 from cenote.invalidation.log import Record, RecordKind
@@ -18,7 +18,13 @@ __all__ = ["Copier"]
 
 
 class Copier(Holder):
-    """The part of a cache's core that deals with other processes' copies, and with the originals."""
+    """The part of a cache's core that deals with other processes' copies, and with the originals.
+
+    Attributes:
+        far: Whether what makes entries old is written at a server, and comes back from there.
+    """
+
+    far = False
 
     def _pack(self, slot: Slot, key: Hashable, value: Any, entry: Entry | None) -> StoredEntry | None:
         return None if self.sharing is None else self.sharing.pack(slot, key, value, entry)
@@ -81,8 +87,34 @@ class Copier(Holder):
         if self.sharing is None or state.generation == NOT_SHARED or not self.running:
             return entry
         applied = state.applied
-        found = self.sharing.find(state, slot, key)
-        if found is None or (entry is not None and entry.born >= found.born):
+        return self._copy(state, applied, slot, key, entry, self.sharing.find(state, slot, key))
+
+    def seek(self, slot: Slot, key: Hashable) -> Entry | None:
+        """Return the entry that a read may be served: the copy in memory, or a later one of the shared store."""
+        state = self.current()
+        entry = state.store.find(key, slot.index)
+        return entry if self._serves(state, entry) else self.fetch(state, slot, key, entry)
+
+    async def aseek(self, slot: Slot, key: Hashable) -> Entry | None:
+        """Do what ``seek`` does; no event loop stands still for a server."""
+        return self.seek(slot, key)
+
+    def seek_each(self, wanted: Sequence[tuple[Slot, Hashable]]) -> list[Entry | None]:
+        """Do what ``seek`` does for several keys, where it can be done at once."""
+        return [self.seek(slot, key) for slot, key in wanted]
+
+    async def aseek_each(self, wanted: Sequence[tuple[Slot, Hashable]]) -> list[Entry | None]:
+        """Do what ``seek_each`` does; no event loop stands still for a server."""
+        return self.seek_each(wanted)
+
+    def _serves(self, state: State, entry: Entry | None) -> bool:
+        return entry is not None and self.judge(state, entry) in (Verdict.FRESH, Verdict.AHEAD, Verdict.HELD)
+
+    def _copy(
+        self, state: State, applied: int, slot: Slot, key: Hashable, entry: Entry | None, found: Entry | None
+    ) -> Entry | None:
+        """Keep what was found for a State that had obeyed so much, if it is worth it; return the later entry."""
+        if self.sharing is None or found is None or (entry is not None and entry.born >= found.born):
             return entry
         if entry is None and not self.sharing.met_before(slot.index, key):
             return found
@@ -115,13 +147,19 @@ class Copier(Holder):
         return found, value
 
     def adopt(self, slot: Slot, flight: Flight) -> Outcome | None:
-        """End a flight with what another process has loaded meanwhile, if that is fresh; return how it ended."""
+        """End a flight with what another process has loaded meanwhile, if that is fresh; return how it ended.
+
+        A caller that came after an invalidation did not join it: what was found before that is not too old for the
+        others.
+        """
+        found = self.seek(slot, flight.key) if self.far else None
         with self.lock:
             state = self.obey()
-            entry = self.fetch(state, slot, flight.key, None)
-            if entry is None or self.judge(state, entry) not in (Verdict.FRESH, Verdict.AHEAD):
+            entry = found if self.far else self.fetch(state, slot, flight.key, None)
+            value = GONE if entry is None else entry.value
+            if entry is None or value is GONE or self.judge(state, entry) not in (Verdict.FRESH, Verdict.AHEAD):
                 return None
-            outcome = Outcome(entry.value)
+            outcome = Outcome(value)
             flight.detach()
             flight.end(outcome)
         flight.wake()

@@ -28,13 +28,7 @@ logger = logging.getLogger("cenote")
 
 
 class CacheCore(Figures):
-    """One cache, without the methods that users call.
-
-    Attributes:
-        far: Whether what makes entries old is written at a server, and comes back from there.
-    """
-
-    far = False
+    """One cache, without the methods that users call."""
 
     def clear_far(self, records: Sequence[Record], *, most: int) -> tuple[int, Sequence[str], bool]:  # noqa: ARG002  # who counts nothing lists nothing
         """Write invalidations at the server and wait until they hold everywhere.

@@ -47,10 +47,11 @@ def load(
             return value
     first = True
     while True:
+        found = core.seek(slot, key) if core.far and not anew else None
         waiter = locks.make_waiter()
         with Started(core) as started:
             step, what = approach(
-                core, slot, key, terms, None, waiter.wake, started, first=first, anew=anew, blocking=True
+                core, slot, key, terms, None, waiter.wake, started, first=first, anew=anew, blocking=True, found=found
             )
             first = False
             if step is Step.SERVE:

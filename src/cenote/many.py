@@ -7,14 +7,15 @@ loads itself before it waits for what others load; two callers that need each ot
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from cenote import locks
-from cenote.aloading import awaited, start_task, wait_in_loop, waker_of
+from cenote.aloading import awaited, off_loop, start_task, wait_in_loop, waker_of
 from cenote.approach import Started, Step, apart, approach, leave, outcome_of, serve
 from cenote.core import CacheCore
+from cenote.entry import Entry
 from cenote.errors import LoadTimeoutError
 from cenote.flight import Flight
 from cenote.loading import start_behind, wait_for
@@ -82,7 +83,8 @@ def load_many(
     result: dict[str, Any] = {}
     remaining, first = dict(places), True
     while remaining:
-        batch = _split(core, remaining, terms, behind, None, first=first)
+        found = core.seek_each(list(remaining.values())) if core.far else None
+        batch = _split(core, remaining, terms, behind, None, first=first, found=found)
         result |= batch.values
         first = False
         try:
@@ -125,7 +127,8 @@ async def aload_many(
     result: dict[str, Any] = {}
     remaining, first = dict(places), True
     while remaining:
-        batch = _split(core, remaining, terms, behind, loop, first=first)
+        found = await core.aseek_each(list(remaining.values())) if core.far else None
+        batch = _split(core, remaining, terms, behind, loop, first=first, found=found)
         result |= batch.values
         first = False
         try:
@@ -156,11 +159,13 @@ def _split(
     loop: asyncio.AbstractEventLoop | None,
     *,
     first: bool,
+    found: Sequence[Entry | None] | None,
 ) -> _Batch:
     """Serve what can be served, and find out who loads the rest."""
     batch = _Batch(Started(core))
+    there = [None] * len(places) if found is None else found
     try:
-        for key, (slot, place) in places.items():
+        for (key, (slot, place)), entry in zip(places.items(), there, strict=True):
             served, value = serve(
                 core,
                 slot,
@@ -175,7 +180,17 @@ def _split(
             waiter: Any = locks.make_waiter() if loop is None else loop.create_future()
             wake = waiter.wake if loop is None else waker_of(loop, waiter)
             step, what = approach(
-                core, slot, place, terms, loop, wake, batch.started, first=first, anew=False, blocking=loop is None
+                core,
+                slot,
+                place,
+                terms,
+                loop,
+                wake,
+                batch.started,
+                first=first,
+                anew=False,
+                blocking=loop is None,
+                found=entry,
             )
             if step is Step.SERVE:
                 batch.values[key] = core.hand_out(what)
@@ -335,7 +350,7 @@ async def _arun_batch(
             if limit is None or not scope.expired():
                 raise
             raise LoadTimeoutError(", ".join(batch.wanted[:3]), limit) from None
-        return _settle(core, places, batch, values, terms)
+        return await off_loop(core, _settle, core, places, batch, values, terms)
     except Exception as error:  # noqa: BLE001  # raised again unless stale copies stand in
         return _fail(core, places, batch, error)
     except BaseException as reason:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar, cast, overload
 
-from cenote.approach import stale_while_loading
+from cenote.approach import LATER
 from cenote.audit import AuditEvent, AuditTrail
 from cenote.bypass import bypassed, bypasses
 from cenote.clearing import ClearOrder, clear_cache, run_clear, switch
@@ -14,6 +14,7 @@ from cenote.core import CacheCore
 from cenote.entry import FOREVER, GONE
 from cenote.errors import ConfigurationError
 from cenote.flight import Fill
+from cenote.getting import get_each, get_slowly
 from cenote.invalidation.log import DEADLINE
 from cenote.keys import check_key
 from cenote.loading import load
@@ -142,19 +143,7 @@ class Operations(CacheView):
         return self._get_slowly(key, default)
 
     def _get_slowly(self, key: str, default: Any) -> Any:
-        core = self._core
-        if core.sharing is not None and isinstance(key, str):
-            found, value = core.read_through(key)
-            if found:
-                return value
-        core.check_open()
-        slot, place = self._core.place_of(key)
-        if place is not None:
-            found, value = stale_while_loading(self._core, slot, place)
-            if found:
-                return value
-        self._core.count_miss(slot)
-        return default
+        return LATER if default is LATER else get_slowly(self._core, key, default)
 
     def set(self, key: str, value: Any, *, ttl: Any = UNSET, tags: Iterable[str] = ()) -> None:
         """Store a value; a load of the key that began earlier will not overwrite it.
@@ -221,9 +210,10 @@ class Operations(CacheView):
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
         """Return the values of those keys that have one."""
-        missing = object()
-        found = ((key, self.get(key, missing)) for key in dict.fromkeys(keys))
-        return {key: value for key, value in found if value is not missing}
+        if self._core.far:
+            return get_each(self._core, {key: self.get(key, LATER) for key in keys}, LATER)
+        found = ((key, self.get(key, GONE)) for key in dict.fromkeys(keys))
+        return {key: value for key, value in found if value is not GONE}
 
     def set_many(self, values: Mapping[str, Any], *, ttl: Any = UNSET, tags: Iterable[str] = ()) -> None:
         """Store several values."""
@@ -249,12 +239,9 @@ class Operations(CacheView):
 
         Args:
             keys: The keys.
-            loader: Gets the missing keys and returns their values; keys it leaves out are not cached.
+            loader: Gets the missing keys and returns their values; keys it leaves out are neither cached nor returned.
             ttl: As for ``get_or_load``.
             tags: As for ``get_or_load``.
-
-        Returns:
-            The values by key, without those that the loader left out.
         """
         places = {key: self._place(key) for key in dict.fromkeys(keys)}
         return load_many(self._core, places, loader, Terms.of(ttl, tags))

@@ -13,7 +13,6 @@ from collections.abc import Hashable, Sequence
 from typing import Any, Final
 
 from cenote import locks
-from cenote.core import CacheCore
 from cenote.entry import Entry
 from cenote.errors import ClearFailedError, ClosedError, ReentrantError, StoreError
 from cenote.flight import Fill, Flight, Outcome
@@ -22,8 +21,8 @@ from cenote.invalidation.machine import fitted
 from cenote.invalidation.network.ledger import TAKE_OUT, Receipt, Value
 from cenote.invalidation.network.log import NetworkLog
 from cenote.keeper import keeper
+from cenote.reading import FarReader
 from cenote.state import State
-from cenote.stores.redis import RedisStore
 from cenote.stores.stored import StoredEntry
 from cenote.tables import Slot
 from cenote.terms import Terms
@@ -36,18 +35,10 @@ _LEAVE: Final = Value(None, -1)
 _CATCH_UP_SECONDS: Final = 0.25
 
 
-class RemoteCore(CacheCore):
+class RemoteCore(FarReader):
     """One cache of many machines, without the methods that users call."""
 
-    far = True
     log: NetworkLog
-
-    @property
-    def _store(self) -> RedisStore:
-        assert self.sharing is not None  # noqa: S101  # this core has a store
-        store = self.sharing.store
-        assert isinstance(store, RedisStore)  # noqa: S101  # and it is this one
-        return store
 
     def _enter(self, action: str) -> None:
         """Refuse what cannot be done, before anything is sent."""
@@ -210,7 +201,8 @@ class RemoteCore(CacheCore):
         receipt = None
         for record in records:
             for each in fitted(record):
-                receipt = self.log.record(each, most=most - len(sample))
+                value = TAKE_OUT if each.kind is RecordKind.KEY else None
+                receipt = self.log.record(each, value=value, most=most - len(sample))
                 live += receipt.live
                 sample += receipt.sample
         if receipt is not None:

@@ -71,15 +71,26 @@ class Sharing:
         if identifier is None:
             return None
         try:
-            stored = self.store.find(state.shelf, state.generation, identifier)
-            if stored is None or stored.fingerprint != _fingerprint(slot, key):
-                return None
+            return self.entry(slot, key, self.store.find(state.shelf, state.generation, identifier))
+        except StoreError as error:
+            self.warn(identifier, error)
+            return None
+
+    def entry(self, slot: Slot, key: Hashable, stored: StoredEntry | None) -> Entry | None:
+        """Return the entry of a key from what the store has under its identifier."""
+        if stored is None or stored.fingerprint != _fingerprint(slot, key):
+            return None
+        try:
             value = self._codec.decode(stored.payload, slot.annotated())
         except (StoreError, DecodeError) as error:
-            if not getattr(error, "logged", False):
-                logger.warning("%s of %s cannot be read and counts as missing: %s", identifier, self._title, error)
+            self.warn(stored.identifier, error)
             return None
         return self._restore(slot, key, value, stored)
+
+    def warn(self, identifier: str, error: Exception) -> None:
+        """Log that an entry could not be read."""
+        if not getattr(error, "logged", False):
+            logger.warning("%s of %s cannot be read and counts as missing: %s", identifier, self._title, error)
 
     def _restore(self, slot: Slot, key: Hashable, value: Any, stored: StoredEntry) -> Entry:
         shift = self._clock.monotonic() - self._clock.time()
@@ -120,17 +131,27 @@ class Sharing:
         There is none for a key that was read from the store a short while ago, or is not stored as plain data; ``find``
         knows better. Nothing is made but the value, since no copy is to be kept.
         """
-        place = (0, key)
-        if place in self._met:
+        if not self.unmet(key):
             return False, None
         try:
             payload = self.store.find_fresh(state.shelf, state.generation, key, floor=state.soft_floor)
-            if payload is None:
-                return False, None
+        except StoreError:
+            return False, None
+        return self.value(key, payload)
+
+    def unmet(self, key: str) -> bool:
+        """Whether a caller's key was not read from the store a short while ago."""
+        return (0, key) not in self._met
+
+    def value(self, key: str, payload: bytes | None) -> tuple[bool, Any]:
+        """Return whether a payload is the value of a caller's key, and the value; the key has been read then."""
+        if payload is None:
+            return False, None
+        try:
             value = self._codec.decode(payload, Any)
         except (StoreError, DecodeError):
             return False, None
-        self._meet(place)
+        self._meet((0, key))
         return True, value
 
     def look(self, state: State, slot: Slot, identifier: str) -> Entry | None:

@@ -192,9 +192,14 @@ def _redis(url: str, parts: SplitResult, namespace: str) -> Backend:
     agent = own.get("agent", "process")
     if agent not in ("process", "thread"):
         raise ConfigurationError(f"agent must be 'process' or 'thread', not {agent!r}")
+    validate = own.get("validate", "lease")
+    if validate not in ("lease", "always"):
+        raise ConfigurationError(f"validate must be 'lease' or 'always', not {validate!r}")
     link = Link(server_url)
     link.check()
-    identity = hashlib.blake2b(f"{parts.hostname}:{parts.port}:{parts.path}:{server}".encode(), digest_size=6)
+    # Who holds leases and who does not have agents of different kinds, each with a mirror of its own.
+    place = f"{parts.hostname}:{parts.port}:{parts.path}:{server}{':always' * (validate == 'always')}"
+    identity = hashlib.blake2b(place.encode(), digest_size=6)
     directory = Path(own["dir"]) if "dir" in own else _runtime_directory()
     if not directory.is_absolute():
         raise ConfigurationError(f"dir must be an absolute path, not {str(directory)!r}")
@@ -207,6 +212,7 @@ def _redis(url: str, parts: SplitResult, namespace: str) -> Backend:
         lease,
         replicas=replicas,
         thread=agent == "thread",
+        always=validate == "always",
     )
     store = RedisStore(ledger, log, SystemClock(), largest=largest)
 
@@ -224,7 +230,7 @@ def _split_query(url: str, parts: SplitResult) -> tuple[dict[str, str], str]:
     except ValueError:
         raise ConfigurationError(f"the query cannot be read: {without_password(url)}") from None
     own = {}
-    for name in ("agent", "dir", "lease", "max_value_bytes", "replicas"):
+    for name in ("agent", "dir", "lease", "max_value_bytes", "replicas", "validate"):
         values = fields.pop(name, [])
         if len(values) > 1:
             raise ConfigurationError(f"{name} stands twice in the query of the url")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.machine.processes import wait_until
 
 WAYS = {
     "clear": "cache.clear()",
@@ -96,7 +97,8 @@ def test_a_load_that_began_before_a_set_does_not_replace_it(two, site):
 def test_copies_in_memory_are_served_without_the_server(site, server):
     site.lease = 4.0
     one = site.process("a", "from cenote.clock import lease_clock")
-    one.do("cache.set('near', 1); [cache.get('near') for _ in range(3)]")
+    one.do("cache.set('near', 1)")
+    wait_until(lambda: one.ask("cache.get('near') == 1 and 'near' in cache._core.state.tables[0]"))
     server.pause()
     try:
         one.do("begin = now(); found = cache.get('near'); took = now() - begin")

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Final
+from typing import Final, NamedTuple
 
-__all__ = ["UNCLAIMED", "Claims"]
+__all__ = ["UNCLAIMED", "Claims", "Taken"]
 
 UNCLAIMED: Final = 0
-"""What ``take`` returns where a load goes on without a claim."""
+"""The claim of a load that goes on without one."""
+
+
+class Taken(NamedTuple):
+    """A claim that was had.
+
+    Attributes:
+        claim: Its name; UNCLAIMED where the load goes on without one.
+        stored: Whether somebody may have stored a value meanwhile.
+    """
+
+    claim: int
+    stored: bool
 
 
 class Claims(ABC):
@@ -20,7 +32,7 @@ class Claims(ABC):
     @abstractmethod
     def take(
         self, cache: str | None, identifier: str, generation: int, *, inside: list[int], bound: float
-    ) -> int | None:
+    ) -> Taken | None:
         """Claim a load.
 
         Args:
@@ -31,7 +43,7 @@ class Claims(ABC):
             bound: Seconds after which another's claim does not count.
 
         Returns:
-            The claim; UNCLAIMED to load without one; None when another process loads.
+            The claim; None when another process loads.
         """
 
     @abstractmethod

@@ -8,23 +8,27 @@ is older than the last invalidation by tags or by a prefix is checked against th
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any, Final
 
 from cenote.clock import Clock
 from cenote.errors import DecodeError, StoreFullError
 from cenote.invalidation.network.ledger import Ledger, Value
 from cenote.invalidation.network.log import NetworkLog
+from cenote.stores.batching import Batching
 from cenote.stores.shared import Place, SharedReads
 from cenote.stores.stored import SOFT, StoredEntry, fresh_payload, pack, unpack
 
-__all__ = ["RedisStore"]
+__all__ = ["Name", "RedisStore"]
 
 LONGEST_SECONDS: Final = 7 * 24 * 3600.0
 """How long a value is kept at most, if it is not written again."""
 
 LARGEST_BYTES: Final = 8 << 20
 LONGEST_IDENTIFIER: Final = 4096
+
+Name = tuple[str, int, str]
+"""A shelf, a generation, and the identifier of an entry there."""
 
 _BIRTH_BYTES: Final = 8
 _PAGE: Final = 200
@@ -53,6 +57,7 @@ class RedisStore(SharedReads):
         self._log = log
         self._clock = clock
         self._openings: dict[tuple[str, int], bytes] = {}
+        self._batching: Batching[Name, bytes | None] = Batching(self.read)
 
     def _key(self, shelf: str, generation: int, identifier: str) -> bytes:
         opening = self._openings.get((shelf, generation))
@@ -63,21 +68,36 @@ class RedisStore(SharedReads):
             opening = self._openings[shelf, generation] = self._ledger.value_key(incarnation, cache, generation, "")
         return opening + identifier.encode("utf-8", "surrogatepass")
 
-    def _raw(self, shelf: str, generation: int, identifier: str) -> bytes | None:
-        """Return what the server has of an entry, if its log is still that of the shelf's incarnation.
+    def read(self, names: Sequence[Name]) -> list[bytes | None]:
+        """Return what the server has of entries, if its log is still that of their shelves' incarnation.
 
         Else a server that came back with older data, or a replica, would bring back what was invalidated since.
         """
-        found, incarnation = self._link.fetch(self._key(shelf, generation, identifier), self._ledger.log_key)
-        if found is None or incarnation is None or len(found) <= _BIRTH_BYTES:
-            return None
-        return found if incarnation[:16] == shelf.rpartition(":")[2].encode() else None
+        found, incarnation = self._link.fetch([self._key(*name) for name in names], self._ledger.log_key)
+        if incarnation is None:
+            return [None] * len(names)
+        ending = ":" + incarnation[:16].decode()
+        return [
+            raw if raw is not None and len(raw) > _BIRTH_BYTES and name[0].endswith(ending) else None
+            for raw, name in zip(found, names, strict=True)
+        ]
+
+    def aread(self, name: Name) -> Awaitable[bytes | None]:
+        """Do what ``read`` does for one entry; what the tasks of one tick ask for is read together.
+
+        What answers was asked after this was called: a batch is closed before it is sent.
+        """
+        return self._batching.ask(name)
 
     def find(self, cache: str, generation: int, identifier: str) -> StoredEntry | None:
-        raw = self._raw(cache, generation, identifier)
-        return None if raw is None else self._entry_of(cache, generation, identifier, raw)
+        name = (cache, generation, identifier)
+        return self.entry(name, self.read([name])[0])
 
-    def _entry_of(self, shelf: str, generation: int, identifier: str, raw: bytes) -> StoredEntry | None:
+    def entry(self, name: Name, raw: bytes | None) -> StoredEntry | None:
+        """Return the entry from what was read, unless it is damaged, over, or was made old."""
+        if raw is None:
+            return None
+        shelf, generation, identifier = name
         try:
             entry = unpack(raw[_BIRTH_BYTES:])
         except DecodeError:
@@ -102,8 +122,12 @@ class RedisStore(SharedReads):
         return entry
 
     def find_fresh(self, cache: str, generation: int, identifier: str, *, floor: int) -> bytes | None:
-        raw = self._raw(cache, generation, identifier)
-        if raw is None or _birth_of(raw) < max(floor, self._log.scoped(cache.partition(":")[0] or None)):
+        name = (cache, generation, identifier)
+        return self.payload(name, self.read([name])[0], floor=floor)
+
+    def payload(self, name: Name, raw: bytes | None, *, floor: int) -> bytes | None:
+        """Return only the payload from what was read, as ``find_fresh`` does."""
+        if raw is None or _birth_of(raw) < max(floor, self._log.scoped(name[0].partition(":")[0] or None)):
             return None
         return fresh_payload(raw[_BIRTH_BYTES:], b"", now=self._clock.time(), floor=SOFT)
 
@@ -179,7 +203,7 @@ class RedisStore(SharedReads):
             for name, raw in zip(names, values, strict=True):
                 if raw is None or len(raw) <= _BIRTH_BYTES or len(found) >= limit:
                     continue
-                entry = self._entry_of(cache, generation, name, raw)
+                entry = self.entry((cache, generation, name), raw)
                 if entry is not None:
                     entry.payload = b""
                     found.append(entry)
@@ -257,6 +281,7 @@ class RedisStore(SharedReads):
             self._link.close()
 
     def after_fork(self) -> None:
+        self._batching.after_fork()
         self._link.after_fork()
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from cenote.invalidation.claims import UNCLAIMED, Claims
+from cenote.invalidation.claims import UNCLAIMED, Claims, Taken
 from cenote.invalidation.machine.layout import CLAIMS, CLAIMS_AT, CLAIMS_EACH
 from cenote.invalidation.machine.membership import Membership
 
@@ -36,7 +36,7 @@ class MachineClaims(Claims):
 
     def take(
         self, cache: str | None, identifier: str, generation: int, *, inside: list[int], bound: float
-    ) -> int | None:
+    ) -> Taken | None:
         """Claim a load; None when another process loads."""
         joined = self._joined()
         words = joined.file.words
@@ -49,20 +49,20 @@ class MachineClaims(Claims):
                     free = at if free is None else free
                 elif words[at + _FIRST] == first and words[at + _SECOND] == second:
                     if self._counts(joined, at, generation, now - int(bound * 1e9)):
-                        return UNCLAIMED if self._would_circle(joined, at, inside) else None
+                        return Taken(UNCLAIMED, stored=True) if self._would_circle(joined, at, inside) else None
                     free = at
                     break
                 elif free is None and not joined.processes.alive(words[at + _OWNER] - 1):
                     free = at
             if free is None:
-                return UNCLAIMED
+                return Taken(UNCLAIMED, stored=True)
             words[free + _FIRST] = first
             words[free + _SECOND] = second
             words[free + _GENERATION] = generation
             words[free + _TAKEN_AT] = now
             words[free + _WAITS_FOR] = 0
             words[free + _OWNER] = joined.place.number + 1
-        return _number(free)
+        return Taken(_number(free), stored=True)
 
     def is_busy(self, cache: str | None, identifier: str, generation: int) -> bool:
         """Whether somebody's claim is there."""

@@ -119,9 +119,6 @@ class Word(IntEnum):
     NETWORK = 136
     """Two words: the incarnation that sequences belong to, where a file mirrors the log of a network; else 0."""
 
-    SCOPED = 144
-    """A sequence from which on the last record of tags or a prefix is known for each service; mirrors only."""
-
 
 class ServiceWord(IntEnum):
     """The words of a service, behind 72 bytes of name and 8 of checksum."""

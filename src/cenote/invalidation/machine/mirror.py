@@ -7,7 +7,7 @@ before a file is given up, and published only when the file holds all that the l
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -88,16 +88,17 @@ class Mirror:
         self,
         incarnation: str,
         head: int,
-        floors: Mapping[str | None, tuple[int, int]],
-        everything: tuple[int, int],
+        floors: Mapping[str | None, Sequence[int]],
+        everything: Sequence[int],
     ) -> None:
         """Follow an incarnation from a sequence on, in another file than before: what was cached is forgotten.
 
         Args:
             incarnation: The incarnation, in hexadecimal.
             head: The sequence.
-            floors: The hard and the soft floors of services.
-            everything: Those of everything.
+            floors: The sequences of the last hard and soft clears of services, and of their last invalidations by tags
+                or a prefix.
+            everything: Those of the clears of everything.
         """
         self.withdraw()
         if self.incarnation or self.head or not self.in_place:
@@ -114,7 +115,8 @@ class Mirror:
                 # Who walks back from the last record finds no other one before it, and forgets everything.
                 words[Word.RECORDS] = head - 1 - words[Word.KEY_RECORDS]
                 parts.records.write(Draft(RecordKind.PREFIX, 0, soft=False, text=b""), head)
-            words[Word.SCOPED] = head
+            for name, found in floors.items():
+                parts.services.note_scoped(numbers[name], found[2])
             for soft in (False, True):
                 parts.services.raise_floor(None, everything[soft], soft=soft)
                 for name, found in floors.items():

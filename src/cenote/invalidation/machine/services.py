@@ -118,7 +118,7 @@ class Services:
 
     def last_scoped(self, number: int) -> int:
         """Return a sequence after which nothing was invalidated by tags or a prefix; only a mirror knows."""
-        return max(self._words[self._first(number) + ServiceWord.LAST_SCOPED], self._words[Word.SCOPED])
+        return self._words[self._first(number) + ServiceWord.LAST_SCOPED]
 
     def verify(self) -> None:
         """Raise DamagedError when a name or a floor is not what was written."""

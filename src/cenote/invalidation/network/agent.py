@@ -37,7 +37,17 @@ _LINGER_SECONDS: Final = 5.0
 class Agent:
     """The loop of one machine's agent."""
 
-    def __init__(self, url: str, namespace: str, path: Path, lease: Lease, member: str, *, replicas: int = 0) -> None:
+    def __init__(
+        self,
+        url: str,
+        namespace: str,
+        path: Path,
+        lease: Lease,
+        member: str,
+        *,
+        replicas: int = 0,
+        leased: bool = True,
+    ) -> None:
         """Prepare; ``run`` does the work.
 
         Args:
@@ -47,6 +57,7 @@ class Agent:
             lease: The terms.
             member: What this machine is called.
             replicas: How many replicas the server has at least; what it was seen to have counts too.
+            leased: Whether this machine holds leases; without, nobody waits for it, and its reads ask the server.
 
         Raises:
             ConfigurationError: The mirror cannot be opened.
@@ -55,6 +66,7 @@ class Agent:
         self._ledger = Ledger(self._link, namespace)
         self._lease = lease
         self._member = member
+        self._leased = leased
         self._stop = threading.Event()
         self._bell: Any = None
         self._seen = ("", 0)
@@ -109,10 +121,10 @@ class Agent:
         self._followed = known or self._followed
         asked = now()
         found = self._ledger.renew(
-            self._member,
+            self._member if self._leased else "",
             self._followed,
             mirror.head if known else -1,
-            lease=self._lease.seconds,
+            lease=self._lease.seconds if self._leased else 0.0,
             replicas=self._replicas,
             patience=self._lease.renewed,
         )
@@ -121,14 +133,16 @@ class Agent:
             self._begin(found)
         elif found.records:
             mirror.apply(found.records)
-        if not self._ledger.acknowledge(found.incarnation, self._member, found.head):
-            return
         self._replicas = max(found.replicas, self._least_replicas)
+        if self._leased and self._ledger.acknowledge(found.incarnation, self._member, found.head):
+            self._hold(found, asked)
+        self._ripen(found)
+
+    def _hold(self, found: Renewal, asked: int) -> None:
         if found.told < self._replicas:
             # A master that was deposed would go on granting leases for ever.
             raise StoreError(f"{found.told} of {self._replicas} replicas follow the server, so there is no lease")
-        mirror.publish(asked + self._lease.held)
-        self._ripen(found)
+        self._mirror.publish(asked + self._lease.held)
 
     def _begin(self, found: Renewal) -> None:
         if found.records is not None and found.head != len(found.records):

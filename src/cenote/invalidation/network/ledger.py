@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from cenote.invalidation.log import Record, RecordKind
 from cenote.invalidation.machine import fitted
-from cenote.invalidation.network import scripts
+from cenote.invalidation.network import scripts, value_scripts
 from cenote.invalidation.network.link import Link, UnreachableError
 
 __all__ = ["TAKE_OUT", "Floors", "Ledger", "Peer", "Receipt", "Renewal", "Value", "packed_record", "unpacked_record"]
@@ -33,10 +33,11 @@ class Peer(NamedTuple):
 
 
 class Floors(NamedTuple):
-    """The floors of a cache: the sequences of its last hard and its last soft clear."""
+    """The floors of a cache: the sequences of its last hard and soft clear, and invalidation by tags or a prefix."""
 
     hard: int
     soft: int
+    scoped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +159,25 @@ class Ledger:
         """Return the key of a generation's index of a tag, by end."""
         return f"{self.opening}t:{incarnation[:16]}:{cache}:{generation}:{tag}"
 
+    # Claims
+
+    def claim(self, value: bytes, token: str, milliseconds: int) -> int:
+        """Claim the load of a value; return 0 when another has it, 1 when nobody did, 2 when it is there besides.
+
+        Args:
+            value: The value's key.
+            token: A text of the caller's own.
+            milliseconds: How long the claim lasts.
+        """
+        return int(self.link.run(value_scripts.CLAIM, [value, self._claim_key(value)], [token, milliseconds]))
+
+    def extend(self, value: bytes, token: str, milliseconds: int) -> None:
+        """Have a claim last longer, if it still is the caller's; 0 milliseconds give it back."""
+        self.link.run(value_scripts.EXTEND, [self._claim_key(value)], [token, milliseconds])
+
+    def _claim_key(self, value: bytes) -> bytes:
+        return f"{self.opening}c".encode() + value[len(self.opening) + 1 :]
+
     # Members
 
     def renew(
@@ -166,7 +186,7 @@ class Ledger:
         """Register a member and return what it does not know yet.
 
         Args:
-            member: The member.
+            member: The member; "" to ask without becoming one.
             incarnation: The incarnation that it followed last; "" for none.
             applied: The sequence that it has; -1 for nothing.
             lease: Seconds that its leases last.
@@ -185,9 +205,9 @@ class Ledger:
         elif known:
             raise UnreachableError("the server has lost records of its log")
         else:
-            everything = Floors(rest[2], rest[3])
-            for at in range(4, len(rest), 4):
-                floors[rest[at].decode() or None] = Floors(rest[at + 2], rest[at + 3])
+            everything = Floors(*rest[:2])
+            for at in range(2, len(rest), 4):
+                floors[rest[at].decode() or None] = Floors(*rest[at + 1 : at + 4])
         return Renewal(found.decode(), head, bool(mature), records, floors, everything, needed, told or 0, number)
 
     def acknowledge(self, incarnation: str, member: str, sequence: int) -> bool:
@@ -333,7 +353,7 @@ class Ledger:
             *(tag.encode("utf-8", "surrogatepass") for tag in value.tags),
         ]
         keys: list[str | bytes] = [*self._hashes, key, *self.index_keys(incarnation, cache, generation)]
-        return bool(self.link.run(scripts.PUT, keys, arguments))
+        return bool(self.link.run(value_scripts.PUT, keys, arguments))
 
     def check(
         self, cache: str, identifier: str, *, incarnation: str, generation: int, birth: int, tags: Iterable[str]
@@ -341,7 +361,7 @@ class Ledger:
         """Return 2 when a value was made old since its birth by a prefix or a tag, 1 when softly, else 0."""
         texts = [text.encode("utf-8", "surrogatepass") for text in (identifier, *tags)]
         arguments = [incarnation, generation, birth, cache, *texts]
-        return int(self.link.run(scripts.CHECK, self._hashes, arguments))
+        return int(self.link.run(value_scripts.CHECK, self._hashes, arguments))
 
 
 def packed_record(record: Record) -> bytes:

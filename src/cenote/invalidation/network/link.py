@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -14,6 +15,7 @@ from redis.commands.core import Script
 from redis.retry import Retry
 
 from cenote.errors import ConfigurationError, StoreError
+from cenote.workers import workers
 
 __all__ = ["ANSWER_SECONDS", "FullError", "Link", "UnreachableError"]
 
@@ -56,6 +58,9 @@ class Link:
         self._url = url
         self._answer = answer
         self._rest_until = 0.0
+        """When a server that was out of reach is asked again; 0.0 while it is in reach."""
+        self._probing = False
+        self._own = threading.local()
         self._refused_at = 0.0
         self._scripts: dict[str, Script] = {}
         self.client = self._connect()
@@ -93,8 +98,8 @@ class Link:
         Raises:
             UnreachableError: It is out of reach, or refuses.
         """
-        now = time.monotonic() if self._rest_until else 0.0
-        if now < self._rest_until:
+        if self._rest_until and not self._takes_its_time():
+            self._probe_soon()
             raise UnreachableError("the server is out of reach; it is asked again in a moment")
         try:
             found = action(self.client)
@@ -110,13 +115,41 @@ class Link:
                 self._refused_at = time.monotonic()
                 logger.warning("the server refuses: %s", error)
             raise UnreachableError(f"the server refuses: {error}") from error
+        self._reached()
+        return found
+
+    def _reached(self) -> None:
         if self._rest_until:
             self._rest_until = 0.0
             logger.warning("the server is in reach again")
+
+    def _takes_its_time(self) -> bool:
+        found: bool = getattr(self._own, "awake", False)
+        self._own.awake = False
         return found
 
-    def fetch(self, key: bytes, log: str) -> tuple[bytes | None, bytes | None]:
-        """Return a value, and the incarnation of the log beside it, or None where that log was not made at this server.
+    def _probe_soon(self) -> None:
+        """Ask in the background whether the server is back: no read, and no event loop, waits for its silence."""
+        if self._probing or time.monotonic() < self._rest_until:
+            return
+        self._probing = True
+        try:
+            workers.submit(self._probe)
+        except RuntimeError:
+            self._probing = False  # no thread is to be had now
+
+    def _probe(self) -> None:
+        try:
+            self.client.ping()
+        except (redis.exceptions.RedisError, OSError):
+            self._rest_until = time.monotonic() + REST_SECONDS
+        else:
+            self._reached()
+        finally:
+            self._probing = False
+
+    def fetch(self, keys: Sequence[bytes], log: str) -> tuple[list[bytes | None], bytes | None]:
+        """Return values, and the incarnation of the log beside them, or None where that log was made elsewhere.
 
         A connection ends with the process that it leads to. So whose memory answers is asked once for a connection, and
         a server that was restarted with what it had, or replaced, is told from the one that the log was made at.
@@ -125,12 +158,12 @@ class Link:
             UnreachableError: The server is out of reach, or refuses.
         """
 
-        def get(client: Any) -> tuple[bytes | None, bytes | None]:
+        def get(client: Any) -> tuple[list[bytes | None], bytes | None]:
             pool = client.connection_pool
             connection = pool.get_connection()
             try:
-                connection.send_packed_command(connection.pack_commands([("GET", key), ("HMGET", log, "inc", "id")]))
-                value = connection.read_response()
+                connection.send_packed_command(connection.pack_commands([("MGET", *keys), ("HMGET", log, "inc", "id")]))
+                values = connection.read_response()
                 incarnation, identity = connection.read_response()
             except BaseException:
                 connection.disconnect()
@@ -138,15 +171,15 @@ class Link:
             finally:
                 pool.release(connection)
             made_here = identity is not None and identity.startswith(connection.run_id)
-            return value, incarnation if made_here else None
+            return values, incarnation if made_here else None
 
-        def get_surely(client: Any) -> tuple[bytes | None, bytes | None]:
+        def get_surely(client: Any) -> tuple[list[bytes | None], bytes | None]:
             try:
                 return get(client)
             except redis.exceptions.ConnectionError:
                 return get(client)  # it may have been idle while the server was restarted
 
-        found: tuple[bytes | None, bytes | None] = self.call(get_surely)
+        found: tuple[list[bytes | None], bytes | None] = self.call(get_surely)
         return found
 
     def run(self, script: str, keys: Sequence[str | bytes], arguments: Sequence[Any]) -> Any:
@@ -173,8 +206,8 @@ class Link:
         return first, second
 
     def wake(self) -> None:
-        """Ask the server again at once, though it was out of reach a moment ago."""
-        self._rest_until = min(self._rest_until, time.monotonic())
+        """Have this thread's next call wait for the server, though it was out of reach a moment ago."""
+        self._own.awake = True
 
     def close(self) -> None:
         """Close the connections."""
@@ -183,6 +216,8 @@ class Link:
     def after_fork(self) -> None:
         """In a forked child: leave the parent's connections alone."""
         self._rest_until = 0.0
+        self._probing = False
+        self._own = threading.local()
         self._scripts = {}
         self.client = self._connect()
 

@@ -8,9 +8,7 @@ lease that was granted before it can be relied on any more.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -19,12 +17,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from cenote.clock import lease_clock as now
-from cenote.errors import CenoteError, ClearFailedError, ClosedError
+from cenote.errors import ClearFailedError, ClosedError
 from cenote.invalidation.log import DEADLINE, Members, News, Record, RecordKind
 from cenote.invalidation.machine import MachineLog, fitted
 from cenote.invalidation.machine.membership import Membership
 from cenote.invalidation.machine.mirror import forsake, incarnation_of
-from cenote.invalidation.network.agent_process import AgentThread, member_name, start_agent
+from cenote.invalidation.network.attendance import Attendance
+from cenote.invalidation.network.claims import NetworkClaims
 from cenote.invalidation.network.lease import SHORTEST_SECONDS, Lease
 from cenote.invalidation.network.ledger import TAKE_OUT, Ledger, Peer, Receipt, Value
 from cenote.invalidation.network.link import FullError, UnreachableError
@@ -47,7 +46,15 @@ class NetworkLog(MachineLog):
     leased = True
 
     def __init__(
-        self, ledger: Ledger, url: str, path: Path, lease: Lease, *, replicas: int = 0, thread: bool = False
+        self,
+        ledger: Ledger,
+        url: str,
+        path: Path,
+        lease: Lease,
+        *,
+        replicas: int = 0,
+        thread: bool = False,
+        always: bool = False,
     ) -> None:
         """Attach to this machine's mirror, and see to it that an agent keeps it.
 
@@ -58,6 +65,7 @@ class NetworkLog(MachineLog):
             lease: The terms.
             replicas: How many replicas the server has at least.
             thread: Whether the agent, if this process is to start it, is a thread and not a process.
+            always: Whether every read asks the server, and this machine holds no leases.
 
         Raises:
             ConfigurationError: The mirror cannot be opened or made.
@@ -68,18 +76,18 @@ class NetworkLog(MachineLog):
         """The membership whose incarnation this process follows."""
         self._written_last = ("", 0)
         """Incarnation and sequence of what this process wrote, before its agent has heard of it."""
-        self._as_thread = thread
         self._least_replicas = self._replicas = replicas
-        self._agent: AgentThread | None = None
-        self._agent_lock = path.with_name(f"{path.name}.agent")
-        self._told = {
+        self._always = always
+        told = {
             "url": url,
             "namespace": ledger.namespace,
-            "path": str(path),
             "seconds": lease.seconds,
             "replicas": replicas,
+            "leased": not always,
         }
+        self._attendance = Attendance(path, told, thread=thread)
         super().__init__(path)
+        self.claims: NetworkClaims = NetworkClaims(self.claims, ledger, lambda: self.incarnation)
         self.look_after()
         self._await_lease()
 
@@ -89,6 +97,8 @@ class NetworkLog(MachineLog):
         while time.monotonic() < end:
             joined = self.membership
             if joined is not None and joined.word[DEADLINE] > now():
+                return
+            if joined is not None and self._always and incarnation_of(joined):
                 return
             time.sleep(0.005)
             if not self.in_place:
@@ -162,11 +172,12 @@ class NetworkLog(MachineLog):
         self._written.receipts = receipts
         return receipts[-1].sequence
 
-    def record(self, record: Record, *, most: int = 0) -> Receipt:
+    def record(self, record: Record, *, value: Value | None = None, most: int = 0) -> Receipt:
         """Write one record that fits.
 
         Args:
             record: The record.
+            value: What becomes of the value of the key that it names, if it names one.
             most: How many identifiers of what it takes to return.
 
         Raises:
@@ -176,7 +187,7 @@ class NetworkLog(MachineLog):
         # Somebody waits for this: whether the server is back is worth a question.
         self.ledger.link.wake()
         try:
-            return self._write_there(record, most=most, strict=True)
+            return self._write_there(record, value=value, most=most, strict=True)
         except UnreachableError as error:
             return self._without_server(error)
 
@@ -341,42 +352,24 @@ class NetworkLog(MachineLog):
             return True
 
     def look_after(self) -> None:
-        """See to it that an agent runs, starting one if need be."""
-        if self._closed:
-            return
-        try:
-            descriptor = os.open(self._agent_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(descriptor)
-                return
-            told = {**self._told, "member": member_name(descriptor)}
-            if self._as_thread:
-                self._agent = AgentThread(descriptor, told)
-                return
-            try:
-                start_agent(descriptor, told)
-            finally:
-                os.close(descriptor)
-        except (OSError, ValueError, CenoteError) as error:
-            logger.warning("the agent of this machine cannot be started: %s", error)
+        """See to it that an agent runs, and that the loads of this process keep their claims."""
+        if not self._closed:
+            self._attendance.look()
+            self.claims.extend()
 
     def after_fork(self) -> None:
         """Take no part any more, as on one machine, and use no connection of the parent's."""
         super().after_fork()
         self._follows = None
         self._written = threading.local()
-        if self._agent is not None:
-            self._agent.after_fork()
-            self._agent = None
+        self._attendance.after_fork()
+        self.claims.after_fork()
         self.ledger.link.after_fork()
 
     def close(self) -> None:
         """Give the place back; the agent ends when nobody needs it."""
         super().close()
-        if self._agent is not None:
-            self._agent.stop()
+        self._attendance.close()
         self.ledger.link.close()
 
     def _joined(self) -> Any:

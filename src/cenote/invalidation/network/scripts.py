@@ -19,6 +19,7 @@ replicas                  the most replicas that the server was seen to have; ou
 names                     packed: the services that have a record or a value; n:{cache} is set for each
 h*, s*                    sequence of the last hard or soft clear of everything
 h:{cache}, s:{cache}      the same of a service
+t:{cache}                 sequence of its last invalidation by tags or a prefix
 r:{seq}, f:{seq}          a record; the name of the floor that a record of a key raised
 k:{cache} NUL {key}       sequence of the last hard invalidation of a key, as long as its record is kept
 p:{cache}                 packed: prefixes that were invalidated, {prefix, sequence, soft}
@@ -32,12 +33,12 @@ from typing import Final
 
 __all__ = [
     "ACK",
-    "CHECK",
     "EXPEL",
     "HEAD",
+    "KEPT_MS",
     "MATURE",
     "MEMBERS",
-    "PUT",
+    "PRELUDE",
     "RECORD",
     "RECORDS_KEPT",
     "RENEW",
@@ -55,13 +56,13 @@ PREFIXES_KEPT: Final = 64
 MOST_RECORDS: Final = 1000
 """How many records one renewal hands over; a machine that missed more forgets everything."""
 
-_KEPT_MS: Final = 7 * 24 * 3600 * 1000
+KEPT_MS: Final = 7 * 24 * 3600 * 1000
 """Milliseconds after which the hash of a namespace that nobody renews is gone."""
 
 _PAST_KEPT: Final = 64
 """How many incarnations that ended an incarnation knows of."""
 
-_PRELUDE: Final = f"""
+PRELUDE: Final = f"""
 local log, tags = KEYS[1], KEYS[2]
 local function number(text) return tonumber(text or 0) or 0 end
 local function unpacked(text) if text then return cmsgpack.unpack(text) end return {{}} end
@@ -109,20 +110,22 @@ end
 """
 
 RENEW: Final = (
-    _PRELUDE
+    PRELUDE
     + f"""
 local candidate, member, known, applied = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local inc, replicas = incarnation(candidate, known)
 local most = number(redis.call('HGET', log, 'replicas'))
 if replicas > most then redis.call('HSET', log, 'replicas', replicas) else replicas = most end
 if number(ARGV[5]) > number(redis.call('HGET', log, 'lease')) then redis.call('HSET', log, 'lease', ARGV[5]) end
-local members = unpacked(redis.call('HGET', log, 'members'))
-local own = members[member] or {{0, 0}}
 local renewals = redis.call('HINCRBY', log, 'renewals', 1)
-members[member] = {{renewals, own[2]}}
-redis.call('HSET', log, 'members', cmsgpack.pack(members))
-redis.call('PEXPIRE', log, {_KEPT_MS})
-redis.call('PEXPIRE', tags, {_KEPT_MS})
+if member ~= '' then
+    local members = unpacked(redis.call('HGET', log, 'members'))
+    local own = members[member] or {{0, 0}}
+    members[member] = {{renewals, own[2]}}
+    redis.call('HSET', log, 'members', cmsgpack.pack(members))
+end
+redis.call('PEXPIRE', log, {KEPT_MS})
+redis.call('PEXPIRE', tags, {KEPT_MS})
 local state = redis.call('HMGET', log, 'head', 'low', 'mature')
 local head = number(state[1])
 local mature = state[3] == '1' and 1 or 0
@@ -132,10 +135,12 @@ if known == inc and applied <= head and applied >= number(state[2]) and head - a
     for sequence = applied + 1, head do fields[#fields + 1] = 'r:' .. sequence end
     return {{inc, head, mature, replicas, renewals, 1, redis.call('HMGET', log, unpack(fields))}}
 end
-local floors = {{'', '*', number(redis.call('HGET', log, 'h*')), number(redis.call('HGET', log, 's*'))}}
+local floors = {{number(redis.call('HGET', log, 'h*')), number(redis.call('HGET', log, 's*'))}}
 for _, name in ipairs(unpacked(redis.call('HGET', log, 'names'))) do
-    local found = redis.call('HMGET', log, 'h:' .. name, 's:' .. name)
-    for _, each in ipairs({{name, ':', number(found[1]), number(found[2])}}) do floors[#floors + 1] = each end
+    local found = redis.call('HMGET', log, 'h:' .. name, 's:' .. name, 't:' .. name)
+    for _, each in ipairs({{name, number(found[1]), number(found[2]), number(found[3])}}) do
+        floors[#floors + 1] = each
+    end
 end
 return {{inc, head, mature, replicas, renewals, 0, floors}}
 """
@@ -146,8 +151,8 @@ it, the number of this renewal, and records, or floors after a gap.
 A member that comes from an incarnation that this one does not descend from was at another server meanwhile, of whose
 invalidations nothing is known here: a new incarnation begins.
 
-Arguments: a new incarnation in case one begins, the member, the incarnation and the sequence that it has, and the
-milliseconds of its leases.
+Arguments: a new incarnation in case one begins, the member, "" to register none, the incarnation and the sequence that
+it has, and the milliseconds of its leases.
 """
 
 ACK: Final = """
@@ -197,7 +202,7 @@ return 1
 """Remove a member that has not renewed since. Arguments: incarnation, member, its renewals then."""
 
 HEAD: Final = (
-    _PRELUDE
+    PRELUDE
     + """
 local kept = redis.call('HMGET', log, 'inc', 'id', 'head', 'tags', 'replicas')
 local id, replicas = identity()
@@ -208,7 +213,7 @@ return {kept[1], number(kept[3]), math.max(replicas, number(kept[5]))}
 """Return incarnation, head and the most replicas that the server was seen to have; "" when a new incarnation is due."""
 
 RECORD: Final = (
-    _PRELUDE
+    PRELUDE
     + f"""
 local value, index, names = KEYS[3], KEYS[4], KEYS[5]
 if value == log then value = '' end
@@ -225,6 +230,7 @@ end
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 local sequence = redis.call('HINCRBY', log, 'head', 1)
+local scoped = kind == 'tags' or kind == 'prefix'
 local live, sample = 0, {{}}
 local function list(place)
     live = live + redis.call('ZCOUNT', place, now, '+inf')
@@ -238,7 +244,7 @@ local function discard(name)
     if soft then return end
     local garbage = ARGV[17 + count]
     redis.call('LPUSH', garbage, string.sub(inc, 1, 16) .. ':' .. name .. ':' .. floor('h', name))
-    redis.call('PEXPIRE', garbage, {_KEPT_MS})
+    redis.call('PEXPIRE', garbage, {KEPT_MS})
 end
 if kind ~= 'clear_all' then add_name(cache) end
 if kind == 'key' and value ~= '' then
@@ -253,11 +259,11 @@ if kind == 'key' and value ~= '' then
         redis.call('SET', value, struct.pack('>I8', sequence + 1) .. payload, 'PX', milliseconds)
         redis.call('ZADD', index, ends, ARGV[14])
         redis.call('ZADD', names, 0, ARGV[14])
-        redis.call('PEXPIRE', index, {_KEPT_MS})
-        redis.call('PEXPIRE', names, {_KEPT_MS})
+        redis.call('PEXPIRE', index, {KEPT_MS})
+        redis.call('PEXPIRE', names, {KEPT_MS})
         for at = 19 + count, #ARGV do
             redis.call('ZADD', ARGV[16 + count] .. ARGV[at], ends, ARGV[14])
-            redis.call('PEXPIRE', ARGV[16 + count] .. ARGV[at], {_KEPT_MS})
+            redis.call('PEXPIRE', ARGV[16 + count] .. ARGV[at], {KEPT_MS})
         end
     elseif soft and live == 1 then
         redis.call('SETRANGE', value, 0, struct.pack('>I8', 0))
@@ -279,7 +285,7 @@ elseif kind == 'tags' then
         kind, soft, body = 'clear_all', false, everything
     end
     redis.call('HSET', log, 'tags', kept)
-elseif kind == 'prefix' or kind == 'key' then
+elseif kind == 'prefix' then
     local first, last = '[' .. ARGV[14], '[' .. ARGV[14] .. string.rep('\\255', 8)
     live = redis.call('ZLEXCOUNT', names, first, last)
     if most > 0 then sample = redis.call('ZRANGEBYLEX', names, first, last, 'LIMIT', 0, most) end
@@ -313,6 +319,7 @@ if old > 0 then
     redis.call('HSET', log, 'low', old)
 end
 redis.call('PUBLISH', ARGV[14 + count], sequence)
+if scoped then redis.call('HSET', log, 't:' .. cache, sequence) end
 local members = {{}}
 for member, own in pairs(unpacked(redis.call('HGET', log, 'members'))) do
     members[#members + 1] = {{member, own[1], own[2]}}
@@ -337,56 +344,4 @@ value or a clear was meant for another generation, or a value is covered by a re
 Else such a value could bring back what was invalidated after its sender had given up. Otherwise whether the incarnation
 is mature follows, how many live entries went, identifiers of some, the members, the milliseconds of the longest leases,
 and the most replicas that the server was seen to have.
-"""
-
-PUT: Final = (
-    _PRELUDE
-    + f"""
-local value, index, names = KEYS[3], KEYS[4], KEYS[5]
-local inc, generation, birth, cache, key = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], ARGV[5]
-local kept = redis.call('HMGET', log, 'inc', 'tags')
-if kept[1] ~= inc or floor('h', cache) ~= generation or redis.call('HLEN', tags) ~= number(kept[2]) then return 0 end
-if outdated(cache, key, birth, 10) then return 0 end
-add_name(cache)
-redis.call('SET', value, struct.pack('>I8', birth + 1) .. ARGV[6], 'PX', ARGV[7])
-redis.call('ZADD', index, ARGV[8], key)
-redis.call('ZADD', names, 0, key)
-redis.call('PEXPIRE', index, {_KEPT_MS})
-redis.call('PEXPIRE', names, {_KEPT_MS})
-for at = 10, #ARGV do
-    redis.call('ZADD', ARGV[9] .. ARGV[at], ARGV[8], key)
-    redis.call('PEXPIRE', ARGV[9] .. ARGV[at], {_KEPT_MS})
-end
-return 1
-"""
-)
-"""Keep a loaded value, unless something has made it old since its birth.
-
-Keys as above. Arguments: incarnation and generation that the name carries; birth, cache, identifier; the value, its
-milliseconds and its end; how the names of the generation's indexes by tag begin, and its tags.
-"""
-
-CHECK: Final = (
-    _PRELUDE
-    + """
-local inc, generation, birth, cache, key = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], ARGV[5]
-local kept = redis.call('HMGET', log, 'inc', 'p:' .. cache, 'tags', 'id')
-local id = identity()
-if kept[1] ~= inc or kept[4] ~= id or redis.call('HLEN', tags) ~= number(kept[3]) then return 2 end
-if floor('h', cache) ~= generation then return 2 end
-local found = 0
-for _, each in ipairs(unpacked(kept[2])) do
-    if each[2] > birth and string.sub(key, 1, #each[1]) == each[1] then found = math.max(found, each[3] and 1 or 2) end
-end
-for at = 6, #ARGV do
-    local raised = redis.call('HMGET', tags, 'h:' .. cache .. '\\0' .. ARGV[at], 's:' .. cache .. '\\0' .. ARGV[at])
-    if number(raised[1]) > birth then found = 2 end
-    if number(raised[2]) > birth then found = math.max(found, 1) end
-end
-return found
-"""
-)
-"""Return 2 when a value is covered by a prefix or a tag that was invalidated since its birth, 1 softly, else 0.
-
-Arguments: incarnation, generation, birth, cache, identifier, tags.
 """

@@ -1,0 +1,86 @@
+"""Getting: reads without a loader, where no copy in memory serves them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from cenote.approach import apart, stale_while_loading
+from cenote.core import CacheCore
+
+if TYPE_CHECKING:
+    from cenote.reading import FarReader, Look
+
+__all__ = ["aget_far", "get_each", "get_slowly"]
+
+
+def get_slowly(core: CacheCore, key: str, default: Any) -> Any:
+    """Do what ``get`` does for a key that no copy in memory serves."""
+    if core.far:
+        far = cast("FarReader", core)
+        look = _look(far, key)
+        return default if look is None else _served(far, look, far.read(look), default)
+    if core.sharing is not None and isinstance(key, str):
+        found, value = core.read_through(key)
+        if found:
+            return value
+    core.check_open()
+    slot, place = core.place_of(key)
+    if place is not None:
+        state = core.current()
+        found, value = stale_while_loading(core, state, slot, core.seek(slot, place))
+        if found:
+            return value
+    core.count_miss(slot)
+    return default
+
+
+async def aget_far(core: CacheCore, key: str, default: Any) -> Any:
+    """Do what ``get_slowly`` does, where ``core.far`` is true; no event loop stands still meanwhile."""
+    far = cast("FarReader", core)
+    look = _look(far, key)
+    return default if look is None else _served(far, look, await far.aread(look), default)
+
+
+def get_each(core: CacheCore, values: dict[str, Any], lacking: object) -> dict[str, Any]:
+    """Return the values of keys, and ask the server once for all that memory does not have.
+
+    Args:
+        core: The cache.
+        values: What memory has.
+        lacking: What stands there for the others.
+    """
+    found = {key: value for key, value in values.items() if value is not lacking}
+    if len(found) == len(values) or apart(core):
+        return found
+    core.check_open()
+    places = [(key, *core.place_of(key)) for key in values if key not in found]
+    state = core.current()
+    sought = iter(core.seek_each([(slot, place) for _, slot, place in places if place is not None]))
+    for key, slot, place in places:
+        served, value = (False, None) if place is None else stale_while_loading(core, state, slot, next(sought))
+        if served:
+            found[key] = value
+        else:
+            core.count_miss(slot)
+    return {key: found[key] for key in values if key in found}
+
+
+def _look(core: FarReader, key: str) -> Look | None:
+    if apart(core):
+        return None
+    core.check_open()
+    slot, place = core.place_of(key)
+    if place is None:
+        core.count_miss(slot)
+        return None
+    return core.look_for(slot, place)
+
+
+def _served(core: FarReader, look: Look, raw: bytes | None, default: Any) -> Any:
+    found, value = core.value_at_once(look, raw)
+    if not found:
+        found, value = stale_while_loading(core, look.state, look.slot, core.entry_of(look, raw))
+    if found:
+        return value
+    core.count_miss(look.slot)
+    return default

@@ -1,0 +1,114 @@
+"""Batching: what the tasks of an event loop ask for in one tick is asked in one round trip, off the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections.abc import Callable, Hashable, Sequence
+from typing import Final, Generic, TypeVar
+
+from cenote.errors import StoreError
+from cenote.workers import workers
+
+__all__ = ["Batching"]
+
+logger = logging.getLogger("cenote")
+
+MOST: Final = 128
+"""How many different questions go together."""
+
+AT_ONCE: Final = 2
+"""How many batches of one event loop are under way; what is asked meanwhile makes up the next one."""
+
+Q = TypeVar("Q", bound=Hashable)
+A = TypeVar("A")
+
+
+class Batching(Generic[Q, A]):
+    """Questions of any number of event loops, each loop's by themselves.
+
+    A loop's questions are touched by its own thread alone, so no lock is needed.
+    """
+
+    def __init__(self, answer: Callable[[Sequence[Q]], Sequence[A]]) -> None:
+        """Ask nothing yet.
+
+        Args:
+            answer: Answers questions, in their order; called in a worker thread.
+        """
+        self._answer = answer
+        self._loops: dict[asyncio.AbstractEventLoop, _Loop[Q, A]] = {}
+
+    def ask(self, question: Q) -> asyncio.Future[A]:
+        """Return a future of the answer to a question, for the running event loop.
+
+        It fails with what answering raised, as a rule a StoreError.
+        """
+        loop = asyncio.get_running_loop()
+        asked = self._loops.get(loop)
+        if asked is None:
+            self._loops = {each: what for each, what in self._loops.items() if not each.is_closed()}
+            asked = self._loops[loop] = _Loop(loop, self._answer)
+        return asked.ask(question)
+
+    def after_fork(self) -> None:
+        """In a forked child, where no worker goes on: forget what was asked."""
+        self._loops = {}
+
+
+class _Loop(Generic[Q, A]):
+    """The questions of one event loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, answer: Callable[[Sequence[Q]], Sequence[A]]) -> None:
+        self._loop = loop
+        self._answer = answer
+        self._open: dict[Q, list[asyncio.Future[A]]] = {}
+        self._under_way = 0
+        self._called = False
+
+    def ask(self, question: Q) -> asyncio.Future[A]:
+        future: asyncio.Future[A] = self._loop.create_future()
+        self._open.setdefault(question, []).append(future)
+        if not self._called and self._under_way < AT_ONCE:
+            # Behind all tasks that are ready now: they belong to this tick.
+            self._called = True
+            self._loop.call_soon(self._send)
+        return future
+
+    def _send(self) -> None:
+        self._called = False
+        while self._open and self._under_way < AT_ONCE:
+            questions = list(self._open)[:MOST]
+            waiting = [self._open.pop(question) for question in questions]
+            self._under_way += 1
+            try:
+                workers.submit(functools.partial(self._run, questions, waiting))
+            except RuntimeError as error:
+                self._deliver(waiting, None, StoreError(f"no thread to read in: {error}"))
+
+    def _run(self, questions: list[Q], waiting: list[list[asyncio.Future[A]]]) -> None:
+        answers, failure = None, None
+        try:
+            answers = self._answer(questions)
+        except Exception as error:  # noqa: BLE001  # whoever asked is told
+            failure = error
+        try:
+            self._loop.call_soon_threadsafe(self._deliver, waiting, answers, failure)
+        except RuntimeError:
+            logger.debug("an event loop was closed while one of its tasks read from the server")
+
+    def _deliver(
+        self, waiting: list[list[asyncio.Future[A]]], answers: Sequence[A] | None, failure: Exception | None
+    ) -> None:
+        self._under_way -= 1
+        for number, futures in enumerate(waiting):
+            for future in futures:
+                if future.done():
+                    continue
+                if answers is None:
+                    future.set_exception(failure or StoreError("nothing was answered"))
+                else:
+                    future.set_result(answers[number])
+        if self._open:
+            self._send()
