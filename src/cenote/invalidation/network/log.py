@@ -187,38 +187,40 @@ class NetworkLog(MachineLog):
         # Somebody waits for this: whether the server is back is worth a question.
         self.ledger.link.wake()
         try:
-            return self._write_there(record, value=value, most=most, strict=True)
+            return self._write_there(record, value=value, most=most)
         except UnreachableError as error:
             return self._without_server(error)
 
-    def write_key(self, record: Record, value: Value, *, strict: bool = False) -> Receipt:
+    def write_key(self, record: Record, value: Value) -> Receipt:
         """Write the record of one key, in one step with what becomes of its value.
 
         Args:
             record: The record.
             value: What becomes of the value.
-            strict: Whether all replicas must know of it, or a master that was deposed could take it alone.
 
         Raises:
-            ClearFailedError: The server is out of reach, and other machines have not learned of it.
+            ClearFailedError: The server is out of reach, or its replicas do not follow it: other machines may not learn
+                of it.
         """
         records = fitted(record)
         if len(records) > 1 or records[0].kind is not RecordKind.KEY:
             return [self.record(each) for each in records][-1]
         try:
-            return self._write_there(record, value=value, strict=strict)
+            return self._write_there(record, value=value)
         except UnreachableError as error:
             raise ClearFailedError(f"{error}; other machines have not learned of this: repeat it", "none") from error
 
-    def _write_there(self, record: Record, *, value: Value | None = None, most: int = 0, strict: bool) -> Receipt:
+    def _write_there(self, record: Record, *, value: Value | None = None, most: int = 0) -> Receipt:
         """Write a record for the generation that the server is in.
+
+        All replicas must know of it, or a master that was deposed could take it alone.
 
         Raises:
             UnreachableError: The server is out of reach, or its replicas do not follow it.
         """
         incarnation, generation, since = self._place_of(record.cache)
         for left in reversed(range(_TRIES)):
-            replicas = self._replicas if strict else 0
+            replicas = self._replicas
             if not left and value is not None and value.payload is not None:
                 value = TAKE_OUT  # others write this key all the time
             receipt = self.ledger.record(
@@ -236,7 +238,7 @@ class NetworkLog(MachineLog):
                 continue
             self._written_last = (receipt.incarnation, receipt.sequence)
             self._replicas = max(self._least_replicas, receipt.replicas)
-            if not strict or receipt.told >= self._replicas:
+            if receipt.told >= self._replicas:
                 return receipt
             if replicas >= self._replicas:
                 raise UnreachableError(f"{receipt.told} of {self._replicas} replicas follow the server")
