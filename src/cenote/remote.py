@@ -48,11 +48,11 @@ class RemoteCore(FarReader):
         if not self.log.connected:
             self.rejoin()
 
-    def _write_key(self, slot: Slot, key: Hashable, value: Value, *, strict: bool = False) -> Receipt:
+    def _write_key(self, slot: Slot, key: Hashable, value: Value) -> Receipt:
         """Write the record of a key, and what becomes of its value at the server."""
         record = self.key_record(slot, key)
         assert record is not None  # noqa: S101  # there are others to be told
-        return self.log.write_key(record, value, strict=strict)
+        return self.log.write_key(record, value)
 
     # Changes
 
@@ -169,7 +169,7 @@ class RemoteCore(FarReader):
         """Take one key out, whatever is loading for it; return whether a live entry was there, on any machine."""
         self._enter("delete")
         self.log.ledger.link.wake()
-        receipt = self._write_key(slot, key, TAKE_OUT, strict=True)
+        receipt = self._write_key(slot, key, TAKE_OUT)
         self.log.await_members(receipt)
         dropped: list[Entry] = []
         live = receipt.live > 0

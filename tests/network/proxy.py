@@ -120,8 +120,12 @@ class Proxy:
 
     def deliver(self, trap):
         """Let what was kept back go on, and wait until the server has answered it."""
-        self._do(trap.gate.set)
+        self.release(trap)
         assert trap.answered.wait(PATIENCE)
+
+    def release(self, trap):
+        """Let what was kept back go on."""
+        self._do(trap.gate.set)
 
     def _set(self, trap):
         self._do(lambda: setattr(self, "_trap", trap))

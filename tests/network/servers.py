@@ -184,11 +184,11 @@ class Server:
         shutil.copytree(folder, self.directory / "appendonlydir")
         self.start()
 
-    def follow(self, other):
+    def follow(self, other, *, wait=True):
         """Become a replica of a server, or of one behind a proxy, and wait until in step; of None: a master."""
         with self.client() as client:
             client.execute_command("REPLICAOF", *(("NO", "ONE") if other is None else ("127.0.0.1", other.port)))
-        if other is not None:
+        if other is not None and wait:
             wait_for(lambda: self.follows(other))
 
     def follows(self, other):

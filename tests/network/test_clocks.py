@@ -13,7 +13,7 @@ cenote.clock.SystemClock.time = staticmethod(lambda: time.time() + shift)
 
 
 @pytest.mark.parametrize("kind", ["valkey"])
-def test_a_wall_clock_that_jumps_changes_nothing_about_a_clear(site):
+def test_a_wall_clock_that_jumps_changes_nothing_about_leases_and_clears(site, stopped):
     one, other = site.process("a"), site.process("b", SHIFTED)
     site.ripen(one)
     for process in (one, other):
@@ -25,4 +25,11 @@ def test_a_wall_clock_that_jumps_changes_nothing_about_a_clear(site):
             result = site.clear(process)
             assert (result.level, result.lapsed) == ("network", ())
             site.warm(one, other)
+        go_on = stopped(site.agent("b"))
+        result = site.clear(one)
+        assert len(result.lapsed) == 1
+        assert result.seconds < site.longest
+        go_on()
+        site.leased(other)
+        site.warm(other)
     site.judge(one, other)

@@ -13,7 +13,7 @@ from .servers import Server, agents, free_port
 def test_a_user_needs_no_more_rights_than_are_documented(kind, rights, tmp_path):
     lines = ["user default off", f"user shop on >secret {' '.join(rights('The server'))}"]
     with Server(kind, lines=lines) as server:
-        url = f"redis://shop:secret@127.0.0.1:{server.port}/0?dir={tmp_path}/run&lease=0.2"
+        url = f"redis://shop:secret@127.0.0.1:{server.port}/0?dir={tmp_path}/run&lease=1"
         with CacheManager(url, namespace="shop") as caches:
             assert "secret" not in repr(caches)
             cache = caches.service("books")

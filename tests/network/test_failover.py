@@ -41,7 +41,8 @@ def test_a_clear_at_the_promoted_replica_holds_where_the_deposed_master_answers(
     clear_when_it_can(site, one, call)
     # Nobody has told the other machine, and its server still takes what it is given.
     assert other.ask("caches._log.word[8] > lease_clock()") is False
-    other.do("cache.set('k', now())")
+    with pytest.raises(ClearFailedError):
+        other.do("cache.set('k', now())")
     assert other.ask("cache.get('k')") is None
     with pytest.raises(ClearFailedError):
         site.clear(other, call)
@@ -51,6 +52,44 @@ def test_a_clear_at_the_promoted_replica_holds_where_the_deposed_master_answers(
     site.leased(other)
     site.warm(one, other)
     assert site.clear(other).level == "network"
+    site.judge(one, other)
+
+
+def test_a_deposed_master_grants_nothing_to_those_who_come_from_its_successor(server, replica, site, apart):
+    one, other = apart
+    replica.follow(None)
+    site.proxy("a").switch(replica)
+    clear_when_it_can(site, one)
+    site.leased(one)
+    log = server.client()
+    left = log.hget("cenote:{cenote}:log", "inc")
+    site.proxy("a").switch(server)
+    wait_for(lambda: log.hget("cenote:{cenote}:log", "inc") != left)
+    former = site.followed(other)
+    wait_until(lambda: site.followed(other) not in (former, ""))
+    site.proxy("a").switch(replica)
+    for _ in range(3):
+        clear_when_it_can(site, one)
+        assert other.ask("caches._log.word[8] > lease_clock()") is False
+        assert other.ask("cache.get('k')") is None
+    site.judge(one, other)
+
+
+def test_a_deposed_master_that_is_full_clears_nothing(server, replica, site, apart):
+    one, other = apart
+    replica.follow(None)
+    site.proxy("a").switch(replica)
+    clear_when_it_can(site, one)
+    site.leased(one)
+    site.warm(one)
+    with server.client() as client:
+        client.config_set("maxmemory-policy", "noeviction")
+        client.config_set("maxmemory", "1")
+        with pytest.raises(ClearFailedError):
+            site.clear(other)
+        client.config_set("maxmemory", "0")
+    clear_when_it_can(site, one)
+    assert other.ask("caches._log.word[8] > lease_clock()") is False
     site.judge(one, other)
 
 
@@ -65,10 +104,9 @@ def test_a_replica_that_missed_the_last_writes_brings_nothing_back(server, kind,
             site.reads(other, "old", key)
         wire.hold()
         # Nothing that a replica may have missed is called done.
-        for call in ("cache.clear()", "cache.delete('k')", "cache.invalidate_tags('t')"):
+        for call in ("cache.clear()", "cache.delete('k')", "cache.invalidate_tags('t')", "cache.set('set', 'new')"):
             with pytest.raises(ClearFailedError):
                 one.do(call)
-        one.do("cache.set('set', 'new')")
         server.kill()
         replica.follow(None)
         for machine in "ab":

@@ -130,6 +130,11 @@ def test_there_is_no_lease_while_a_replica_does_not_follow(two, server, kind, si
         finally:
             replica.resume()
         site.leased(one)
+    # It is gone for good, and that is what the documentation says to do.
+    with server.client() as client:
+        client.hdel("cenote:{cenote}:log", "replicas")
+    site.leased(one)
+    assert one.ask("cache.clear().level") == "network"
 
 
 def test_a_forked_child_shares_the_caches(two):

@@ -83,8 +83,8 @@ def test_a_clear_right_after_the_server_lost_everything_holds(server, site, apar
     site.judge(one, other)
 
 
-@pytest.mark.parametrize("kind", ["valkey"])
-def test_a_load_during_which_the_server_lost_everything_and_was_cleared_is_kept_nowhere(server, site, apart):
+@pytest.mark.parametrize(("kind", "call"), [("valkey", "cache.clear()"), ("valkey", "cache.delete('x')")])
+def test_a_load_during_which_the_server_lost_everything_is_kept_nowhere(server, site, apart, call):
     one, other = apart
     other.tell(
         """
@@ -98,7 +98,7 @@ def test_a_load_during_which_the_server_lost_everything_and_was_cleared_is_kept_
     assert other.receive() == "loading"
     with server.client() as client:
         client.flushall()
-    site.clear(one)
+    one.do(call)
     other.send("go on")
     other.answer()
     assert other.ask("found") == "old"

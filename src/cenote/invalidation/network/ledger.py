@@ -238,9 +238,25 @@ class Ledger:
         incarnation, head, replicas = self.link.run(scripts.HEAD, self._hashes, [])
         return incarnation.decode(), head, replicas
 
-    def forget(self) -> None:
-        """Have a new incarnation begin, where the server is too full to note anything."""
-        self.link.call(lambda client: client.hdel(self._hashes[0], "inc"))
+    def forget(self, *, replicas: int, patience: float) -> bool:
+        """Have a new incarnation begin, where the server is too full to note anything.
+
+        Args:
+            replicas: How many replicas the server should have at least.
+            patience: Seconds to wait for them.
+
+        Returns:
+            Whether all replicas know of it: else a master that was deposed could do this alone.
+        """
+        wanted = max(replicas, self.head()[2])
+
+        def both(client: Any) -> Any:
+            with client.pipeline(transaction=False) as pipe:
+                pipe.hdel(self._hashes[0], "inc")
+                pipe.execute_command("WAIT", wanted, int(patience * 1000))
+                return pipe.execute()
+
+        return bool(self.link.call(both)[1] >= wanted)
 
     # Records and values
 

@@ -190,39 +190,41 @@ class NetworkLog(MachineLog):
         # Somebody waits for this: whether the server is back is worth a question.
         self.ledger.link.wake()
         try:
-            return self._write_there(record, value=value, most=most, strict=True)
+            return self._write_there(record, value=value, most=most)
         except UnreachableError as error:
             return self._without_server(record, error)
 
-    def write_key(self, record: Record, value: Value, *, strict: bool = False) -> Receipt:
+    def write_key(self, record: Record, value: Value) -> Receipt:
         """Write the record of one key, in one step with what becomes of its value.
 
         Args:
             record: The record.
             value: What becomes of the value.
-            strict: Whether all replicas must know of it, or a master that was deposed could take it alone.
 
         Raises:
-            ClearFailedError: The server is out of reach, and other machines have not learned of it.
+            ClearFailedError: The server is out of reach, or its replicas do not follow it: other machines may not learn
+                of it.
         """
         records = fitted(record)
         if len(records) > 1 or records[0].kind is not RecordKind.KEY:
             return [self.record(each) for each in records][-1]
         try:
-            return self._write_there(record, value=value, strict=strict)
+            return self._write_there(record, value=value)
         except UnreachableError as error:
             self._owed.add(record)
             raise ClearFailedError(f"{error}; other machines have not learned of this: repeat it", "none") from error
 
-    def _write_there(self, record: Record, *, value: Value | None = None, most: int = 0, strict: bool) -> Receipt:
+    def _write_there(self, record: Record, *, value: Value | None = None, most: int = 0) -> Receipt:
         """Write a record for the generation that the server is in.
+
+        All replicas must know of it, or a master that was deposed could take it alone.
 
         Raises:
             UnreachableError: The server is out of reach, or its replicas do not follow it.
         """
         incarnation, generation, since = self._place_of(record.cache)
         for left in reversed(range(_TRIES)):
-            replicas = self._replicas if strict else 0
+            replicas = self._replicas
             if not left and value is not None and value.payload is not None:
                 value = TAKE_OUT  # others write this key all the time
             receipt = self.ledger.record(
@@ -240,7 +242,7 @@ class NetworkLog(MachineLog):
                 continue
             self._written_last = (receipt.incarnation, receipt.sequence)
             self._replicas = max(self._least_replicas, receipt.replicas)
-            if not strict or receipt.told >= self._replicas:
+            if receipt.told >= self._replicas:
                 self._owed.done(record)
                 return receipt
             if replicas >= self._replicas:
@@ -274,14 +276,14 @@ class NetworkLog(MachineLog):
             return "", 0, 0
 
     def _make_up_for(self, record: Record) -> None:
-        self._write_there(record, value=TAKE_OUT if record.kind is RecordKind.KEY else None, strict=False)
+        self._write_there(record, value=TAKE_OUT if record.kind is RecordKind.KEY else None)
 
     def _without_server(self, record: Record, error: UnreachableError) -> Receipt:
         """Do what can be done: on a full server begin anew, else forget everything on this machine."""
         if isinstance(error, FullError):
             with contextlib.suppress(UnreachableError):
-                self.ledger.forget()
-                return Receipt("", -1, 0)
+                if self.ledger.forget(replicas=self._least_replicas, patience=self.lease.renewed):
+                    return Receipt("", -1, 0)
         self._owed.add(record)
         joined = self.membership
         if joined is None:

@@ -15,7 +15,7 @@ members                   packed: member -> {number of its last renewal, acknowl
 renewals                  how many renewals there were: no number comes twice
 past                      incarnations that ended before this one, each of 32 letters
 lease                     milliseconds of the longest leases that a member takes
-replicas                  the most replicas that the server was seen to have
+replicas                  the most replicas that the server was seen to have; outlives incarnations, not the server
 names                     packed: the services that have a record or a value; n:{cache} is set for each
 h*, s*                    sequence of the last hard or soft clear of everything
 h:{cache}, s:{cache}      the same of a service
@@ -74,15 +74,15 @@ local function identity()
 end
 local function incarnation(candidate, known)
     local id, replicas = identity()
-    local kept = redis.call('HMGET', log, 'inc', 'id', 'tags', 'past')
+    local kept = redis.call('HMGET', log, 'inc', 'id', 'tags', 'past', 'replicas')
     local past = (kept[1] or '') .. (kept[4] or '')
     local descends = known == '' or string.find(past, known, 1, true)
-    if kept[1] and kept[2] == id and descends and redis.call('HLEN', tags) == number(kept[3]) then
-        return kept[1], replicas
-    end
+    local same = kept[2] == id
+    if kept[1] and same and descends and redis.call('HLEN', tags) == number(kept[3]) then return kept[1], replicas end
     past = string.sub((descends and '' or known) .. past, 1, {_PAST_KEPT} * 32)
     redis.call('UNLINK', log, tags)
     redis.call('HSET', log, 'inc', candidate, 'id', id, 'head', 0, 'low', 0, 'tags', 0, 'past', past)
+    redis.call('HSET', log, 'replicas', same and number(kept[5]) or 0)
     return candidate, replicas
 end
 local function add_name(cache)
@@ -206,7 +206,7 @@ HEAD: Final = (
     + """
 local kept = redis.call('HMGET', log, 'inc', 'id', 'head', 'tags', 'replicas')
 local id, replicas = identity()
-if not kept[1] or kept[2] ~= id or redis.call('HLEN', tags) ~= number(kept[4]) then return {'', 0, 0} end
+if not kept[1] or kept[2] ~= id or redis.call('HLEN', tags) ~= number(kept[4]) then kept[1] = '' end
 return {kept[1], number(kept[3]), math.max(replicas, number(kept[5]))}
 """
 )
