@@ -27,7 +27,7 @@ from cenote.invalidation.log import DEADLINE, Members, News, Record, RecordKind
 from cenote.invalidation.machine import MachineLog, fitted
 from cenote.invalidation.machine.membership import Membership
 from cenote.invalidation.machine.mirror import forsake, incarnation_of
-from cenote.invalidation.network.agent_process import AgentThread, start_agent
+from cenote.invalidation.network.agent_process import AgentThread, lock_of, start_agent
 from cenote.invalidation.network.lease import SHORTEST_SECONDS, Lease
 from cenote.invalidation.network.ledger import Ledger, Peer, Receipt, Value
 from cenote.invalidation.network.link import FullError, UnreachableError
@@ -72,7 +72,7 @@ class NetworkLog(MachineLog):
         self._as_thread = thread
         self._least_replicas = self._replicas = replicas
         self._agent: AgentThread | None = None
-        self._agent_lock = path.with_name(f"{path.name}.agent")
+        self._agent_lock = lock_of(path)
         self._told = {
             "url": url,
             "namespace": ledger.namespace,
