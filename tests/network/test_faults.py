@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 
@@ -44,6 +45,26 @@ def test_the_agent_that_was_killed_gets_a_successor(two, site):
     site.leased(other)
     one.do("cache.clear()")
     assert other.ask(READ) is None
+
+
+@pytest.mark.parametrize("kind", ["valkey"])
+@pytest.mark.parametrize("how", ["process", "thread"])
+def test_an_agent_whose_directory_was_removed_leaves_the_machine_to_another_one(site, kind, how):
+    one = site.process("a", query=f"&agent={how}")
+    site.ripen(one)
+    before = site.agent("a") if how == "process" else None
+    shutil.rmtree(site.directory("a"))
+    other = site.process("a")
+    site.agent("a", but=before)
+    if how == "thread":
+        one.do("import threading")
+        wait_until(lambda: one.ask("[each.name for each in threading.enumerate()].count('cenote-agent')") == 0)
+    site.leased(other)
+    other.do("cache.set('k', 'old')")
+    for process in (one, other):
+        site.reads(process, "old")
+    assert other.ask("cache.clear().level") == "network"
+    assert (one.ask(READ), other.ask(READ)) == (None, None)
 
 
 def test_reads_load_and_a_clear_fails_while_the_server_is_gone(two, site, server):

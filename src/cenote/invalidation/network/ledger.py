@@ -204,7 +204,7 @@ class Ledger:
             records = [unpacked_record(raw).at(number) for number, raw in enumerate(rest, applied + 1)]
         elif known:
             # As when a cluster moves keys away from under a script: nobody could follow this log any more.
-            self.forget()
+            self.forget(replicas=replicas, patience=patience)
             raise UnreachableError("the server has lost records of its log, so that it begins a new one")
         else:
             everything = Floors(*rest[:2])
