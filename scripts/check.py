@@ -1,12 +1,14 @@
 """Runs everything that a change must pass, one line a step; the output of a step is shown when it fails.
 
-Tests run on the oldest and the newest Python that the machine has, and again on a copy installed from the wheel.
+Tests run on the oldest and the newest Python that the machine has, and again on a copy installed from the wheel; those
+marked as long on the oldest alone.
 ``--tested`` leaves out the run that ``make test`` has just made.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import shutil
 import subprocess
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv" / "bin"
 PYTEST = ("-m", "pytest", "-q", "-n", "logical")
+NOT_LONG = ("-m", "not long")
 # What of the suite says nothing about an installed copy: it is about the source tree, takes its app from a page of the
 # documentation, or wears processes out for minutes, which the other runs do.
 NOT_OF_A_WHEEL = ("tooling", "docs", "typing", "workers", "machine", "network")
@@ -94,11 +97,11 @@ def proofs() -> str:
     return last_line(run(BIN / "python", "scripts/proofs.py")).removeprefix("proofs: ")
 
 
-def tests_on(venv: str, python: str | None) -> str:
-    """Runs the whole suite in one environment, which is made when it is missing."""
+def tests_on(venv: str, python: str | None, *which: str) -> str:
+    """Runs the suite in one environment, which is made when it is missing."""
     if python:
         run("scripts/venv.sh", "dev", venv, env={"PYTHON": python})
-    return last_line(run(ROOT / venv / "bin" / "python", *PYTEST))
+    return last_line(run(ROOT / venv / "bin" / "python", *PYTEST, *which))
 
 
 def wheel() -> str:
@@ -117,7 +120,7 @@ def wheel() -> str:
         run(python.with_name("cenote"), "--help", cwd=place)
         shutil.copytree(ROOT / "tests", place / "tests", ignore=shutil.ignore_patterns(*NOT_OF_A_WHEEL))
         shutil.copy(ROOT / "pyproject.toml", place)
-        return last_line(run(python, *PYTEST, cwd=place))
+        return last_line(run(python, *PYTEST, *NOT_LONG, cwd=place))
 
 
 def minor(version: str) -> tuple[int, ...]:
@@ -150,9 +153,10 @@ def main() -> int:
         ("layers", layers),
         ("documentation", documentation),
     ]
-    for version, folder, python in environments():
+    for number, (version, folder, python) in enumerate(environments()):
         if python or not tested:
-            steps.append((f"tests on {version}", lambda f=folder, p=python: tests_on(f, p)))
+            which = NOT_LONG if number else ()
+            steps.append((f"tests on {version}", functools.partial(tests_on, folder, python, *which)))
     steps += [("proofs", proofs), ("wheel", wheel)]
     failed = 0
     for name, step in steps:

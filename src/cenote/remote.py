@@ -18,7 +18,7 @@ from cenote.errors import ClearFailedError, ClosedError, ReentrantError, StoreEr
 from cenote.flight import Fill, Flight, Outcome
 from cenote.invalidation.log import Members, Record, RecordKind
 from cenote.invalidation.machine import fitted
-from cenote.invalidation.network.ledger import Receipt, Value
+from cenote.invalidation.network.ledger import TAKE_OUT, Receipt, Value
 from cenote.invalidation.network.log import NetworkLog
 from cenote.keeper import keeper
 from cenote.reading import FarReader
@@ -31,7 +31,6 @@ __all__ = ["RemoteCore"]
 
 logger = logging.getLogger("cenote")
 
-_TAKE_OUT: Final = Value(None)
 _LEAVE: Final = Value(None, -1)
 _CATCH_UP_SECONDS: Final = 0.25
 
@@ -49,11 +48,11 @@ class RemoteCore(FarReader):
         if not self.log.connected:
             self.rejoin()
 
-    def _write_key(self, slot: Slot, key: Hashable, value: Value, *, strict: bool = False) -> Receipt:
+    def _write_key(self, slot: Slot, key: Hashable, value: Value) -> Receipt:
         """Write the record of a key, and what becomes of its value at the server."""
         record = self.key_record(slot, key)
         assert record is not None  # noqa: S101  # there are others to be told
-        return self.log.write_key(record, value, strict=strict)
+        return self.log.write_key(record, value)
 
     # Changes
 
@@ -64,7 +63,7 @@ class RemoteCore(FarReader):
         stored = self._pack(slot, key, value, entry)
         self._enter("set")
         kept = self.running and self.owns(slot, key)
-        there = self._store.value_of(stored) if kept and stored is not None else _TAKE_OUT
+        there = self._store.value_of(stored) if kept and stored is not None else TAKE_OUT
         receipt = self._write_key(slot, key, there)
         dropped: list[Entry] = []
         with self.changing("set"):
@@ -75,6 +74,7 @@ class RemoteCore(FarReader):
             older = state.store.find(key, slot.index)
             # What was obeyed behind the record may have been meant for this value: only the server knows it then.
             fits = state.applied <= receipt.sequence and receipt.incarnation.startswith(state.shelf.partition(":")[2])
+            fits = fits and (stored is None or receipt.kept)
             if entry is None or not fits or (older is not None and older.birth > receipt.sequence):
                 dropped = self._take_out(state, slot.index, key)
             elif stored is None or older is not None:
@@ -169,7 +169,7 @@ class RemoteCore(FarReader):
         """Take one key out, whatever is loading for it; return whether a live entry was there, on any machine."""
         self._enter("delete")
         self.log.ledger.link.wake()
-        receipt = self._write_key(slot, key, _TAKE_OUT, strict=True)
+        receipt = self._write_key(slot, key, TAKE_OUT)
         self.log.await_members(receipt)
         dropped: list[Entry] = []
         live = receipt.live > 0
@@ -201,7 +201,7 @@ class RemoteCore(FarReader):
         receipt = None
         for record in records:
             for each in fitted(record):
-                value = _TAKE_OUT if each.kind is RecordKind.KEY else None
+                value = TAKE_OUT if each.kind is RecordKind.KEY else None
                 receipt = self.log.record(each, value=value, most=most - len(sample))
                 live += receipt.live
                 sample += receipt.sample
@@ -219,7 +219,7 @@ class RemoteCore(FarReader):
         if any(record.kind is RecordKind.CLEAR_ALL for record in records):
             names |= set(self.log.known_caches()) | {None}
         try:
-            scoped = any(self.log.scoped(name) > self.log.floor(name, soft=False) for name in names)
+            scoped = any((self.log.scoped(name) or 0) > self.log.floor(name, soft=False) for name in names)
             exact = not scoped and not self._store.evicts
         except (ClearFailedError, StoreError):
             exact = False

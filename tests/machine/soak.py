@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 from array import array
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -213,6 +213,7 @@ class Report:
         reads: How many reads were judged.
         invalidations: How many invalidations and sets succeeded.
         kills: How many processes were killed and replaced.
+        faults: What else happened, and how often.
         seconds: How long it ran.
         failed: The exit codes of workers that failed, and what they printed.
         violations: The reads that broke the promise.
@@ -221,6 +222,7 @@ class Report:
     reads: int = 0
     invalidations: int = 0
     kills: int = 0
+    faults: Counter = field(default_factory=Counter)
     seconds: float = 0.0
     failed: list[str] = field(default_factory=list)
     violations: list[Violation] = field(default_factory=list)
@@ -230,6 +232,7 @@ class Report:
             f"reads judged   {self.reads:,} ({self.reads / max(self.seconds, 0.001):,.0f} a second)",
             f"invalidations  {self.invalidations:,}",
             f"kills          {self.kills}",
+            *(f"  {fault:<22} {number}" for fault, number in sorted(self.faults.items())),
             f"failed         {len(self.failed)}",
             f"violations     {len(self.violations)}",
         ]
@@ -250,6 +253,7 @@ class Soak:
         self._notes.mkdir()
         self._scheme, self._threads, self._broken = scheme, threads, broken
         self._started = 0
+        self.workers = []
         self.report = Report()
 
     def start(self):
@@ -267,9 +271,12 @@ class Soak:
     def disturb(self, chances):
         """Do something else to what they share; called before a worker is killed."""
 
+    def calm(self):
+        """Undo what is still disturbed; called before workers are to end."""
+
     def run(self, seconds, processes, chances):
         """Run workers, and kill one now and then."""
-        workers = [self.start() for _ in range(processes)]
+        workers = self.workers = [self.start() for _ in range(processes)]
         begin = time.monotonic()
         try:
             while (left := begin + seconds - time.monotonic()) > 0:
@@ -283,6 +290,7 @@ class Soak:
                     workers.append(self.start())
         finally:
             self.report.seconds = time.monotonic() - begin
+            self.calm()
             for worker in workers:
                 worker.stdin.close()
             for worker in workers:

@@ -51,6 +51,7 @@ def write_until_killed(path, said, chances):
                 joined.processes.reclaim()
 
 
+@pytest.mark.long
 def test_a_thousand_kills_leave_no_hole_no_lock_and_no_wrong_figure(open_log):
     log = open_log()
     own = log.membership

@@ -3,20 +3,55 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
-from tests.machine.processes import Process, wait_until
-from tests.network.servers import Server, agents, binary
+from tests.machine.processes import Process, state_of, wait_until
+from tests.network.proxy import Proxy
+from tests.network.servers import KINDS, Server, agents, binary
+
+from cenote.testing import History, assert_strict
 
 LEASE = 0.5
+
+WITNESS = """
+import threading, time
+from cenote.clock import lease_clock
+from cenote.testing import History, Stamped
+history, halt, failed = History(now), threading.Event(), []
+hits = 0
+def witness():
+    global hits
+    try:
+        while not halt.wait(0.0003):
+            start = now()
+            value = cache.get_or_load("k", now, tags=["t"])
+            history.read(start, Stamped(None, value), cache="shop", key="k", tags=["t"])
+            hits += value < start
+    except BaseException as error:
+        failed.append(repr(error))
+reader = threading.Thread(target=witness, daemon=True)
+reader.start()
+"""
+
+SCOPES = {
+    "cache.clear()": "cache='shop'",
+    "caches.clear_all()": "everything=True",
+    "cache.delete('k')": "cache='shop', keys=['k']",
+    "cache.invalidate_tags('t')": "cache='shop', tags=['t']",
+    "cache.clear(prefix='k')": "cache='shop', prefix='k'",
+}
 
 
 def pytest_generate_tests(metafunc):
     """Run what asks for ``kind`` against both servers; one that is missing fails where tests must be whole."""
-    own = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
-    if "kind" in metafunc.fixturenames and "kind" not in own:
-        here = [kind for kind in ("valkey", "redis") if binary(kind) or os.environ.get("CI")]
+    own = any("kind" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
+    if "kind" in metafunc.fixturenames and not own:
+        here = [kind for kind in KINDS if binary(kind) or os.environ.get("CI")]
         metafunc.parametrize("kind", here)
 
 
@@ -27,12 +62,36 @@ def server(kind):
         yield running
 
 
+HOWTO = Path(__file__).parents[2] / "docs" / "howto" / "redis.md"
+
+
+@pytest.fixture
+def rights():
+    """Return the rights that are documented under a heading."""
+
+    def found(heading):
+        section = HOWTO.read_text().partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+        return re.search(r"```text\n(.*?)```", section, re.DOTALL)[1].split()
+
+    return found
+
+
+@dataclass
+class Cleared:
+    """After how many seconds an invalidation answered, and what it said if it says more than a figure."""
+
+    seconds: float
+    level: str | None
+    lapsed: tuple[str, ...] | None
+
+
 class Site:
     """Machines that share a server, as directories, and the processes on them."""
 
-    def __init__(self, server, folder, lease=LEASE):
-        self.server, self._folder, self.lease = server, folder, lease
+    def __init__(self, server, folder, lease=LEASE, query=""):
+        self.server, self._folder, self.lease, self._query = server, folder, lease, query
         self._processes = []
+        self._proxies = {}
 
     def directory(self, machine):
         """Return the directory of a machine."""
@@ -40,7 +99,13 @@ class Site:
 
     def url(self, machine, *, base=None, query=""):
         """Return what a process on a machine connects to."""
-        return f"{base or self.server.url}?dir={self.directory(machine)}&lease={self.lease}{query}"
+        return f"{base or self.server.url}?dir={self.directory(machine)}&lease={self.lease}{self._query}{query}"
+
+    def proxy(self, machine):
+        """Return the proxy through which a machine reaches the server, if it is to go through one."""
+        if machine not in self._proxies:
+            self._proxies[machine] = Proxy(self.server)
+        return self._proxies[machine]
 
     def process(self, machine, setup="", **how):
         """Start a process on a machine; it sees ``caches`` and ``cache``."""
@@ -59,14 +124,115 @@ class Site:
         wait_until(one)
         return found[0]
 
+    def member(self, machine):
+        """Return what a machine's member is called, behind the name of the host."""
+        (lock,) = self.directory(machine).glob("*.agent")
+        return lock.read_text().partition("@")[0]
+
     @staticmethod
     def reads(process, value, key="k"):
         """Wait until a process reads a value; a read without a lease may find none."""
         wait_until(lambda: process.ask(f"cache.get({key!r})") == value)
 
+    def spread(self, *processes, value="old"):
+        """Store an entry, and have each process read it until that comes from its own memory."""
+        processes[0].do(f"cache.set('k', {value!r}, tags=['t'])")
+        for process in processes:
+            for _ in range(3):
+                self.reads(process, value)
+
+    @staticmethod
+    def shares(process, key):
+        """Wait until what a process loads is kept at the server."""
+        wait_until(lambda: process.ask(f"cache.get_or_load({key!r}, now) == cache.get({key!r})"))
+
+    @staticmethod
+    def leased(process):
+        """Wait until a process's machine has a lease."""
+        process.do(
+            """
+            import time
+            from cenote.clock import lease_clock
+            end = time.monotonic() + 20
+            while not caches._log.word[8] > lease_clock():
+                assert time.monotonic() < end
+                cache.get("nothing")
+                time.sleep(0.002)
+            """
+        )
+
+    @staticmethod
+    def insist(process, statement):
+        """Have a process do something as soon as the server can be told."""
+        process.do(
+            f"""
+            import time
+            from cenote import ClearFailedError
+            end = time.monotonic() + 20
+            while True:
+                try:
+                    {statement}
+                    break
+                except ClearFailedError:
+                    assert time.monotonic() < end
+                    time.sleep(0.01)
+            """
+        )
+
+    @staticmethod
+    def followed(process):
+        """Return the incarnation that a process follows; "" for none."""
+        return process.ask("caches._log.incarnation if caches._log.connected else ''")
+
+    def leaves(self, process, incarnation):
+        """Wait until a process follows another incarnation, with a lease."""
+        wait_until(lambda: self.followed(process) not in (incarnation, ""))
+        self.leased(process)
+
     def ripen(self, process):
         """Have the first clear over, which waits until no lease of an earlier incarnation can last."""
         process.ask("cache.clear().level")
+
+    # Judging what is read while something fails
+
+    def witness(self, *processes):
+        """Have processes read a key all the time from now on, and write down what they are served."""
+        for process in processes:
+            process.do(WITNESS)
+        self.warm(*processes)
+
+    def warm(self, *processes):
+        """Wait until witnesses are served from a cache."""
+        for process in processes:
+            before = process.ask("hits")
+            wait_until(lambda one=process, least=before + 5: one.ask("hits") > least)
+
+    def clear(self, process, call="cache.clear()"):
+        """Have a witness invalidate what it reads; the judge asks about it if it succeeds."""
+        process.do(
+            f"""
+            begin = now()
+            with history.invalidation({SCOPES[call]}):
+                result = {call}
+            spent = (now() - begin) / 1e9
+            """
+        )
+        return Cleared(*process.ask("(spent, getattr(result, 'level', None), getattr(result, 'lapsed', None))"))
+
+    def judge(self, *processes):
+        """Have the checker judge all that witnesses have read, against all that they have invalidated."""
+        history = History(time.monotonic_ns)
+        for process in processes:
+            process.do("halt.set(); reader.join()")
+            assert process.ask("failed") == []
+            history.extend(process.ask("history"))
+        assert_strict(history)
+        return history
+
+    @property
+    def longest(self):
+        """Seconds that a clear may take when somebody does not answer."""
+        return 1.01 * self.lease + 0.5
 
     def end(self):
         """End all processes, and the agents."""
@@ -75,6 +241,8 @@ class Site:
         for machine in self._folder.iterdir():
             for pid in agents(machine):
                 os.kill(pid, signal.SIGKILL)
+        for proxy in self._proxies.values():
+            proxy.close()
 
 
 @pytest.fixture
@@ -83,3 +251,43 @@ def site(server, tmp_path):
     found = Site(server, tmp_path)
     yield found
     found.end()
+
+
+@pytest.fixture
+def two(site):
+    """A process on each of two machines, of which both have copies of an entry in memory."""
+    one, other = site.process("a"), site.process("b")
+    site.ripen(one)
+    site.spread(one, other)
+    return one, other
+
+
+@pytest.fixture
+def apart(site):
+    """A witness on each of two machines that reach the server through a proxy of their own."""
+    found = [site.process(machine, base=site.proxy(machine).url) for machine in "ab"]
+    site.ripen(found[0])
+    for process in found:
+        site.leased(process)
+    site.witness(*found)
+    return found
+
+
+@pytest.fixture
+def stopped():
+    """Return what stops processes, as SIGSTOP does, until the test's end or until they are to go on."""
+    pids = []
+
+    def go_on(pid):
+        os.kill(pid, signal.SIGCONT)
+        pids.remove(pid)
+
+    def stop(pid):
+        os.kill(pid, signal.SIGSTOP)
+        wait_until(lambda: state_of(pid) == "T")
+        pids.append(pid)
+        return lambda: go_on(pid)
+
+    yield stop
+    while pids:
+        go_on(pids[0])

@@ -15,18 +15,6 @@ WAYS = {
 READ = "cache.get('k')"
 
 
-@pytest.fixture
-def two(site):
-    """A process on each of two machines, of which both have copies of an entry in memory."""
-    one, other = site.process("a"), site.process("b")
-    site.ripen(one)
-    one.do("cache.set('k', 'old', tags=['t'])")
-    for process in (one, other):
-        for _ in range(3):
-            site.reads(process, "old")
-    return one, other
-
-
 @pytest.mark.parametrize("way", WAYS)
 def test_an_invalidation_holds_on_another_machine_when_it_returns(two, way):
     one, other = two

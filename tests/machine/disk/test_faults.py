@@ -66,6 +66,7 @@ def kill_a_child_at_work(cache, seed, seconds):
     os.waitpid(pid, 0)
 
 
+@pytest.mark.long
 def test_two_hundred_kills_leave_a_sound_file_and_no_wrong_value(url, directory, unattended):
     chances = random.Random(5)
     with CacheManager(url + SMALL) as caches:

@@ -20,7 +20,7 @@ from cenote.clock import lease_clock as now
 from cenote.errors import CenoteError, StoreError
 from cenote.invalidation.machine import Mirror
 from cenote.invalidation.network.lease import Lease
-from cenote.invalidation.network.ledger import Ledger, Renewal
+from cenote.invalidation.network.ledger import Ledger, Peer, Renewal
 from cenote.invalidation.network.link import Link
 
 __all__ = ["Agent"]
@@ -51,7 +51,7 @@ class Agent:
         """Prepare; ``run`` does the work.
 
         Args:
-            url: The server, as redis-py takes it.
+            url: The server, as ``Address.of`` takes it.
             namespace: The namespace.
             path: The mirror's file.
             lease: The terms.
@@ -62,16 +62,21 @@ class Agent:
         Raises:
             ConfigurationError: The mirror cannot be opened.
         """
-        self._link = Link(url, answer=min(1.0, lease.seconds / 3))
+        self._link = Link(url, namespace, answer=min(1.0, lease.seconds / 3))
         self._ledger = Ledger(self._link, namespace)
         self._lease = lease
         self._member = member
         self._leased = leased
         self._stop = threading.Event()
         self._bell: Any = None
+        self._moves = 0
         self._seen = ("", 0)
         self._least_replicas = self._replicas = replicas
         self._mirror = Mirror(path)
+        self._followed = ""
+        """The last incarnation that this machine followed, though it may have forgotten all of it."""
+        self._standing: tuple[str, Peer] | None = None
+        """What the server knows of this member, and in which incarnation."""
 
     def stop(self) -> None:
         """Have ``run`` return soon."""
@@ -98,6 +103,7 @@ class Agent:
                 except (StoreError, CenoteError, ValueError, OSError) as error:
                     logger.info("the lease of %s was not renewed: %s", self._member, error)
                     self._hang_up()
+                    self._link.look_anew()
                     self._stop.wait(rest)
                     self._link.wake()
                     rest = min(2 * rest, self._lease.renewed)
@@ -110,25 +116,32 @@ class Agent:
         Raises:
             UnreachableError: The server cannot be asked; the lease that there is runs out by itself.
         """
-        if self._bell is None:
+        if self._bell is None or self._moves != self._link.moves:
+            self._hang_up()
             self._listen()
         mirror = self._mirror
         known = mirror.incarnation if mirror.in_place else ""
+        self._followed = known or self._followed
         asked = now()
         found = self._ledger.renew(
             self._member if self._leased else "",
-            known,
-            mirror.head if known else 0,
+            self._followed,
+            mirror.head if known else -1,
             lease=self._lease.seconds if self._leased else 0.0,
             replicas=self._replicas,
             patience=self._lease.renewed,
         )
+        self._standing = (found.incarnation, Peer(self._member, found.number, found.head))
         if found.incarnation != known or found.records is None:
             self._begin(found)
         elif found.records:
             mirror.apply(found.records)
         self._replicas = max(found.replicas, self._least_replicas)
-        if self._leased and self._ledger.acknowledge(found.incarnation, self._member, found.head):
+        holds = self._leased and self._ledger.acknowledge(found.incarnation, self._member, found.head)
+        if found.records:
+            # Behind the word that others wait for: freeing takes processors, and reads look for themselves.
+            mirror.ring()
+        if holds:
             self._hold(found, asked)
         self._ripen(found)
 
@@ -161,6 +174,7 @@ class Agent:
             bell.subscribe(self._ledger.channel)
             return bell
 
+        self._moves = self._link.moves
         self._bell = self._link.call(subscribe)
 
     def _wait(self) -> None:
@@ -185,6 +199,7 @@ class Agent:
         """Withdraw the lease and close what is open."""
         self._hang_up()
         self._mirror.close()
-        with contextlib.suppress(StoreError):
-            self._ledger.leave(self._member)
+        if self._standing is not None:
+            with contextlib.suppress(StoreError):
+                self._ledger.expel(*self._standing)
         self._link.close()

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import logging
 import os
-import secrets
-import socket
 from pathlib import Path
 from typing import Any
 
 from cenote.errors import CenoteError
-from cenote.invalidation.network.agent_process import AgentThread, start_agent
+from cenote.invalidation.network.agent_process import AgentThread, lock_of, member_name, start_agent
 
 __all__ = ["Attendance"]
 
@@ -30,7 +27,7 @@ class Attendance:
             told: What an agent is told beside its name.
             thread: Whether an agent that this process starts is a thread and not a process.
         """
-        self._lock = mirror.with_name(f"{mirror.name}.agent")
+        self._lock = lock_of(mirror)
         self._told = {**told, "path": str(mirror)}
         self._as_thread = thread
         self._agent: AgentThread | None = None
@@ -44,7 +41,7 @@ class Attendance:
             except BlockingIOError:
                 os.close(descriptor)
                 return
-            told = {**self._told, "member": self._member(descriptor)}
+            told = {**self._told, "member": member_name(descriptor)}
             if self._as_thread:
                 self._agent = AgentThread(descriptor, told)
                 return
@@ -54,17 +51,6 @@ class Attendance:
                 os.close(descriptor)
         except (OSError, ValueError, CenoteError) as error:
             logger.warning("the agent of this machine cannot be started: %s", error)
-
-    def _member(self, descriptor: int) -> str:
-        """Return what this machine is called; it keeps the name, so that a new agent takes an old one's place."""
-        raw = os.pread(descriptor, 64, 0).decode("ascii", "replace")
-        here = hashlib.blake2b(f"{os.fstat(descriptor).st_ino}:{_boot()}".encode(), digest_size=4).hexdigest()
-        name, _, place = raw.partition("@")
-        if place != here or not name:
-            name = secrets.token_hex(8)
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{name}@{here}".encode(), 0)
-        return f"{socket.gethostname()[:40]}-{name}"
 
     def after_fork(self) -> None:
         """In a forked child: leave the agent to the parent."""
@@ -76,10 +62,3 @@ class Attendance:
         """End the agent that is a thread of this process; one in a process ends when nobody needs it."""
         if self._agent is not None:
             self._agent.stop()
-
-
-def _boot() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return ""

@@ -11,10 +11,10 @@ from cenote.invalidation.log import Record, RecordKind
 from cenote.invalidation.machine import fitted
 from cenote.invalidation.network import scripts, value_scripts
 from cenote.invalidation.network.link import Link, UnreachableError
+from cenote.invalidation.network.records import packed_record, unpacked_record
 
-__all__ = ["Floors", "Ledger", "Peer", "Receipt", "Renewal", "Value", "packed_record", "unpacked_record"]
+__all__ = ["TAKE_OUT", "Floors", "Ledger", "Peer", "Receipt", "Renewal", "Value"]
 
-_KINDS: Final = (RecordKind.CLEAR, RecordKind.CLEAR_ALL, RecordKind.KEY, RecordKind.TAGS, RecordKind.PREFIX)
 _EVERYTHING: Final = Record(kind=RecordKind.CLEAR_ALL)
 
 
@@ -23,7 +23,7 @@ class Peer(NamedTuple):
 
     Attributes:
         name: The member.
-        renewals: How often it has renewed its lease.
+        renewals: The number of its last renewal; no other renewal has it.
         acknowledged: The sequence up to which its machine obeys all records.
     """
 
@@ -46,8 +46,9 @@ class Receipt:
 
     Attributes:
         incarnation: The incarnation that it was written in.
-        sequence: Its place; 0 when it was meant for another generation, and nothing was done.
+        sequence: Its place; 0 when nothing was done: it was meant for another generation, or for an earlier head.
         generation: The generation of the cache before it.
+        head: The last sequence, where nothing was done.
         mature: Whether all leases of earlier incarnations have ended.
         live: How many live entries went.
         sample: Identifiers of some.
@@ -55,11 +56,13 @@ class Receipt:
         lease: Seconds that their leases last at most.
         replicas: How many replicas the server was ever seen to have.
         told: How many of them know of the record.
+        kept: Whether the server keeps the value that the record came with.
     """
 
     incarnation: str
     sequence: int
     generation: int
+    head: int = 0
     mature: bool = False
     live: int = 0
     sample: tuple[str, ...] = ()
@@ -67,6 +70,7 @@ class Receipt:
     lease: float = 0.0
     replicas: int = 0
     told: int = 0
+    kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,7 @@ class Renewal:
         everything: And those of everything.
         replicas: How many replicas the server was ever seen to have.
         told: How many of them know of the renewal.
+        number: The number of the renewal.
     """
 
     incarnation: str
@@ -92,6 +97,7 @@ class Renewal:
     everything: Floors
     replicas: int
     told: int
+    number: int
 
 
 class Value(NamedTuple):
@@ -108,6 +114,10 @@ class Value(NamedTuple):
     milliseconds: int = 0
     ends: float = 0.0
     tags: frozenset[str] = frozenset()
+
+
+TAKE_OUT: Final = Value(None)
+"""What takes a value out."""
 
 
 class Ledger:
@@ -177,28 +187,34 @@ class Ledger:
 
         Args:
             member: The member; "" to ask without becoming one.
-            incarnation: The incarnation that it follows; "" for none.
-            applied: The sequence that it has.
+            incarnation: The incarnation that it followed last; "" for none.
+            applied: The sequence that it has; -1 for nothing.
             lease: Seconds that its leases last.
             replicas: How many replicas must know of it, as far as the member knows.
             patience: Seconds to wait for them.
         """
         arguments = [_candidate(), member, incarnation, applied, int(lease * 1000)]
-        waited = ["WAIT", replicas, int(patience * 1000)] if replicas else None
+        waited = ["WAIT", replicas, self._milliseconds(patience)] if replicas else None
         answer, told = self.link.run_and(scripts.RENEW, self._hashes, arguments, waited)
-        found, head, mature, needed, known, rest = answer
+        found, head, mature, needed, number, known, rest = answer
         records = None
         floors: dict[str | None, Floors] = {}
         everything = Floors(0, 0)
         if known and None not in rest:
             records = [unpacked_record(raw).at(number) for number, raw in enumerate(rest, applied + 1)]
         elif known:
-            raise UnreachableError("the server has lost records of its log")
+            # As when a cluster moves keys away from under a script: nobody could follow this log any more.
+            self.forget(replicas=replicas, patience=patience)
+            raise UnreachableError("the server has lost records of its log, so that it begins a new one")
         else:
             everything = Floors(*rest[:2])
             for at in range(2, len(rest), 4):
                 floors[rest[at].decode() or None] = Floors(*rest[at + 1 : at + 4])
-        return Renewal(found.decode(), head, bool(mature), records, floors, everything, needed, told or 0)
+        return Renewal(found.decode(), head, bool(mature), records, floors, everything, needed, told or 0, number)
+
+    def _milliseconds(self, patience: float) -> int:
+        """Return how long to wait for replicas; the answer must not come too late to be heard."""
+        return int(min(patience, self.link.answer / 2) * 1000)
 
     def acknowledge(self, incarnation: str, member: str, sequence: int) -> bool:
         """Note that a member's machine obeys all up to a sequence; return whether the server still knows it."""
@@ -214,21 +230,33 @@ class Ledger:
         return incarnation.decode(), _peers(found)
 
     def expel(self, incarnation: str, peer: Peer) -> None:
-        """Remove a member whose lease has ended, unless it has renewed since."""
+        """Remove a member whose lease has ended or was withdrawn, unless it has renewed since."""
         self.link.run(scripts.EXPEL, self._hashes, [incarnation, peer.name, peer.renewals])
-
-    def leave(self, member: str) -> None:
-        """Remove a member whose lease was withdrawn on its own machine."""
-        self.link.run(scripts.LEAVE, self._hashes, [member])
 
     def head(self) -> tuple[str, int, int]:
         """Return incarnation, head and replicas; "" when a new incarnation is due."""
         incarnation, head, replicas = self.link.run(scripts.HEAD, self._hashes, [])
         return incarnation.decode(), head, replicas
 
-    def forget(self) -> None:
-        """Have a new incarnation begin, where the server is too full to note anything."""
-        self.link.call(lambda client: client.hdel(self._hashes[0], "inc"))
+    def forget(self, *, replicas: int, patience: float) -> bool:
+        """Have a new incarnation begin, where the server is too full to note anything.
+
+        Args:
+            replicas: How many replicas the server should have at least.
+            patience: Seconds to wait for them.
+
+        Returns:
+            Whether all replicas know of it: else a master that was deposed could do this alone.
+        """
+        wanted = max(replicas, self.head()[2])
+
+        def both(client: Any) -> Any:
+            with client.pipeline(transaction=False) as pipe:
+                pipe.hdel(self._hashes[0], "inc")
+                pipe.execute_command("WAIT", wanted, int(patience * 1000))
+                return pipe.execute()
+
+        return bool(self.link.call(both)[1] >= wanted)
 
     # Records and values
 
@@ -238,6 +266,7 @@ class Ledger:
         *,
         incarnation: str = "",
         generation: int = 0,
+        since: int = 0,
         value: Value | None = None,
         most: int = 0,
         replicas: int = 0,
@@ -249,6 +278,7 @@ class Ledger:
             record: The record; with a value, that of one key.
             incarnation: The one that the names of value and indexes carry.
             generation: The generation that they carry.
+            since: A sequence that was written before this was asked for.
             value: What becomes of the key's value; None to leave that alone.
             most: How many identifiers of what went to return.
             replicas: How many replicas must know of it, as far as the caller knows; 0 to wait for none.
@@ -281,13 +311,14 @@ class Ledger:
             f"{self.opening}e:",
             self.tag_index(incarnation, cache, generation, ""),
             f"{self.opening}garbage",
+            since,
             *(() if value is None else (tag.encode("utf-8", "surrogatepass") for tag in value.tags)),
         ]
         keys: list[str | bytes] = [*self._hashes, key, *indexes]
-        waited = ["WAIT", replicas, int(patience * 1000)] if replicas else None
+        waited = ["WAIT", replicas, self._milliseconds(patience)] if replicas else None
         found, told = self.link.run_and(scripts.RECORD, keys, arguments, waited)
         if not found[1]:
-            return Receipt(found[0].decode(), 0, found[2])
+            return Receipt(found[0].decode(), 0, found[2], found[3])
         sample = tuple(name.decode("utf-8", "surrogatepass") for name in found[5])
         return Receipt(
             incarnation=found[0].decode(),
@@ -300,6 +331,7 @@ class Ledger:
             lease=found[7] / 1000,
             replicas=found[8],
             told=told or 0,
+            kept=bool(payload),
         )
 
     def put(
@@ -336,30 +368,6 @@ class Ledger:
         texts = [text.encode("utf-8", "surrogatepass") for text in (identifier, *tags)]
         arguments = [incarnation, generation, birth, cache, *texts]
         return int(self.link.run(value_scripts.CHECK, self._hashes, arguments))
-
-
-def packed_record(record: Record) -> bytes:
-    """Return the bytes of a record; version 1, as long as a namespace has members that read it."""
-    texts = [text.encode("utf-8", "surrogatepass") for text in (record.cache or "", *record.covered)]
-    head = bytes([1, _KINDS.index(record.kind), record.soft])
-    return head + b"".join(len(text).to_bytes(4, "little") + text for text in texts)
-
-
-def unpacked_record(raw: bytes) -> Record:
-    """Return the record of bytes.
-
-    Raises:
-        ValueError: It is of another version.
-    """
-    if raw[0] != 1:
-        raise ValueError(f"a record has format {raw[0]}, which this version of Cenote does not read")
-    texts = []
-    at = 3
-    while at < len(raw):
-        end = at + 4 + int.from_bytes(raw[at : at + 4], "little")
-        texts.append(raw[at + 4 : end].decode("utf-8", "surrogatepass"))
-        at = end
-    return Record(kind=_KINDS[raw[1]], cache=texts[0] or None, covered=tuple(texts[1:]), soft=bool(raw[2]))
 
 
 def _peers(found: Sequence[Any]) -> list[Peer]:

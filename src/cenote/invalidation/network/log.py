@@ -21,12 +21,13 @@ from cenote.errors import ClearFailedError, ClosedError
 from cenote.invalidation.log import DEADLINE, Members, News, Record, RecordKind
 from cenote.invalidation.machine import MachineLog, fitted
 from cenote.invalidation.machine.membership import Membership
-from cenote.invalidation.machine.mirror import forsake, incarnation_of
+from cenote.invalidation.machine.mirror import follows, forsake, incarnation_of
 from cenote.invalidation.network.attendance import Attendance
 from cenote.invalidation.network.claims import NetworkClaims
 from cenote.invalidation.network.lease import SHORTEST_SECONDS, Lease
-from cenote.invalidation.network.ledger import Ledger, Peer, Receipt, Value
+from cenote.invalidation.network.ledger import TAKE_OUT, Ledger, Peer, Receipt, Value
 from cenote.invalidation.network.link import FullError, UnreachableError
+from cenote.invalidation.network.owed import Owed
 
 __all__ = ["NetworkLog"]
 
@@ -74,8 +75,11 @@ class NetworkLog(MachineLog):
         self.lease = lease
         self._follows: Membership | None = None
         """The membership whose incarnation this process follows."""
+        self._written_last = ("", 0)
+        """Incarnation and sequence of what this process wrote, before its agent has heard of it."""
         self._least_replicas = self._replicas = replicas
         self._always = always
+        self._owed = Owed()
         told = {
             "url": url,
             "namespace": ledger.namespace,
@@ -132,11 +136,12 @@ class NetworkLog(MachineLog):
             raise ClearFailedError("this process follows no log yet", "none")
         return super().news(cache, sequence)
 
-    def scoped(self, cache: str | None) -> int:
-        """Return a sequence after which nothing of a cache was invalidated by tags or a prefix."""
+    def scoped(self, cache: str | None, opening: int | None = None) -> int | None:
+        """Return a sequence after which tags or a prefix made nothing of a cache old; None in another incarnation."""
         joined = self._joined()
-        found: int = joined.services.last_scoped(joined.services.number(cache))
-        return found
+        if opening is not None and not follows(joined, opening):  # this very file, which never follows another one
+            return None
+        return joined.services.last_scoped(joined.services.number(cache))  # type: ignore[no-any-return]
 
     def verify(self, word: Sequence[int]) -> int | None:
         """Ask the server, where there is no lease, up to which sequence a State must have obeyed to be current."""
@@ -148,8 +153,8 @@ class NetworkLog(MachineLog):
             there, head, replicas = self.ledger.head()
         except UnreachableError:
             return None
-        # A server that has, or had, replicas may have been deposed: only a lease is worth something then.
-        if there != incarnation or replicas:
+        # A server that has, had or should have replicas may have been deposed: only a lease is worth something then.
+        if there != incarnation or replicas or self._least_replicas:
             return None
         end = time.monotonic() + _CATCH_UP_SECONDS
         while joined.word[0] < head:
@@ -185,57 +190,66 @@ class NetworkLog(MachineLog):
         # Somebody waits for this: whether the server is back is worth a question.
         self.ledger.link.wake()
         try:
-            return self._write_there(record, value=value, most=most, strict=True)
+            return self._write_there(record, value=value, most=most)
         except UnreachableError as error:
-            return self._without_server(error)
+            return self._without_server(record, error)
 
-    def write_key(self, record: Record, value: Value, *, strict: bool = False) -> Receipt:
+    def write_key(self, record: Record, value: Value) -> Receipt:
         """Write the record of one key, in one step with what becomes of its value.
 
         Args:
             record: The record.
             value: What becomes of the value.
-            strict: Whether all replicas must know of it, or a master that was deposed could take it alone.
 
         Raises:
-            ClearFailedError: The server is out of reach, and other machines have not learned of it.
+            ClearFailedError: The server is out of reach, or its replicas do not follow it: other machines may not learn
+                of it.
         """
         records = fitted(record)
         if len(records) > 1 or records[0].kind is not RecordKind.KEY:
             return [self.record(each) for each in records][-1]
         try:
-            return self._write_there(record, value=value, strict=strict)
+            return self._write_there(record, value=value)
         except UnreachableError as error:
+            self._owed.add(record)
             raise ClearFailedError(f"{error}; other machines have not learned of this: repeat it", "none") from error
 
-    def _write_there(self, record: Record, *, value: Value | None = None, most: int = 0, strict: bool) -> Receipt:
+    def _write_there(self, record: Record, *, value: Value | None = None, most: int = 0) -> Receipt:
         """Write a record for the generation that the server is in.
+
+        All replicas must know of it, or a master that was deposed could take it alone.
 
         Raises:
             UnreachableError: The server is out of reach, or its replicas do not follow it.
         """
-        incarnation, generation = self._place_of(record.cache)
-        for _ in range(_TRIES):
-            replicas = self._replicas if strict else 0
+        incarnation, generation, since = self._place_of(record.cache)
+        for left in reversed(range(_TRIES)):
+            replicas = self._replicas
+            if not left and value is not None and value.payload is not None:
+                value = TAKE_OUT  # others write this key all the time
             receipt = self.ledger.record(
                 record,
                 incarnation=incarnation,
                 generation=generation,
+                since=since,
                 value=value,
                 most=most,
                 replicas=replicas,
                 patience=self.lease.renewed,
             )
             if not receipt.sequence:
-                incarnation, generation = receipt.incarnation, receipt.generation
+                incarnation, generation, since = receipt.incarnation, receipt.generation, receipt.head
                 continue
+            self._written_last = (receipt.incarnation, receipt.sequence)
             self._replicas = max(self._least_replicas, receipt.replicas)
-            if not strict or receipt.told >= self._replicas:
+            if receipt.told >= self._replicas:
+                self._owed.done(record)
                 return receipt
             if replicas >= self._replicas:
+                self.ledger.link.look_anew()
                 raise UnreachableError(f"{receipt.told} of {self._replicas} replicas follow the server")
             # It was not known how many there are. Once more: what is written twice does no harm.
-            incarnation, generation = self._place_of(record.cache)
+            incarnation, generation, since = self._place_of(record.cache)
         raise ClearFailedError("the server's log changes faster than this can follow; repeat it", "none")
 
     def await_own(self, receipt: Receipt, seconds: float) -> bool:
@@ -250,20 +264,27 @@ class NetworkLog(MachineLog):
                 return False
             time.sleep(_SHORTEST_NAP)
 
-    def _place_of(self, cache: str | None) -> tuple[str, int]:
+    def _place_of(self, cache: str | None) -> tuple[str, int, int]:
+        """Return the incarnation, a cache's generation, and a sequence that is written already."""
         if not self.connected:
-            return "", 0
+            return "", 0, 0
         try:
-            return self.incarnation, self.floor(cache, soft=False)
+            incarnation, last = self.incarnation, self._written_last
+            head = max(self.head, last[1] if last[0] == incarnation else 0)
+            return incarnation, self.floor(cache, soft=False), head
         except ClearFailedError:
-            return "", 0
+            return "", 0, 0
 
-    def _without_server(self, error: UnreachableError) -> Receipt:
+    def _make_up_for(self, record: Record) -> None:
+        self._write_there(record, value=TAKE_OUT if record.kind is RecordKind.KEY else None)
+
+    def _without_server(self, record: Record, error: UnreachableError) -> Receipt:
         """Do what can be done: on a full server begin anew, else forget everything on this machine."""
         if isinstance(error, FullError):
             with contextlib.suppress(UnreachableError):
-                self.ledger.forget()
-                return Receipt("", -1, 0)
+                if self.ledger.forget(replicas=self._least_replicas, patience=self.lease.renewed):
+                    return Receipt("", -1, 0)
+        self._owed.add(record)
         joined = self.membership
         if joined is None:
             raise ClearFailedError(f"{error}; repeat it", "none") from error
@@ -343,10 +364,11 @@ class NetworkLog(MachineLog):
             return True
 
     def look_after(self) -> None:
-        """See to it that an agent runs, and that the loads of this process keep their claims."""
+        """See to it that an agent runs, that loads of this process keep their claims, and that it owes nothing."""
         if not self._closed:
             self._attendance.look()
             self.claims.extend()
+            self._owed.settle(self._make_up_for)
 
     def after_fork(self) -> None:
         """Take no part any more, as on one machine, and use no connection of the parent's."""
@@ -355,6 +377,7 @@ class NetworkLog(MachineLog):
         self._written = threading.local()
         self._attendance.after_fork()
         self.claims.after_fork()
+        self._owed.after_fork()
         self.ledger.link.after_fork()
 
     def close(self) -> None:

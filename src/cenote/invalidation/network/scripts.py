@@ -11,9 +11,11 @@ Fields of the first hash, ``{seq}`` standing for a number and ``{cache}`` for a 
 inc, id                   incarnation; run_id and master_replid of the server
 head, low                 last sequence; how far records are no longer kept
 mature                    "1" once somebody has seen this incarnation for as long as any lease may last
-members                   packed: member -> {renewals, acknowledged sequence}
+members                   packed: member -> {number of its last renewal, acknowledged sequence}
+renewals                  how many renewals there were: no number comes twice
+past                      incarnations that ended before this one, each of 32 letters
 lease                     milliseconds of the longest leases that a member takes
-replicas                  the most replicas that the server was seen to have
+replicas                  the most replicas that the server was seen to have; outlives incarnations, not the server
 names                     packed: the services that have a record or a value; n:{cache} is set for each
 h*, s*                    sequence of the last hard or soft clear of everything
 h:{cache}, s:{cache}      the same of a service
@@ -34,7 +36,6 @@ __all__ = [
     "EXPEL",
     "HEAD",
     "KEPT_MS",
-    "LEAVE",
     "MATURE",
     "MEMBERS",
     "PRELUDE",
@@ -58,22 +59,30 @@ MOST_RECORDS: Final = 1000
 KEPT_MS: Final = 7 * 24 * 3600 * 1000
 """Milliseconds after which the hash of a namespace that nobody renews is gone."""
 
-PRELUDE: Final = """
+_PAST_KEPT: Final = 64
+"""How many incarnations that ended an incarnation knows of."""
+
+PRELUDE: Final = f"""
 local log, tags = KEYS[1], KEYS[2]
 local function number(text) return tonumber(text or 0) or 0 end
-local function unpacked(text) if text then return cmsgpack.unpack(text) end return {} end
+local function unpacked(text) if text then return cmsgpack.unpack(text) end return {{}} end
 local function identity()
     local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') or ''
     local replication = redis.call('INFO', 'replication')
     local id = run .. (string.match(replication, 'master_replid:(%x+)') or '')
     return id, number(string.match(replication, 'connected_slaves:(%d+)'))
 end
-local function incarnation(candidate)
+local function incarnation(candidate, known)
     local id, replicas = identity()
-    local kept = redis.call('HMGET', log, 'inc', 'id', 'tags')
-    if kept[1] and kept[2] == id and redis.call('HLEN', tags) == number(kept[3]) then return kept[1], replicas end
+    local kept = redis.call('HMGET', log, 'inc', 'id', 'tags', 'past', 'replicas')
+    local past = (kept[1] or '') .. (kept[4] or '')
+    local descends = known == '' or string.find(past, known, 1, true)
+    local same = kept[2] == id
+    if kept[1] and same and descends and redis.call('HLEN', tags) == number(kept[3]) then return kept[1], replicas end
+    past = string.sub((descends and '' or known) .. past, 1, {_PAST_KEPT} * 32)
     redis.call('UNLINK', log, tags)
-    redis.call('HSET', log, 'inc', candidate, 'id', id, 'head', 0, 'low', 0, 'tags', 0)
+    redis.call('HSET', log, 'inc', candidate, 'id', id, 'head', 0, 'low', 0, 'tags', 0, 'past', past)
+    redis.call('HSET', log, 'replicas', same and number(kept[5]) or 0)
     return candidate, replicas
 end
 local function add_name(cache)
@@ -86,20 +95,33 @@ local function floor(kind, cache)
     local found = redis.call('HMGET', log, kind .. '*', kind .. ':' .. cache)
     return math.max(number(found[1]), number(found[2]))
 end
+local function outdated(cache, key, birth, at)
+    local kept = redis.call('HMGET', log, 'low', 'k:' .. cache .. '\\0' .. key, 'p:' .. cache)
+    if birth < number(kept[1]) or number(kept[2]) > birth then return true end
+    for _, each in ipairs(unpacked(kept[3])) do
+        if each[2] > birth and string.sub(key, 1, #each[1]) == each[1] then return true end
+    end
+    for at = at, #ARGV do
+        local raised = redis.call('HMGET', tags, 'h:' .. cache .. '\\0' .. ARGV[at], 's:' .. cache .. '\\0' .. ARGV[at])
+        if math.max(number(raised[1]), number(raised[2])) > birth then return true end
+    end
+    return false
+end
 """
 
 RENEW: Final = (
     PRELUDE
     + f"""
 local candidate, member, known, applied = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
-local inc, replicas = incarnation(candidate)
+local inc, replicas = incarnation(candidate, known)
 local most = number(redis.call('HGET', log, 'replicas'))
 if replicas > most then redis.call('HSET', log, 'replicas', replicas) else replicas = most end
 if number(ARGV[5]) > number(redis.call('HGET', log, 'lease')) then redis.call('HSET', log, 'lease', ARGV[5]) end
+local renewals = redis.call('HINCRBY', log, 'renewals', 1)
 if member ~= '' then
     local members = unpacked(redis.call('HGET', log, 'members'))
     local own = members[member] or {{0, 0}}
-    members[member] = {{own[1] + 1, own[2]}}
+    members[member] = {{renewals, own[2]}}
     redis.call('HSET', log, 'members', cmsgpack.pack(members))
 end
 redis.call('PEXPIRE', log, {KEPT_MS})
@@ -108,10 +130,10 @@ local state = redis.call('HMGET', log, 'head', 'low', 'mature')
 local head = number(state[1])
 local mature = state[3] == '1' and 1 or 0
 if known == inc and applied <= head and applied >= number(state[2]) and head - applied <= {MOST_RECORDS} then
-    if head == applied then return {{inc, head, mature, replicas, 1, {{}}}} end
+    if head == applied then return {{inc, head, mature, replicas, renewals, 1, {{}}}} end
     local fields = {{}}
     for sequence = applied + 1, head do fields[#fields + 1] = 'r:' .. sequence end
-    return {{inc, head, mature, replicas, 1, redis.call('HMGET', log, unpack(fields))}}
+    return {{inc, head, mature, replicas, renewals, 1, redis.call('HMGET', log, unpack(fields))}}
 end
 local floors = {{number(redis.call('HGET', log, 'h*')), number(redis.call('HGET', log, 's*'))}}
 for _, name in ipairs(unpacked(redis.call('HGET', log, 'names'))) do
@@ -120,11 +142,14 @@ for _, name in ipairs(unpacked(redis.call('HGET', log, 'names'))) do
         floors[#floors + 1] = each
     end
 end
-return {{inc, head, mature, replicas, 0, floors}}
+return {{inc, head, mature, replicas, renewals, 0, floors}}
 """
 )
 """Register a member, and return incarnation, head, whether it is mature, the most replicas that the server ever had in
-it, and records, or floors after a gap.
+it, the number of this renewal, and records, or floors after a gap.
+
+A member that comes from an incarnation that this one does not descend from was at another server meanwhile, of whose
+invalidations nothing is known here: a new incarnation begins.
 
 Arguments: a new incarnation in case one begins, the member, "" to register none, the incarnation and the sequence that
 it has, and the milliseconds of its leases.
@@ -176,23 +201,12 @@ return 1
 """
 """Remove a member that has not renewed since. Arguments: incarnation, member, its renewals then."""
 
-LEAVE: Final = """
-local kept = redis.call('HGET', KEYS[1], 'members')
-if not kept then return 0 end
-local members = cmsgpack.unpack(kept)
-if not members[ARGV[1]] then return 0 end
-members[ARGV[1]] = nil
-redis.call('HSET', KEYS[1], 'members', cmsgpack.pack(members))
-return 1
-"""
-"""Remove a member that has withdrawn its lease itself. Argument: the member."""
-
 HEAD: Final = (
     PRELUDE
     + """
 local kept = redis.call('HMGET', log, 'inc', 'id', 'head', 'tags', 'replicas')
 local id, replicas = identity()
-if not kept[1] or kept[2] ~= id or redis.call('HLEN', tags) ~= number(kept[4]) then return {'', 0, 0} end
+if not kept[1] or kept[2] ~= id or redis.call('HLEN', tags) ~= number(kept[4]) then kept[1] = '' end
 return {kept[1], number(kept[3]), math.max(replicas, number(kept[5]))}
 """
 )
@@ -207,9 +221,12 @@ local candidate, known, generation = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local kind, soft, cache = ARGV[4], ARGV[5] == '1', ARGV[6]
 local body, everything, most = ARGV[7], ARGV[8], tonumber(ARGV[9])
 local payload, milliseconds, ends, count = ARGV[10], ARGV[11], ARGV[12], tonumber(ARGV[13])
-local inc, replicas = incarnation(candidate)
+local inc, replicas = incarnation(candidate, known)
 local before = floor('h', cache)
-if (value ~= '' or kind == 'clear') and (inc ~= known or before ~= generation) then return {{inc, 0, before}} end
+if (value ~= '' or kind == 'clear') and (inc ~= known or before ~= generation)
+    or payload ~= '' and outdated(cache, ARGV[14], tonumber(ARGV[18 + count]), 19 + count) then
+    return {{inc, 0, before, number(redis.call('HGET', log, 'head'))}}
+end
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 local sequence = redis.call('HINCRBY', log, 'head', 1)
@@ -244,7 +261,7 @@ if kind == 'key' and value ~= '' then
         redis.call('ZADD', names, 0, ARGV[14])
         redis.call('PEXPIRE', index, {KEPT_MS})
         redis.call('PEXPIRE', names, {KEPT_MS})
-        for at = 18 + count, #ARGV do
+        for at = 19 + count, #ARGV do
             redis.call('ZADD', ARGV[16 + count] .. ARGV[at], ends, ARGV[14])
             redis.call('PEXPIRE', ARGV[16 + count] .. ARGV[at], {KEPT_MS})
         end
@@ -320,9 +337,11 @@ Arguments: a new incarnation in case one begins; incarnation and generation that
 cache; the record, and the one of a clear of everything in case there is no room for its floor; how many identifiers to
 return; the value, its milliseconds and its end; how many texts it covers, the texts; the channel of the doorbell; how
 the names of indexes by end begin, and how those of the generation's indexes by tag do; the list of cleared generations;
-the value's tags.
+the sequence that the caller knew of when it asked; the value's tags.
 
-Returns incarnation, sequence and generation before; the sequence is 0 when a value or a clear was meant for another
-generation, and nothing was done. Then whether the incarnation is mature, how many live entries went, identifiers of
-some, the members, the milliseconds of the longest leases, and the most replicas that the server was seen to have.
+Returns incarnation, sequence and generation before. The sequence is 0 when nothing was done, and the head follows: a
+value or a clear was meant for another generation, or a value is covered by a record that its sender did not know of.
+Else such a value could bring back what was invalidated after its sender had given up. Otherwise whether the incarnation
+is mature follows, how many live entries went, identifiers of some, the members, the milliseconds of the longest leases,
+and the most replicas that the server was seen to have.
 """

@@ -13,16 +13,9 @@ PUT: Final = (
     + f"""
 local value, index, names = KEYS[3], KEYS[4], KEYS[5]
 local inc, generation, birth, cache, key = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], ARGV[5]
-local kept = redis.call('HMGET', log, 'inc', 'low', 'k:' .. cache .. '\\0' .. key, 'p:' .. cache, 'tags')
-if kept[1] ~= inc or floor('h', cache) ~= generation or redis.call('HLEN', tags) ~= number(kept[5]) then return 0 end
-if birth < number(kept[2]) or number(kept[3]) > birth then return 0 end
-for _, each in ipairs(unpacked(kept[4])) do
-    if each[2] > birth and string.sub(key, 1, #each[1]) == each[1] then return 0 end
-end
-for at = 10, #ARGV do
-    local raised = redis.call('HMGET', tags, 'h:' .. cache .. '\\0' .. ARGV[at], 's:' .. cache .. '\\0' .. ARGV[at])
-    if math.max(number(raised[1]), number(raised[2])) > birth then return 0 end
-end
+local kept = redis.call('HMGET', log, 'inc', 'tags')
+if kept[1] ~= inc or floor('h', cache) ~= generation or redis.call('HLEN', tags) ~= number(kept[2]) then return 0 end
+if outdated(cache, key, birth, 10) then return 0 end
 add_name(cache)
 redis.call('SET', value, struct.pack('>I8', birth + 1) .. ARGV[6], 'PX', ARGV[7])
 redis.call('ZADD', index, ARGV[8], key)
