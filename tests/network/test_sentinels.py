@@ -20,6 +20,8 @@ from cenote import CacheManager, ClearFailedError
 from cenote.invalidation.network.connecting import Address
 from cenote.invalidation.network.discovery import Host, NoMasterError
 
+pytestmark = pytest.mark.long
+
 READ = "cache.get('k')"
 
 
