@@ -1,8 +1,8 @@
 """Runs everything that a change must pass, one line a step; the output of a step is shown when it fails.
 
 Tests run on the oldest and the newest Python that the machine has, and again on a copy installed from the wheel; those
-marked as long on the oldest alone.
-``--tested`` leaves out the run that ``make test`` has just made.
+marked as long on the newest alone. ``--tested`` leaves out what ``make test ARGS='-m "not long"'`` has just made sure of,
+and on the newest Python the tests that start processes all the time.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv" / "bin"
 PYTEST = ("-m", "pytest", "-q", "-n", "logical")
 NOT_LONG = ("-m", "not long")
+# What starts processes all the time, where it has just been seen to pass.
+SLOW = ("cli", "docs", "machine", "network", "tooling", "workers")
 # What of the suite says nothing about an installed copy: it is about the source tree, takes its app from a page of the
 # documentation, wears processes out for minutes, or searches through what one file does, which the other runs do.
 NOT_OF_A_WHEEL = ("tooling", "docs", "typing", "workers", "machine", "network", "eviction", "stores", "strict")
@@ -156,10 +158,13 @@ def main() -> int:
     ]
     # The models take one processor for minutes, while the tests wait for other processes.
     proving = ThreadPoolExecutor(1).submit(proofs)
-    for number, (version, folder, python) in enumerate(environments()):
+    found = environments()
+    for version, folder, python in found:
         if python or not tested:
-            which = NOT_LONG if number else ()
-            steps.append((f"tests on {version}", functools.partial(tests_on, folder, python, *which)))
+            left_out = [f"--ignore=tests/{name}" for name in SLOW] if tested else []
+            steps.append((f"tests on {version}", functools.partial(tests_on, folder, python, *NOT_LONG, *left_out)))
+    version, folder, python = found[-1]
+    steps.append((f"long on {version}", functools.partial(tests_on, folder, python, "-m", "long")))
     steps += [("wheel", wheel), ("proofs", proving.result)]
     failed = 0
     for name, step in steps:
