@@ -98,7 +98,8 @@ class Notebook:
 class Worker:
     """One process: its caches, and the threads that use them. A value is its birth, and whether it was set."""
 
-    def __init__(self, url, folder, seed):
+    def __init__(self, url, folder, seed, reading=0.99):
+        self.reading = reading
         self.caches = CacheManager(url)
         self.services = {name: self.caches.service(name, **options) for name, options in _OPTIONS.items()}
         self.functions = {name: self._memoize(cache) for name, cache in self.services.items()}
@@ -142,18 +143,21 @@ class Worker:
         number = int(chances.random() * len(PLACES))
         service, kind, name = PLACES[number]
         chance = chances.random()
-        if chance < 0.99:
+        if chance < self.reading:
+            chance /= self.reading
             start = time.monotonic_ns()
             value = self._read(service, kind, name, chance)
             if value is not None:
                 notebook.note(start, value, READ, number)
-        elif chance < 0.994:
+            return
+        chance = (chance - self.reading) / (1 - self.reading)
+        if chance < 0.4:
             cache, key = self.services[service], identifier_of(kind, name)
             start = time.monotonic_ns()
             with contextlib.suppress(ClearFailedError):
                 cache.set(key, start << 1 | 1, tags=[tag_of(name)])
                 notebook.note(start, time.monotonic_ns(), SET, number)
-        elif chance < 0.997:
+        elif chance < 0.7:
             token = self.services[service].fill(identifier_of(kind, name))
             token.set(time.monotonic_ns() << 1, tags=[tag_of(name)])
         else:
@@ -246,6 +250,12 @@ class Soak:
     set_seen_after = 0
     """Nanoseconds after which a set that returned is seen by everybody."""
 
+    reading = 0.99
+    """The share of reads in what workers do."""
+
+    killing = 1.0
+    """How likely a worker is killed each time."""
+
     def __init__(self, folder, scheme, threads, broken):
         self._shared = folder / "shared"
         self._shared.mkdir(mode=0o700)
@@ -260,7 +270,8 @@ class Soak:
         """Start a worker."""
         self._started += 1
         command = [sys.executable, "-m", "tests.machine.soak", "--worker", self.url(self._started)]
-        command += [str(self._notes), str(self._started), str(self._threads), *(["broken"] if self._broken else [])]
+        command += [str(self._notes), str(self._started), str(self._threads), str(self.reading)]
+        command += ["broken"] if self._broken else []
         root = Path(__file__).parents[2]
         return subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
 
@@ -283,6 +294,7 @@ class Soak:
                 time.sleep(min(left, chances.uniform(0.5, 2.5)))
                 if left > 2:
                     self.disturb(chances)
+                if left > 2 and chances.random() < self.killing:
                     victim = workers.pop(chances.randrange(len(workers)))
                     victim.kill()
                     self._end(victim, killed=True)
@@ -374,10 +386,10 @@ def main(arguments):
     """Run a soak and print its report, or be one of its workers."""
     if arguments[:1] == ["--worker"]:
         faulthandler.enable()
-        _, url, notes, seed, threads, *broken = arguments
+        _, url, notes, seed, threads, reading, *broken = arguments
         if broken:
             Operations.get = _get_without_the_head
-        return Worker(url, Path(notes), seed).run(int(threads))
+        return Worker(url, Path(notes), seed, float(reading)).run(int(threads))
     parser = argparse.ArgumentParser(prog="soak", description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--processes", type=int, default=4)

@@ -26,9 +26,10 @@ class Trap:
 class Connection:
     """One client's connection, and the bytes of replies that it may still carry."""
 
-    def __init__(self, client):
-        self.client, self.server = client, None
-        self.task = asyncio.current_task()
+    def __init__(self, accepted):
+        self.accepted = accepted
+        self.begun = False
+        self.client = self.server = self.task = None
         self.trap, self.left = None, 0
 
     def abort(self):
@@ -36,6 +37,8 @@ class Connection:
         for writer in (self.client, self.server):
             if writer is not None:
                 writer.transport.abort()
+        if not self.begun:
+            self.accepted.close()
         self.task.cancel()
 
 
@@ -52,7 +55,7 @@ class Proxy:
         """Seconds by which all bytes are late, each way."""
         self._trap = None
         self._connections = set()
-        self._listener = None
+        self._listening = False
         self._socket = self._bound(0)
         self.port = self._socket.getsockname()[1]
         self._loop = asyncio.new_event_loop()
@@ -162,16 +165,28 @@ class Proxy:
         found = socket.socket()
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind(("127.0.0.1", port))
+        found.setblocking(False)
         return found
 
-    async def _listen(self):
-        if self._listener is None:
-            self._listener = await asyncio.start_server(self._serve, sock=self._socket)
+    def _listen(self):
+        if not self._listening:
+            self._listening = True
+            self._socket.listen()
+            self._loop.add_reader(self._socket, self._accept)
+
+    def _accept(self):
+        with contextlib.suppress(BlockingIOError):
+            accepted, _ = self._socket.accept()
+            accepted.setblocking(False)
+            connection = Connection(accepted)
+            self._connections.add(connection)
+            connection.task = self._loop.create_task(self._serve(connection))
 
     async def _cut(self):
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
+        if self._listening:
+            self._listening = False
+            self._loop.remove_reader(self._socket)
+            self._socket.close()
             self._socket = self._bound(self.port)
         await self._abort_all()
 
@@ -180,20 +195,19 @@ class Proxy:
         for connection in ended:
             connection.abort()
         await asyncio.gather(*(connection.task for connection in ended), return_exceptions=True)
-        await asyncio.sleep(0)  # lets the transports say goodbye
+        self._connections.difference_update(ended)
+        for _ in range(3):
+            await asyncio.sleep(0)  # lets the transports say goodbye
 
-    async def _serve(self, from_client, to_client):
-        if self._listener is None:  # accepted just before the cut
-            to_client.transport.abort()
-            return
-        connection = Connection(to_client)
-        self._connections.add(connection)
+    async def _serve(self, connection):
+        connection.begun = True
         pumps = []
         try:
+            from_client, connection.client = await asyncio.open_connection(sock=connection.accepted)
             from_server, connection.server = await asyncio.open_connection("127.0.0.1", self.target.port)
             pumps = [
                 asyncio.ensure_future(self._pump(connection, from_client, connection.server, "requests")),
-                asyncio.ensure_future(self._pump(connection, from_server, to_client, "replies")),
+                asyncio.ensure_future(self._pump(connection, from_server, connection.client, "replies")),
             ]
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         except (OSError, asyncio.CancelledError):

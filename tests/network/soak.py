@@ -1,6 +1,6 @@
 """A soak over several machines: what ``tests.machine.soak`` does, while agents, links and servers fail too.
 
-``python -m tests.network.soak --seconds 60 --processes 8 --machines 4 --threads 2 --replicated``
+``python -m tests.network.soak --seconds 60 --processes 8 --machines 4 --threads 4 --replicated``
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ class NetworkSoak(Soak):
     """Workers on several machines, which are directories here, each behind a proxy of its own."""
 
     set_seen_after = int(LEASE * 1.05e9)
+    reading = 0.97
+    killing = 0.3
 
     def __init__(self, folder, servers, *, threads, machines, faults=True):
         super().__init__(folder, "redis", threads, broken=False)
@@ -44,7 +46,7 @@ class NetworkSoak(Soak):
             *2 * [self.kill_agent, self.stop_agent, self.stop_worker],
             *[self.pause_server, self.kill_server, self.flush, self.fill_up],
             *2 * [self.drop, self.cut_in_the_middle, self.hold, self.delay, self.keep_back],
-            *2 * ([self.fail_over] if self._replicas else [self.copy, self.roll_back]),
+            *(6 * [self.fail_over] if self._replicas else 2 * [self.copy, self.roll_back]),
         ]
         if not faults:
             self._faults = []
@@ -52,7 +54,7 @@ class NetworkSoak(Soak):
     def url(self, number):
         """Return the proxy and the directory of one of the machines."""
         at = number % len(self.machines)
-        demanded = f"&replicas={len(self._replicas)}" if self._replicas else ""
+        demanded = f"&replicas={len(self._replicas) - 1}" if self._replicas else ""
         return f"{self.proxies[at].url}?dir={self.machines[at]}&lease={LEASE}{demanded}"
 
     def disturb(self, chances):
@@ -145,16 +147,16 @@ class NetworkSoak(Soak):
     def fail_over(self, chances):
         """Promote a replica; the machines learn of it one after the other, and the former master last."""
         former = self._master
-        successor = chances.choice(self._replicas)
+        successor, *others = chances.sample(self._replicas, len(self._replicas))
         successor.follow(None)
+        for replica in others:
+            replica.follow(successor, wait=False)
         pause = threading.Event()
         for proxy in chances.sample(self.proxies, len(self.proxies)):
-            pause.wait(chances.uniform(0, LONGEST / len(self.proxies)))
+            pause.wait(chances.uniform(0, LONGEST))
             proxy.switch(successor)
-        self._replicas = [former, *(each for each in self._replicas if each is not successor)]
-        self._master = successor
-        for replica in self._replicas:
-            replica.follow(successor, wait=False)
+        self._master, self._replicas = successor, [former, *others]
+        former.follow(successor, wait=False)
 
     # Links
 
@@ -195,7 +197,7 @@ def _signal(pid, number):
         os.kill(pid, number)
 
 
-def soak(seconds, *, kind="valkey", processes=8, machines=4, threads=2, seed=None, faults=True, replicated=False):
+def soak(seconds, *, kind="valkey", processes=8, machines=4, threads=4, seed=None, faults=True, replicated=False):
     """Run a soak and return its report."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -218,7 +220,7 @@ def main(arguments):
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--processes", type=int, default=8)
     parser.add_argument("--machines", type=int, default=4)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=4)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--kind", choices=["valkey", "redis"], default="valkey")
     parser.add_argument("--replicated", action="store_true", help="two replicas, and failovers")

@@ -24,7 +24,7 @@ KEYS = {
 @pytest.fixture
 def link(server):
     """A link to a server that has made a log itself."""
-    found = Link(server.url, answer=20.0)
+    found = Link(server.url, "shop", answer=20.0)
     with server.client() as client:
         run = client.info("server")["run_id"]
         client.hset(LOG, mapping={"inc": "1" * 32, "id": f"{run}0000"})
@@ -96,7 +96,7 @@ def test_a_closed_link_leaves_no_connection_behind(link, server):
 
 
 def test_an_answer_that_came_too_late_is_not_taken_for_the_next_one(server):
-    link = Link(server.url, answer=0.2)
+    link = Link(server.url, "shop", answer=0.2)
     with server.client() as client:
         client.mset({"late": "wrong", "k": "v"})
     assert link.fetch([b"k"], LOG)[0] == [b"v"]
@@ -110,7 +110,7 @@ def test_an_answer_that_came_too_late_is_not_taken_for_the_next_one(server):
 
 
 def test_a_limit_of_connections_in_the_url_is_kept(server):
-    link = Link(f"{server.url}?max_connections=1", answer=20.0)
+    link = Link(f"{server.url}?max_connections=1", "shop", answer=20.0)
     assert link.fetch([b"k"], LOG)[0] == [None]
     assert link.call(lambda client: client.ping())
     with server.client() as client:

@@ -80,3 +80,46 @@ def test_a_read_finds_nothing_when_the_machine_loses_its_file_meanwhile(site, re
     one.do("cache.set('k', 'old')")
     one.do(LOSE_THE_FILE)
     assert served(one, read)[-1] in (None, "new")
+
+
+WATCH = """
+import asyncio, threading
+threads = set()
+ledger = caches._log.ledger
+
+def watched(name):
+    ask = getattr(ledger, name)
+    def call(*arguments, **options):
+        threads.add((name, threading.current_thread() is threading.main_thread()))
+        return ask(*arguments, **options)
+    setattr(ledger, name, call)
+
+for name in ("check", "put", "claim", "extend", "record"):
+    watched(name)
+fetch = ledger.link.fetch
+def watched_fetch(keys, log):
+    threads.add(("fetch", threading.current_thread() is threading.main_thread()))
+    return fetch(keys, log)
+ledger.link.fetch = watched_fetch
+
+async def everything():
+    assert await cache.aget("old") == 1
+    await cache.aset("k", 2)
+    assert await cache.aget_or_load("loaded", lambda: 3) == 3
+    assert await cache.aget_or_load_many(["a", "b"], lambda keys: dict.fromkeys(keys, 4)) == {"a": 4, "b": 4}
+    await cache.adelete("k")
+    await cache.aclear()
+"""
+
+
+@pytest.mark.parametrize("kind", ["valkey"])
+def test_no_event_loop_stands_still_while_the_server_answers(site):
+    one = site.process("a")
+    site.ripen(one)
+    one.do("cache.set('old', 1); cache.set('other', 1, tags=['t']); cache.invalidate_tags('t')")
+    one.do(WATCH)
+    site.leased(one)
+    one.do("asyncio.run(everything())")
+    asked = one.ask("threads")
+    assert {name for name, _ in asked} >= {"check", "put", "claim", "record", "fetch"}
+    assert not [name for name, on_loop in asked if on_loop]

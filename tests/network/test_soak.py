@@ -15,8 +15,9 @@ from .soak import soak
 
 
 @pytest.mark.long
-def test_no_read_is_stale_while_agents_and_the_server_fail(kind):
-    report = soak(60, kind=kind, processes=8, machines=4)
+@pytest.mark.parametrize(("kind", "replicated"), [("valkey", False), ("redis", True)])
+def test_no_read_is_stale_while_agents_links_and_servers_fail(kind, replicated):
+    report = soak(30, kind=kind, replicated=replicated)
     assert not report.failed, str(report)
     assert not report.violations, str(report)
     assert report.reads > 500, str(report)

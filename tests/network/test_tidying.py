@@ -22,7 +22,7 @@ def test_a_machine_that_is_woken_often_tidies_up_a_few_times_a_second(site, serv
 
 
 def test_there_is_no_rest_while_there_is_more_to_tidy_up(server):
-    ledger, clock = Ledger(Link(server.url), "shop"), FakeClock()
+    ledger, clock = Ledger(Link(server.url, "shop"), "shop"), FakeClock()
     store = RedisStore(ledger, None, clock)
     names = [f"k{number}" for number in range(35)]
     with server.client() as client:

@@ -120,6 +120,11 @@ class RedisStore(SharedReads):
                 entry.birth = SOFT
         return entry
 
+    def is_doubtful(self, name: Name, raw: bytes) -> bool:
+        """Whether ``entry`` must ask the server if tags or a prefix made this old."""
+        scoped = self._scoped(name[0])
+        return scoped is not None and _birth_of(raw) < scoped
+
     def _check(self, name: Name, entry: StoredEntry) -> int:
         """Ask the server whether tags or a prefix made an entry old; see ``Ledger.check``."""
         shelf, generation, identifier = name
