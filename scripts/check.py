@@ -1,7 +1,7 @@
 """Runs everything that a change must pass, one line a step; the output of a step is shown when it fails.
 
 Tests run on the oldest and the newest Python that the machine has, and again on a copy installed from the wheel; those
-marked as long on the newest alone. ``--tested`` leaves out what ``make test ARGS='-m "not long"'`` has just made sure of,
+marked as long on the newest alone. ``--tested`` leaves out what ``make test ARGS='-m "not long"'`` has just shown,
 and on the newest Python the tests that start processes all the time.
 """
 
