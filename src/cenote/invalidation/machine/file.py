@@ -104,6 +104,9 @@ class SharedFile:
 
     def close(self) -> None:
         """Close the descriptors; whatever this process had locked by them is unlocked, in a forked child nothing is."""
+        self.lock.retire(self._close)
+
+    def _close(self) -> None:
         for descriptor in (self.descriptor, self._lock_descriptor):
             with contextlib.suppress(OSError):
                 os.close(descriptor)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
 
@@ -86,6 +87,7 @@ class FileLock:
         self._seconds = seconds
         self._threads = locks.make_lock()
         self._depth = 0
+        self._retired = False
 
     @property
     def owned(self) -> bool:
@@ -119,6 +121,9 @@ class FileLock:
             if not self._threads.acquire(timeout=seconds):
                 return False
             left = max(0.0, begin + seconds - time.monotonic())
+        if self._retired:
+            self._threads.release()
+            raise ClearFailedError(f"{self._what} was given up for another file meanwhile; repeat it", "none")
         before = self._depth
         try:
             taken = before > 0 or flock_within(self._descriptor, left)
@@ -146,6 +151,19 @@ class FileLock:
                 fcntl.flock(self._descriptor, fcntl.LOCK_UN)
         finally:
             self._threads.release()
+
+    def retire(self, close: Callable[[], None]) -> None:
+        """Close the descriptor while no thread uses it, and have those that wait for the lock learn of it.
+
+        Without this one of them would lock by a number that is another file's by then.
+        """
+        held = self._threads.acquire(timeout=self._seconds)
+        self._retired = True
+        try:
+            close()
+        finally:
+            if held:
+                self._threads.release()
 
     def hold_threads(self) -> None:
         """Keep this process's threads from taking it while the process forks."""
