@@ -16,9 +16,9 @@ BIN = .venv/bin
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 
-demo: ## run the server with three busy services on port 8338 (SECONDS=20 ends it, PORT= moves it, WORKERS=4)
-	$(VENV) demo
-	@$(BIN)/cenote demo $(if $(SECONDS),--seconds $(SECONDS)) $(if $(PORT),--port $(PORT)) $(if $(WORKERS),--workers $(WORKERS))
+demo: ## run the server with three busy services on port 8338 (SECONDS=20 ends it, PORT= moves it, WORKERS=4, REDIS=1)
+	$(VENV) $(if $(REDIS),dev,demo)
+	@$(BIN)/cenote demo $(if $(SECONDS),--seconds $(SECONDS)) $(if $(PORT),--port $(PORT)) $(if $(WORKERS),--workers $(WORKERS)) $(if $(REDIS),--redis)
 
 test: ## run the tests (ARGS="-k clear -x" goes to pytest)
 	$(VENV) dev

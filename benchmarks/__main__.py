@@ -17,6 +17,7 @@ from benchmarks.endpoint import endpoint
 from benchmarks.hits import coroutines, keys, memoize, misses
 from benchmarks.machine import machine as processes
 from benchmarks.memory import memory
+from benchmarks.network import network
 from benchmarks.ratios import ratios, traces_folder
 from benchmarks.report import Section, machine, markdown_report, section_text, targets_table, text_table
 from benchmarks.settings import Plan, usable_cores
@@ -35,6 +36,7 @@ SECTIONS: dict[str, Callable[[Plan], Section]] = {
     "ratios": ratios,
     "threads": threads,
     "machine": processes,
+    "network": network,
 }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -82,6 +82,22 @@ def timer(contestant: Contestant, *, is_async: bool = False) -> Callable[[int], 
     )
     exec(source, names)  # the text is this module's own
     return names["run"]
+
+
+def each(keys: Sequence[Any], call: Callable[[Any], Any]) -> float:
+    """Call with one key after the other, where a key must not come twice; return the seconds that one call took."""
+    begin = time.perf_counter()
+    for key in keys:
+        call(key)
+    return (time.perf_counter() - begin) / len(keys)
+
+
+async def aeach(keys: Sequence[Any], call: Callable[[Any], Awaitable[Any]]) -> float:
+    """Do the same with what is to be awaited."""
+    begin = time.perf_counter()
+    for key in keys:
+        await call(key)
+    return (time.perf_counter() - begin) / len(keys)
 
 
 def turns_for(seconds: float, one: float) -> int:

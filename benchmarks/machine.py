@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmarks.child import start
-from benchmarks.harness import Contestant, Sample, no_collection, race
+from benchmarks.harness import Contestant, Sample, each, no_collection, race
 from benchmarks.report import Section, Target, time_table
 from benchmarks.settings import ROOT, Plan, usable_cores
 
@@ -103,10 +103,10 @@ def _shared(plan: Plan, section: Section) -> None:
             for turn in range(rounds):
                 reader = CacheManager(url)
                 near = reader.service("s", ttl=TTL)
-                sets["cenote"].times.append(_each(keys, lambda key: writer.set(key, VALUE)))
-                sets["diskcache"].times.append(_each(keys, lambda key: disk.set(key, VALUE, expire=TTL)))
-                gets["cenote"].times.append(_each(keys, near.get))
-                gets["diskcache"].times.append(_each(keys, disk.get))
+                sets["cenote"].times.append(each(keys, lambda key: writer.set(key, VALUE)))
+                sets["diskcache"].times.append(each(keys, lambda key: disk.set(key, VALUE, expire=TTL)))
+                gets["cenote"].times.append(each(keys, near.get))
+                gets["diskcache"].times.append(each(keys, disk.get))
                 reader.close()
                 keys = [f"chapter:{turn}:{number}" for number in range(len(keys))]
         clears = _clears(plan, url, writer, disk)
@@ -119,13 +119,6 @@ def _shared(plan: Plan, section: Section) -> None:
     section.tables.append(rows)
     value = statistics.median(clears["cenote"]) / statistics.median(clears["diskcache"])
     section.targets.append(Target("clear of 100,000 on lmdb:/// / diskcache", 0.02, value))
-
-
-def _each(keys: list[str], call: Any) -> float:
-    begin = time.perf_counter()
-    for key in keys:
-        call(key)
-    return (time.perf_counter() - begin) / len(keys)
 
 
 def _clears(plan: Plan, url: str, cache: Any, disk: Any) -> dict[str, list[float]]:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from benchmarks.harness import Sample
 
-VERSIONS = ("cachebox", "cachetools", "cashews", "aiocache", "dogpile.cache", "diskcache", "fastapi", "starlette",
-            "pydantic", "uvicorn", "httptools", "uvloop")  # fmt: skip
+VERSIONS = ("cachebox", "cachetools", "cashews", "aiocache", "dogpile.cache", "diskcache", "redis", "fastapi",
+            "starlette", "pydantic", "uvicorn", "httptools", "uvloop")  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 
 import cenote
+from cenote.codecs import CompressingCodec, PickleCodec
 
 LIBRARY = Path(cenote.__file__).parent
 EVERY = [module.name for module in pkgutil.walk_packages(cenote.__path__, "cenote.")]
+WRAPPED = "from cenote.codecs import CompressingCodec, PickleCodec; CompressingCodec(PickleCodec('a key of 16 bytes')"
 MODULES = ["cenote", *(name for name in EVERY if "._" not in name)]
 
 
@@ -101,12 +103,25 @@ def test_the_core_needs_nothing_but_python(tmp_path: Path) -> None:
         ("import cenote.control", "server"),
         ("import cenote.integrations.fastapi", "server"),
         ("from cenote.cli import main; main()", "cli"),
+        (f"{WRAPPED}, 'zstd')", "zstd"),
+        (f"{WRAPPED}, 'lz4')", "lz4"),
     ],
 )
 def test_a_missing_extra_names_the_command_that_installs_it(tmp_path: Path, code: str, extra: str) -> None:
     done = without_packages(tmp_path, code)
     assert done.returncode != 0
     assert f'pip install "cenote[{extra}]"' in done.stderr
+
+
+def test_compression_with_zlib_needs_nothing_and_what_another_algorithm_wrote_is_refused_with_the_command(
+    tmp_path: Path,
+) -> None:
+    data = CompressingCodec(PickleCodec("a key of 16 bytes")).encode("sand" * 500)
+    done = without_packages(
+        tmp_path, f"{WRAPPED.replace('; ', '; codec = ')}, 'zlib'); codec.encode(1); codec.decode({data!r})"
+    )
+    assert done.stderr.splitlines()[-1].startswith("cenote.errors.DecodeError")
+    assert 'pip install "cenote[zstd]"' in done.stderr
 
 
 def test_the_command_line_without_its_packages_is_one_line_and_no_traceback(tmp_path: Path) -> None:

@@ -26,6 +26,31 @@ class Store:
 
 
 @dataclass(frozen=True)
+class Remote:
+    """Two caches at a Redis or Valkey server, "books" and "films"; entries last an hour.
+
+    Where ``waits`` is set, all that can be called here returns something to be awaited.
+
+    Attributes:
+        get: Called with a key of books.
+        set: Called with a key of books and a value.
+        fill: Called with "books" or "films", keys and a value; stores them all, in the quickest way there is.
+        count: Returns how many entries of films are left.
+        clears: The ways to empty books: what is written, what it really does, and what is called.
+        close: Gives the connections back.
+        waits: Whether it is asynchronous.
+    """
+
+    get: Callable[[str], Any]
+    set: Callable[[str, Any], Any]
+    fill: Callable[[str, list[str], Any], Any]
+    count: Callable[[], Any]
+    clears: dict[str, tuple[str, Callable[[], Any]]]
+    close: Callable[[], Any]
+    waits: bool = False
+
+
+@dataclass(frozen=True)
 class Adapter:
     """What a library offers; None where it does not, or where it would be another job.
 
@@ -34,6 +59,7 @@ class Adapter:
         memo: Makes a memoized function from a function, a size in entries and a TTL in seconds or None.
         amemo: The same for a coroutine function.
         store: Makes a store from a size in entries and a TTL in seconds or None.
+        remote: Opens caches at a server, from its URL; each call is another process, or another machine.
         fast: Whether a million entries are a matter of seconds.
     """
 
@@ -41,6 +67,7 @@ class Adapter:
     memo: Callable[[Any, int, float | None], Any] | None = None
     amemo: Callable[[Any, int, float | None], Any] | None = None
     store: Callable[[int, float | None], Store] | None = None
+    remote: Callable[[str], Remote] | None = None
     fast: bool = True
 
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from itertools import count
+from pathlib import Path
 from typing import Any
 
-from benchmarks.adapters import Adapter, Store
+from benchmarks import server
+from benchmarks.adapters import Adapter, Remote, Store
 from cenote import Cache, CacheManager
+
+TTL = 3600
 
 _manager = CacheManager()
 _numbers = count(1)
@@ -25,4 +31,33 @@ def _store(size: int, ttl: float | None) -> Store:
     return Store(cache.get, cache.set, cache.clear)
 
 
-ADAPTERS = [Adapter("cenote", memo=_memo, amemo=_memo, store=_store)]
+def _remote(url: str) -> Remote:
+    import redis
+
+    machine = tempfile.mkdtemp(prefix="bench-machine-")
+    client = redis.Redis.from_url(url)
+    manager = CacheManager(f"{url}?dir={machine}")
+    books, films = (manager.service(name, ttl=TTL) for name in ("books", "films"))
+
+    def fill(name: str, keys: list[str], value: Any) -> None:
+        server.fill(client, manager.service(name), keys, value)
+
+    def close() -> None:
+        manager.close()
+        client.close()
+        server.end_agents(Path(machine))
+        shutil.rmtree(machine, ignore_errors=True)
+
+    return Remote(
+        get=books.get,
+        set=books.set,
+        fill=fill,
+        count=lambda: len(films),
+        clears={
+            "clear()": ("one script, then waits for every machine; values go later, 200 at a time", books.clear),
+        },
+        close=close,
+    )
+
+
+ADAPTERS = [Adapter("cenote", memo=_memo, amemo=_memo, store=_store, remote=_remote)]

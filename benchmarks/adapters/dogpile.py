@@ -1,4 +1,4 @@
-"""dogpile.cache: regions; here its memory backend, which has no limit."""
+"""dogpile.cache: regions, in memory without a limit or at a server."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Any
 from dogpile.cache import make_region
 from dogpile.cache.util import kwarg_function_key_generator
 
-from benchmarks.adapters import Adapter, Store
+from benchmarks.adapters import Adapter, Remote, Store
+
+TTL = 3600
 
 
 def _region(ttl: float | None) -> Any:
@@ -25,4 +27,30 @@ def _store(size: int, ttl: float | None) -> Store:
     return Store(region.get, region.set, region.invalidate)
 
 
-ADAPTERS = [Adapter("dogpile.cache", memo=_memo, store=_store, fast=False)]
+def _remote(url: str) -> Remote:
+    regions = {
+        name: make_region(key_mangler=f"{name}:{{}}".format).configure(
+            "dogpile.cache.redis", expiration_time=TTL, arguments={"url": url, "redis_expiration_time": TTL}
+        )
+        for name in ("books", "films")
+    }
+    books, films = regions["books"], regions["films"]
+
+    def fill(name: str, keys: list[str], value: Any) -> None:
+        regions[name].set_multi(dict.fromkeys(keys, value))
+
+    def close() -> None:
+        for region in regions.values():
+            region.backend.writer_client.close()
+
+    return Remote(
+        get=books.get,
+        set=books.set,
+        fill=fill,
+        count=lambda: len(films.backend.writer_client.keys("films:*")),
+        clears={"invalidate()": ("sends nothing: this process notes the time", books.invalidate)},
+        close=close,
+    )
+
+
+ADAPTERS = [Adapter("dogpile.cache", memo=_memo, store=_store, remote=_remote, fast=False)]

@@ -8,6 +8,7 @@ from cenote.approach import apart, stale_while_loading
 from cenote.core import CacheCore
 
 if TYPE_CHECKING:
+    from cenote.entry import Entry
     from cenote.reading import FarReader, Look
 
 __all__ = ["aget_far", "get_each", "get_slowly"]
@@ -18,7 +19,11 @@ def get_slowly(core: CacheCore, key: str, default: Any) -> Any:
     if core.far:
         far = cast("FarReader", core)
         look = _look(far, key)
-        return default if look is None else _served(far, look, far.read(look), default)
+        if look is None:
+            return default
+        raw = far.read(look)
+        served, value = far.value_at_once(look, raw)
+        return value if served else _served(far, look, far.entry_of(look, raw), default)
     if core.sharing is not None and isinstance(key, str):
         found, value = core.read_through(key)
         if found:
@@ -38,7 +43,11 @@ async def aget_far(core: CacheCore, key: str, default: Any) -> Any:
     """Do what ``get_slowly`` does, where ``core.far`` is true; no event loop stands still meanwhile."""
     far = cast("FarReader", core)
     look = _look(far, key)
-    return default if look is None else _served(far, look, await far.aread(look), default)
+    if look is None:
+        return default
+    raw = await far.aread(look)
+    served, value = far.value_at_once(look, raw)
+    return value if served else _served(far, look, await far.aentry_of(look, raw), default)
 
 
 def get_each(core: CacheCore, values: dict[str, Any], lacking: object) -> dict[str, Any]:
@@ -76,10 +85,8 @@ def _look(core: FarReader, key: str) -> Look | None:
     return core.look_for(slot, place)
 
 
-def _served(core: FarReader, look: Look, raw: bytes | None, default: Any) -> Any:
-    found, value = core.value_at_once(look, raw)
-    if not found:
-        found, value = stale_while_loading(core, look.state, look.slot, core.entry_of(look, raw))
+def _served(core: FarReader, look: Look, entry: Entry | None, default: Any) -> Any:
+    found, value = stale_while_loading(core, look.state, look.slot, entry)
     if found:
         return value
     core.count_miss(look.slot)

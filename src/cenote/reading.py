@@ -118,6 +118,12 @@ class FarReader(CacheCore):
         found = self.sharing.entry(look.slot, look.key, stored)
         return self._copy(look.state, look.applied, look.slot, look.key, look.entry, found)
 
+    async def aentry_of(self, look: Look, raw: bytes | None) -> Entry | None:
+        """Do what ``entry_of`` does; no event loop stands still where the server must be asked once more."""
+        if raw is not None and look.name is not None and self._store.is_doubtful(look.name, raw):
+            return await asyncio.to_thread(self.entry_of, look, raw)
+        return self.entry_of(look, raw)
+
     def seek(self, slot: Slot, key: Hashable) -> Entry | None:
         """Return the entry that a read may be served: the copy in memory, or a later one of the server."""
         look = self.look_for(slot, key)
@@ -126,7 +132,7 @@ class FarReader(CacheCore):
     async def aseek(self, slot: Slot, key: Hashable) -> Entry | None:
         """Do what ``seek`` does; no event loop stands still for the server."""
         look = self.look_for(slot, key)
-        return self.entry_of(look, await self.aread(look))
+        return await self.aentry_of(look, await self.aread(look))
 
     def seek_each(self, wanted: Sequence[tuple[Slot, Hashable]]) -> list[Entry | None]:
         """Do what ``seek`` does for several keys, with one question to the server for many of them."""

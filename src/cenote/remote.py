@@ -219,7 +219,7 @@ class RemoteCore(FarReader):
         if any(record.kind is RecordKind.CLEAR_ALL for record in records):
             names |= set(self.log.known_caches()) | {None}
         try:
-            scoped = any(self.log.scoped(name) > self.log.floor(name, soft=False) for name in names)
+            scoped = any((self.log.scoped(name) or 0) > self.log.floor(name, soft=False) for name in names)
             exact = not scoped and not self._store.evicts
         except (ClearFailedError, StoreError):
             exact = False

@@ -90,7 +90,7 @@ def connect(url: str, namespace: str) -> Backend:
         url: ``memory://`` for caches in the memory of this process, ``memory:///dir`` for caches in the memory of each
             process of a machine with one log for all, in that directory, ``lmdb:///dir`` for entries on disk that the
             processes share; ``?max_bytes=`` is their limit. ``redis://``, ``rediss://``, ``valkey://``, ``valkeys://``
-            or ``unix://`` for entries at a server that many machines share; see docs/howto/redis.md for the query.
+            or ``unix://`` for entries at a server that many machines share; docs/howto/redis.md has hosts and query.
         namespace: Keeps the caches of one application apart from those of others in the same directory.
 
     Returns:
@@ -195,10 +195,13 @@ def _redis(url: str, parts: SplitResult, namespace: str) -> Backend:
     validate = own.get("validate", "lease")
     if validate not in ("lease", "always"):
         raise ConfigurationError(f"validate must be 'lease' or 'always', not {validate!r}")
-    link = Link(server_url)
+    link = Link(server_url, namespace)
     link.check()
-    # Who holds leases and who does not have agents of different kinds, each with a mirror of its own.
-    place = f"{parts.hostname}:{parts.port}:{parts.path}:{server}{':always' * (validate == 'always')}"
+    # Whatever the order of the hosts, and without passwords: the name of a file is for all to see. Who holds leases and
+    # who does not have agents of different kinds, each with a mirror of its own.
+    hosts = ",".join(sorted(parts.netloc.rpartition("@")[2].lower().split(",")))
+    said = re.sub(r"password=[^&]*", "", server)
+    place = f"{hosts}:{parts.path}:{said}{':always' * (validate == 'always')}"
     identity = hashlib.blake2b(place.encode(), digest_size=6)
     directory = Path(own["dir"]) if "dir" in own else _runtime_directory()
     if not directory.is_absolute():
@@ -252,7 +255,7 @@ def _number(url: str, fields: dict[str, str], name: str, default: float) -> floa
 
 def without_password(url: str) -> str:
     """Return a URL without what only the server must know."""
-    return re.sub(r"//[^/@]*@", "//***@", url)
+    return re.sub(r"(password=)[^&]*", r"\1***", re.sub(r"//[^/@]*@", "//***@", url))
 
 
 def _runtime_directory() -> Path:

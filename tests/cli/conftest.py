@@ -51,9 +51,11 @@ class Done:
 class Running:
     """A command that runs; its lines are awaited, never slept for."""
 
-    def __init__(self, *arguments: str, env: dict[str, str] | None = None, cwd: str | None = None) -> None:
+    def __init__(
+        self, *arguments: str, env: dict[str, str] | None = None, cwd: str | None = None, program: str = PROGRAM
+    ) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, *arguments],
+            [sys.executable, "-c", program, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -1,11 +1,11 @@
-"""The codec contract, run on both codecs and on codecs that break it."""
+"""The codec contract, run on all codecs and on codecs that break it."""
 
 import json
 import pickle
 
 import pytest
 
-from cenote.codecs import Codec, MsgpackCodec, PickleCodec
+from cenote.codecs import Codec, CompressingCodec, MsgpackCodec, PickleCodec
 from cenote.errors import DecodeError, EncodeError
 from cenote.testing.contracts import CodecContract
 
@@ -18,6 +18,16 @@ class TestMsgpackCodec(CodecContract):
 class TestPickleCodec(CodecContract):
     def make_codec(self) -> Codec:
         return PickleCodec("a key of 16 bytes")
+
+
+class TestCompressingCodec(CodecContract):
+    def make_codec(self) -> Codec:
+        return CompressingCodec(MsgpackCodec())
+
+
+class TestCompressingCodecThatTriesAll(CodecContract):
+    def make_codec(self) -> Codec:
+        return CompressingCodec(PickleCodec("a key of 16 bytes"), "zlib", threshold=0)
 
 
 class Json(Codec):

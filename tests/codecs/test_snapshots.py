@@ -22,10 +22,11 @@ import msgspec
 import pydantic
 import pytest
 
-from cenote.codecs import MsgpackCodec, PickleCodec
+from cenote.codecs import CompressingCodec, MsgpackCodec, PickleCodec
 
 SNAPSHOTS = sorted((Path(__file__).parents[1] / "snapshots" / "codecs").glob("*.json"))
 CODECS = {"msgpack": MsgpackCodec(), "pickle": PickleCodec(b"the key of the snapshots")}
+CODECS |= {name: CompressingCodec(CODECS["msgpack"], name, threshold=100) for name in ("zlib", "zstd", "lz4")}
 
 
 class Colour(StrEnum):
@@ -106,6 +107,11 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "model": (Reader(name="A", books={1: (AUTHOR,)}), Reader),
     "models": ([Reader(name="A", seen=datetime(2026, 1, 1, tzinfo=UTC))], list[Reader | Author]),
 }
+LARGE = {
+    "short text": ("sand and spice" * 6 + "sand", None),
+    "long text": ("sand and spice" * 20, str),
+    "dataclasses": ([AUTHOR] * 20, list[Author]),
+}
 PICKLED = ("none", "dict", "dict with tuples", "datetime", "Decimal")
 
 
@@ -113,6 +119,10 @@ def written():
     """What this version writes."""
     return {
         "msgpack": {name: CODECS["msgpack"].encode(value, kind).hex() for name, (value, kind) in VALUES.items()},
+        **{
+            each: {name: CODECS[each].encode(value, kind).hex() for name, (value, kind) in LARGE.items()}
+            for each in ("zlib", "zstd", "lz4")
+        },
         "pickle": {name: CODECS["pickle"].encode(VALUES[name][0]).hex() for name in PICKLED},
     }
 
@@ -121,7 +131,7 @@ def written():
 def test_what_a_release_encoded_is_read(path):
     for codec, payloads in json.loads(path.read_text()).items():
         for name, payload in payloads.items():
-            value, kind = VALUES[name]
+            value, kind = (VALUES | LARGE)[name]
             read = CODECS[codec].decode(bytes.fromhex(payload), kind)
             assert (type(read), read) == (type(value), value), name
             assert repr(read) == repr(value), name
@@ -131,6 +141,8 @@ def test_every_value_of_the_list_is_in_the_newest_snapshot():
     newest = json.loads(SNAPSHOTS[-1].read_text())
     assert newest["msgpack"].keys() == VALUES.keys()
     assert newest["pickle"].keys() == set(PICKLED)
+    for each in ("zlib", "zstd", "lz4"):
+        assert newest[each].keys() == LARGE.keys()
 
 
 if __name__ == "__main__":

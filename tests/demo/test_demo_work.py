@@ -7,9 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from cenote import CacheManager
+from cenote.codecs import MsgpackCodec
 from cenote.demo.analysis import analyse_source, reachable
+from cenote.demo.counting import CountingCodec
 from cenote.demo.docstrings import index_of, read_page, vocabulary_of
 from cenote.demo.meter import Meter
+from cenote.demo.roster import Roster
 from cenote.demo.services import open_etherforce, open_lorekeeper, open_workflow
 from cenote.demo.sources import Library
 from cenote.demo.traffic import Traffic
@@ -110,6 +113,43 @@ async def test_the_meter_tells_the_last_second_from_the_whole(services):
     assert meter.tick(2, 3).hit_rate == 100.0
     whole = meter.summary(2.0, 3, 0, 0)
     assert (whole.hit_rate, whole.entries) == (66.67, 1)
+
+
+async def test_whatever_one_process_has_loaded_another_finds_in_the_store_that_they_share(tmp_path):
+    library = Library(most=12)
+    codecs = [CountingCodec(MsgpackCodec()) for _ in range(2)]
+    managers = [CacheManager(f"lmdb://{tmp_path}/run?max_bytes=50000000", codec=codec) for codec in codecs]
+    found, meters = [], []
+    for caches, codec in zip(managers, codecs, strict=True):
+        etherforce, lorekeeper = open_etherforce(caches, library), open_lorekeeper(caches, library)
+        workflow = open_workflow(caches, etherforce, lorekeeper)
+        meters.append(Meter(caches, alone=True, codec=codec))
+        module = library.names[0]
+        analysis = etherforce.analyse(module)
+        trace = etherforce.trace(module, analysis.functions[0].name)
+        search = await lorekeeper.search("path string")
+        found.append((analysis, trace, search, await workflow.report(module), workflow.ranking(5)))
+        found[-1] += (lorekeeper.modules(), await lorekeeper.vocabulary(), await lorekeeper.index())
+    assert repr(found[0]) == repr(found[1])
+    first, second = (meter.tick(1, 0) for meter in meters)
+    assert (sum(part.loads for part in first.caches.values()) > 20, first.fetched) == (True, 0)
+    assert sum(part.loads for part in second.caches.values()) == 0
+    assert second.fetched == sum(part.hits for part in second.caches.values()) >= 8
+    for caches in managers:
+        caches.close()
+
+
+def test_near_hits_are_those_that_did_not_come_from_the_shared_store():
+    roster = Roster(2)
+    first, second = roster.members
+    first.state = second.state = "busy"
+    cache = {"reads": 100, "hits": 90, "loads": 8, "hitRate": 90.0, "entries": 50}
+    roster.heard(first, {"requests": 70, "savedSeconds": 1.5, "caches": {"a": cache, "b": cache}, "fetched": 30})
+    whole = roster.tick(1)
+    one, other = whole.workers
+    assert (one.near_hits, one.fetched, one.loads) == (150, 30, 16)
+    assert (other.near_hits, other.fetched, other.loads) == (0, 0, 0)
+    assert (whole.fetched, whole.caches["a"].loads, whole.hit_rate) == (30, 8, 90.0)
 
 
 async def test_the_users_ask_the_same_on_every_run():

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from tests.machine.processes import Process, state_of, wait_until
@@ -60,6 +62,20 @@ def server(kind):
         yield running
 
 
+HOWTO = Path(__file__).parents[2] / "docs" / "howto" / "redis.md"
+
+
+@pytest.fixture
+def rights():
+    """Return the rights that are documented under a heading."""
+
+    def found(heading):
+        section = HOWTO.read_text().partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+        return re.search(r"```text\n(.*?)```", section, re.DOTALL)[1].split()
+
+    return found
+
+
 @dataclass
 class Cleared:
     """After how many seconds an invalidation answered, and what it said if it says more than a figure."""
@@ -72,8 +88,8 @@ class Cleared:
 class Site:
     """Machines that share a server, as directories, and the processes on them."""
 
-    def __init__(self, server, folder, lease=LEASE):
-        self.server, self._folder, self.lease = server, folder, lease
+    def __init__(self, server, folder, lease=LEASE, query=""):
+        self.server, self._folder, self.lease, self._query = server, folder, lease, query
         self._processes = []
         self._proxies = {}
 
@@ -83,7 +99,7 @@ class Site:
 
     def url(self, machine, *, base=None, query=""):
         """Return what a process on a machine connects to."""
-        return f"{base or self.server.url}?dir={self.directory(machine)}&lease={self.lease}{query}"
+        return f"{base or self.server.url}?dir={self.directory(machine)}&lease={self.lease}{self._query}{query}"
 
     def proxy(self, machine):
         """Return the proxy through which a machine reaches the server, if it is to go through one."""
@@ -118,6 +134,13 @@ class Site:
         """Wait until a process reads a value; a read without a lease may find none."""
         wait_until(lambda: process.ask(f"cache.get({key!r})") == value)
 
+    def spread(self, *processes, value="old"):
+        """Store an entry, and have each process read it until that comes from its own memory."""
+        processes[0].do(f"cache.set('k', {value!r}, tags=['t'])")
+        for process in processes:
+            for _ in range(3):
+                self.reads(process, value)
+
     @staticmethod
     def shares(process, key):
         """Wait until what a process loads is kept at the server."""
@@ -135,6 +158,24 @@ class Site:
                 assert time.monotonic() < end
                 cache.get("nothing")
                 time.sleep(0.002)
+            """
+        )
+
+    @staticmethod
+    def insist(process, statement):
+        """Have a process do something as soon as the server can be told."""
+        process.do(
+            f"""
+            import time
+            from cenote import ClearFailedError
+            end = time.monotonic() + 20
+            while True:
+                try:
+                    {statement}
+                    break
+                except ClearFailedError:
+                    assert time.monotonic() < end
+                    time.sleep(0.01)
             """
         )
 
@@ -217,10 +258,7 @@ def two(site):
     """A process on each of two machines, of which both have copies of an entry in memory."""
     one, other = site.process("a"), site.process("b")
     site.ripen(one)
-    one.do("cache.set('k', 'old', tags=['t'])")
-    for process in (one, other):
-        for _ in range(3):
-            site.reads(process, "old")
+    site.spread(one, other)
     return one, other
 
 

@@ -103,6 +103,11 @@ class Sentinels:
         self.close()
 
     @property
+    def url(self):
+        """What a manager connects to, without its query."""
+        return "redis://" + ",".join(f"{host}:{port}" for host, port in self.addresses)
+
+    @property
     def addresses(self):
         """Host and port of each sentinel."""
         return [("127.0.0.1", sentinel.port) for sentinel in self.sentinels]

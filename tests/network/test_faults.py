@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 
 import pytest
 from tests.machine.processes import state_of, wait_until
+from tests.network.proxy import Proxy
 from tests.network.servers import Server
 
 from cenote import ClearFailedError
+from cenote.invalidation.log import Record, RecordKind
+from cenote.invalidation.network import Ledger, Link
 
 READ = "cache.get('k')"
 LOAD = "cache.get_or_load('k', lambda: 'new')"
@@ -41,6 +45,26 @@ def test_the_agent_that_was_killed_gets_a_successor(two, site):
     site.leased(other)
     one.do("cache.clear()")
     assert other.ask(READ) is None
+
+
+@pytest.mark.parametrize("kind", ["valkey"])
+@pytest.mark.parametrize("how", ["process", "thread"])
+def test_an_agent_whose_directory_was_removed_leaves_the_machine_to_another_one(site, kind, how):
+    one = site.process("a", query=f"&agent={how}")
+    site.ripen(one)
+    before = site.agent("a") if how == "process" else None
+    shutil.rmtree(site.directory("a"))
+    other = site.process("a")
+    site.agent("a", but=before)
+    if how == "thread":
+        one.do("import threading")
+        wait_until(lambda: one.ask("[each.name for each in threading.enumerate()].count('cenote-agent')") == 0)
+    site.leased(other)
+    other.do("cache.set('k', 'old')")
+    for process in (one, other):
+        site.reads(process, "old")
+    assert other.ask("cache.clear().level") == "network"
+    assert (one.ask(READ), other.ask(READ)) == (None, None)
 
 
 def test_reads_load_and_a_clear_fails_while_the_server_is_gone(two, site, server):
@@ -152,3 +176,25 @@ def test_a_forked_child_shares_the_caches(two):
     )
     assert one.ask("found") == b"'old'"
     assert one.ask(READ) is None
+
+
+@pytest.mark.parametrize("kind", ["valkey"])
+def test_a_call_whose_connection_is_cut_is_made_once_more(server):
+    with Proxy(server) as proxy:
+        link = Link(proxy.url, "n")
+        trap = proxy.cut_at(b"ECHO", 0)
+        assert link.call(lambda client: client.echo("word")) == b"word"
+        assert trap.sprung.is_set()
+        link.close()
+
+
+@pytest.mark.parametrize("kind", ["valkey"])
+def test_an_answer_that_waits_for_replicas_is_not_taken_for_late(server):
+    ledger = Ledger(Link(server.url, "n", answer=2.0), "n")
+    receipt = ledger.record(Record(kind=RecordKind.CLEAR, cache="shop"), replicas=1, patience=9)
+    assert (receipt.sequence, receipt.told) == (0, 0)
+    receipt = ledger.record(
+        Record(kind=RecordKind.CLEAR, cache="shop"), incarnation=receipt.incarnation, replicas=1, patience=9
+    )
+    assert (receipt.sequence, receipt.told) == (1, 0)
+    ledger.link.close()

@@ -57,7 +57,7 @@ def test_a_farewell_that_arrives_late_takes_no_lease_from_a_successor(server, si
 
 
 def test_an_expulsion_that_arrives_late_expels_nobody_who_came_back(server):
-    ledger = Ledger(Link(server.url), "shop")
+    ledger = Ledger(Link(server.url, "shop"), "shop")
 
     def renew(incarnation=""):
         return ledger.renew("m", incarnation, 0, lease=1.0, replicas=0, patience=0.0).incarnation

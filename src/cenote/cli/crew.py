@@ -10,8 +10,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +25,7 @@ from cenote.demo.roster import Member, Roster
 from cenote.demo.runner import REQUESTS_PER_SECOND
 from cenote.demo.screen import Screen, WorkerNews
 
-__all__ = ["Crew"]
+__all__ = ["Crew", "Place"]
 
 _FEWEST_REQUESTS: Final = 40
 _STEP: Final = 0.05
@@ -33,6 +35,19 @@ _FALSE_STARTS: Final = 3
 """How often workers may end before they are ready until no more are started."""
 
 _PROGRAM: Final = "import sys; sys.path.append(sys.argv.pop()); from cenote.cli.crew_worker import main; main()"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a worker runs.
+
+    Attributes:
+        sock: The socket that it serves, listening already.
+        caches: The URL of its caches.
+    """
+
+    sock: socket.socket
+    caches: str
 
 
 @dataclass(slots=True)
@@ -59,24 +74,34 @@ class _Started:
 
 
 class Crew:
-    """Several workers behind one socket, which share one directory.
+    """Several workers that share caches.
 
     Args:
         screen: Shows what happens.
-        sock: The socket to serve, listening already.
-        directory: Where they share caches.
-        workers: How many processes.
+        places: Where each of them runs; several may share a socket.
         modules: How many modules each works on.
+        orphaned: What workers remove when this process was killed: a directory.
+        held: Descriptors that workers hold until they end.
     """
 
-    def __init__(self, screen: Screen, sock: socket.socket, directory: Path, *, workers: int, modules: int) -> None:
+    def __init__(
+        self,
+        screen: Screen,
+        places: Sequence[Place],
+        *,
+        modules: int,
+        orphaned: Path | None = None,
+        held: Sequence[int] = (),
+    ) -> None:
         self._screen = screen
-        self._sock = sock
-        self._directory = directory
+        self._places = places
         self._modules = modules
-        self._pace = max(_FEWEST_REQUESTS, REQUESTS_PER_SECOND // workers)
-        self._roster = Roster(workers)
-        self._heard: queue.SimpleQueue[tuple[_Started, dict[str, Any] | None]] = queue.SimpleQueue()
+        self._orphaned = orphaned
+        self._held = held
+        self._pace = max(_FEWEST_REQUESTS, REQUESTS_PER_SECOND // len(places))
+        self._roster = Roster(len(places))
+        self._posted: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._begun_too: Callable[[], object] = bool
         self._running: dict[int, _Started] = {}
         self._begun: float | None = None
         self._shown = 0.0
@@ -84,12 +109,17 @@ class Crew:
         self._clears = 0
         self._invalidations = 0
 
-    def run(self, seconds: float | None, stopping: threading.Event) -> Summary:
+    def post(self, call: Callable[[], None]) -> None:
+        """Have something done between two events, by the thread that runs the crew."""
+        self._posted.put(call)
+
+    def run(self, seconds: float | None, stopping: threading.Event, begun: Callable[[], object] = bool) -> Summary:
         """Run until the time is over or ``stopping`` is set; afterwards no worker is left.
 
         Args:
             seconds: How long the traffic runs, once all caches are warm; None: until stopped.
             stopping: Ends the run when set.
+            begun: Called once the traffic has begun.
 
         Returns:
             What happened.
@@ -97,9 +127,10 @@ class Crew:
         Raises:
             CannotStart: Workers end again and again before they are ready.
         """
+        self._begun_too = begun
         try:
             for member in self._roster.members:
-                self._start(member)
+                self._start(member, stopping)
             self._watch(seconds, stopping)
             spent = 0.0 if self._begun is None else time.monotonic() - self._begun
         finally:
@@ -116,9 +147,9 @@ class Crew:
                     self._shown = now
                     self._screen.tick(self._roster.tick(round(now - self._begun)))
             with suppress(queue.Empty):
-                self._take(*self._heard.get(timeout=_STEP), stopping)
+                self._posted.get(timeout=_STEP)()
 
-    def _take(self, started: _Started, document: dict[str, Any] | None, stopping: threading.Event) -> None:
+    def _take(self, started: _Started, stopping: threading.Event, document: dict[str, Any] | None) -> None:
         """Take what a worker says; None is its end."""
         member = started.member
         if document is None:
@@ -146,6 +177,7 @@ class Crew:
         self._begun = self._shown = time.monotonic()
         for started in list(self._running.values()):
             self._send_off(started)
+        self._begun_too()
 
     def _send_off(self, started: _Started) -> None:
         started.member.state = "busy"
@@ -160,12 +192,14 @@ class Crew:
             self._invalidations += event.action == "invalidate"
         self._screen.happened(event)
 
-    def _start(self, member: Member) -> None:
+    def _start(self, member: Member, stopping: threading.Event) -> None:
+        place = self._places[member.number - 1]
         given = {
             "worker": member.number,
-            "socket": self._sock.fileno(),
-            "port": self._sock.getsockname()[1],
-            "directory": str(self._directory),
+            "socket": place.sock.fileno(),
+            "port": place.sock.getsockname()[1],
+            "caches": place.caches,
+            "orphaned": self._orphaned and str(self._orphaned),
             "modules": self._modules,
             "pace": self._pace,
         }
@@ -174,23 +208,24 @@ class Crew:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            pass_fds=[self._sock.fileno()],
+            pass_fds=[place.sock.fileno(), *self._held],
             # A group of its own, so that the terminal's Ctrl-C ends the run here and not in every worker.
             process_group=0,
         )
         started = self._running[member.number] = _Started(member, process)
         member.state, member.pid = "warming", process.pid
         self._screen.worker(WorkerNews(member.number, process.pid, "started"))
-        threading.Thread(target=self._listen, args=(started,), name="cenote-crew", daemon=True).start()
+        take = partial(self._take, started, stopping)
+        threading.Thread(target=self._listen, args=(started, take), name="cenote-crew", daemon=True).start()
 
-    def _listen(self, started: _Started) -> None:
+    def _listen(self, started: _Started, take: Callable[[dict[str, Any] | None], None]) -> None:
         pipe = started.process.stdout
         if pipe is not None:
             # A worker that is killed may leave half a line.
             with suppress(OSError, ValueError):
                 for line in pipe:
-                    self._heard.put((started, json.loads(line)))
-        self._heard.put((started, None))
+                    self.post(partial(take, json.loads(line)))
+        self.post(partial(take, None))
 
     def _bury(self, started: _Started, stopping: threading.Event) -> None:
         """Show that a worker has ended, and start another one in its place."""
@@ -206,7 +241,7 @@ class Crew:
         self._false_starts += was_warming
         if self._false_starts >= _FALSE_STARTS:
             raise CannotStart(f"Workers end before they are ready ({_reason(code)}); see the lines above.")
-        self._start(member)
+        self._start(member, stopping)
 
     def _stop(self) -> None:
         """End every worker that this crew started, by force those that do not listen."""

@@ -13,13 +13,15 @@ import socket
 import sys
 import threading
 from contextlib import suppress
-from pathlib import Path
+from typing import Any
 
 from cenote import CacheManager
 from cenote.cli.exit_codes import ExitCode
 from cenote.cli.failures import CannotStart
 from cenote.cli.hosting import HostedServer, stop_signals
+from cenote.codecs import MsgpackCodec
 from cenote.control import Settings, create_app
+from cenote.demo.counting import CountingCodec
 from cenote.demo.runner import Demo
 from cenote.demo.screen import JsonScreen
 from cenote.demo.sources import Library
@@ -68,11 +70,10 @@ class _WorkerScreen(JsonScreen):
 def main() -> None:
     """Run one worker, as the only argument, a JSON document, says."""
     given = json.loads(sys.argv[1])
-    directory = Path(given["directory"])
     with stop_signals() as stopping:
         orders = _Orders(stopping)
         try:
-            _work(given, directory, orders, stopping)
+            _work(given, orders, stopping)
         except (CenoteError, CannotStart) as error:
             sys.stderr.write(f"Error: {error}\n")
             sys.exit(ExitCode.CANNOT_START)
@@ -80,17 +81,18 @@ def main() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             orders.orphaned = True
         finally:
-            if orders.orphaned:
+            if orders.orphaned and given["orphaned"] is not None:
                 # Nobody else is left who would tidy up.
-                shutil.rmtree(directory, ignore_errors=True)
+                shutil.rmtree(given["orphaned"], ignore_errors=True)
 
 
-def _work(given: dict[str, int], directory: Path, orders: _Orders, stopping: threading.Event) -> None:
-    with socket.socket(fileno=given["socket"]) as sock, CacheManager(f"memory://{directory}") as caches:
+def _work(given: dict[str, Any], orders: _Orders, stopping: threading.Event) -> None:
+    codec = None if given["caches"].startswith("memory:") else CountingCodec(MsgpackCodec())
+    with socket.socket(fileno=given["socket"]) as sock, CacheManager(given["caches"], codec=codec) as caches:
         server = HostedServer(create_app(caches, Settings.from_env(port=given["port"])), sock)
         library = Library(most=given["modules"])
         screen = _WorkerScreen(server.url, orders, stopping)
-        demo = Demo(caches, screen, library, pace=given["pace"], worker=given["worker"])
+        demo = Demo(caches, screen, library, pace=given["pace"], worker=given["worker"], codec=codec)
         server.start()
         try:
             with suppress(KeyboardInterrupt):

@@ -11,6 +11,7 @@ __all__ = ["needs"]
 
 _PACKAGES = {
     "cli": {"httpx", "rich", "typer"},
+    "redis": {"msgspec", "redis"},
     "server": {"anyio", "fastapi", "prometheus_client", "pydantic", "starlette", "uvicorn"},
 }
 

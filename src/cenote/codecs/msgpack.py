@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from zlib import crc32
 
 from cenote.codecs.codec import ANY, Codec
+from cenote.codecs.formats import how_to_read
 from cenote.errors import DecodeError, EncodeError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -118,7 +119,8 @@ class MsgpackCodec(Codec):
         except Exception as error:  # forged bytes with a valid CRC may go wrong in any way
             raise DecodeError(f"stored bytes cannot be read ({type(error).__name__}: {error})") from error
         raise DecodeError(
-            "stored bytes cannot be read: they are damaged, were written by something else, "
+            how_to_read(data)
+            or "stored bytes cannot be read: they are damaged, were written by something else, "
             f"or belong to another type than {self._annotation(kind).text}"
         )
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Final
 
 from cenote.codecs.codec import ANY, Codec
+from cenote.codecs.formats import how_to_read
 from cenote.errors import ConfigurationError, DecodeError, EncodeError
 
 __all__ = ["PickleCodec"]
@@ -63,7 +64,9 @@ class PickleCodec(Codec):
         except TypeError:
             raise DecodeError(f"only bytes can be decoded, not {type(data).__name__}") from None
         if data[:1] != _FORMAT or len(data) <= _HEAD:
-            raise DecodeError("these bytes were not written by the pickle codec, or only a part of them is left")
+            raise DecodeError(
+                how_to_read(data) or "these bytes were not written by the pickle codec, or only a part of them is left"
+            )
         signature, payload = data[1:_HEAD], data[_HEAD:]
         # No early end: the time must not tell which key it was.
         if not sum([hmac.compare_digest(_signature(key, payload), signature) for key in self._keys]):

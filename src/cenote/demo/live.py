@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -13,11 +14,22 @@ from rich.text import Text
 from cenote.audit import AuditEvent
 from cenote.demo.commands import curl_lines
 from cenote.demo.meter import Summary, Tick, WorkerTick
-from cenote.demo.screen import Screen, WorkerNews, describe, duration, percent, summary_lines
+from cenote.demo.screen import (
+    Receipt,
+    Reloads,
+    Screen,
+    WorkerNews,
+    describe,
+    duration,
+    machine_lines,
+    percent,
+    summary_lines,
+)
 
 __all__ = ["LiveScreen"]
 
 _HISTORY = 40
+_SHORT_HISTORY = 12
 _GOOD, _FAIR = 90, 60
 
 
@@ -28,22 +40,30 @@ class LiveScreen(Screen):
         url: Where the server listens.
         token: Whether requests need a token.
         console: The terminal.
+        machines: Where each machine's server listens, if workers stand for machines.
+        store: The server that the machines share.
     """
 
-    def __init__(self, url: str, *, token: bool, console: Console) -> None:
-        super().__init__(url, token=token)
+    def __init__(
+        self, url: str, *, token: bool, console: Console, machines: Sequence[str] = (), store: str = ""
+    ) -> None:
+        super().__init__(url, token=token, machines=machines, store=store)
         self._console = console
+        self._seconds = _SHORT_HISTORY if machines else _HISTORY
+        self._span = f"last {self._seconds} s" if machines else f"last {self._seconds} seconds"
         self._bars = " ▁▂▃▄▅▆▇█" if console.encoding.startswith("utf") else " _.-:=+*#"
         self._progress: Progress | None = None
         self._task: TaskID | None = None
         self._live: Live | None = None
         self._history: dict[str, deque[float | None]] = {}
-        self._events: deque[str] = deque(maxlen=2)
+        self._events: deque[str] = deque(maxlen=3 if machines else 2)
         self._last: Tick | None = None
 
     def opening(self, modules: int, version: str) -> None:
         self._console.print(Text.assemble(("Cenote demo", "bold"), "  ", (self.url, "cyan")), soft_wrap=True)
         self._console.print(Text(f"Three services at work on {modules} modules of the library of Python {version}"))
+        for line in machine_lines(self.machines, self.store):
+            self._console.print(Text(line), soft_wrap=True)
         self._progress = Progress(
             TextColumn("Warming up"), BarColumn(), TaskProgressColumn(), console=self._console, transient=True
         )
@@ -67,16 +87,24 @@ class LiveScreen(Screen):
     def tick(self, tick: Tick) -> None:
         self._last = tick
         rates = {name: cache.hit_rate for name, cache in tick.caches.items()}
-        rates |= {_title(worker): worker.hit_rate for worker in tick.workers}
+        rates |= {self._title(worker): worker.hit_rate for worker in tick.workers}
         for name, rate in rates.items():
-            self._history.setdefault(name, deque(maxlen=_HISTORY)).append(rate)
+            self._history.setdefault(name, deque(maxlen=self._seconds)).append(rate)
         self._draw()
 
     def worker(self, news: WorkerNews) -> None:
         # That one is busy shows in its line.
         if news.state != "busy":
-            self._events.append(str(news))
+            self._events.append(news.told(self.noun))
             self._draw()
+
+    def cleared(self, receipt: Receipt) -> None:
+        self._events.append(str(receipt))
+        self._draw()
+
+    def reloaded(self, reloads: Reloads) -> None:
+        self._events.append(str(reloads))
+        self._draw()
 
     def happened(self, event: AuditEvent) -> None:
         self._events.append(describe(event))
@@ -102,14 +130,19 @@ class LiveScreen(Screen):
         table.add_column("cache", no_wrap=True)
         table.add_column("entries", justify="right")
         table.add_column("hit rate", justify="right")
-        table.add_column(f"last {_HISTORY} seconds", no_wrap=True)
+        if self.machines:
+            for title in ("near hits", "fetched", "loads"):
+                table.add_column(title, justify="right")
+        table.add_column(self._span, no_wrap=True)
         for name, cache in sorted(tick.caches.items()):
-            row = (Text(name), f"{cache.entries:,}", _coloured(cache.hit_rate), self._sparkline(name))
+            loads = ("", "", f"{cache.loads:,}") if self.machines else ()
+            row = (Text(name), f"{cache.entries:,}", _coloured(cache.hit_rate), *loads, self._sparkline(name))
             table.add_row(*row)
         for worker in tick.workers:
-            name = _title(worker)
+            name = self._title(worker)
             shown = Text(f"{name}  pid {worker.pid}" if worker.state == "busy" else f"{name}  {worker.state}")
-            table.add_row(shown, f"{worker.entries:,}", _coloured(worker.hit_rate), self._sparkline(name))
+            figures = (f"{worker.near_hits:,}", f"{worker.fetched:,}", f"{worker.loads:,}") if self.machines else ()
+            table.add_row(shown, f"{worker.entries:,}", _coloured(worker.hit_rate), *figures, self._sparkline(name))
         line = Text(
             f"{tick.second:>4} s   hit rate {percent(tick.hit_rate)}   time saved {duration(tick.saved_seconds)}"
             f"   {tick.entries:,} entries   {tick.requests:,} requests",
@@ -128,9 +161,8 @@ class LiveScreen(Screen):
                 line.append(self._bars[height], _colour(rate))
         return line
 
-
-def _title(worker: WorkerTick) -> str:
-    return f"worker {worker.worker}"
+    def _title(self, worker: WorkerTick) -> str:
+        return f"{self.noun} {worker.worker}"
 
 
 def _colour(rate: float) -> str:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from cenote import CacheManager
+from cenote.demo.counting import CountingCodec
+from cenote.stats import CacheStats
 
 __all__ = ["CacheTick", "Meter", "Summary", "Tick", "WorkerTick", "percent_of"]
 
@@ -18,11 +21,15 @@ class CacheTick:
         reads: How often it was asked.
         hit_rate: Percent of those that it answered by itself; None when it was not asked.
         entries: How many entries it holds.
+        hits: How many reads it answered by itself.
+        loads: How many values were loaded.
     """
 
     reads: int
     hit_rate: float | None
     entries: int
+    hits: int
+    loads: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +43,9 @@ class WorkerTick:
         hit_rate: Percent of its reads that its own entries answered; None without reads.
         entries: How many entries it holds.
         requests: Requests it answered since its traffic began.
+        near_hits: Reads that its own memory answered.
+        fetched: Values that it found in the store that it shares with others.
+        loads: Values that it loaded.
     """
 
     worker: int
@@ -44,6 +54,9 @@ class WorkerTick:
     hit_rate: float | None
     entries: int
     requests: int
+    near_hits: int = 0
+    fetched: int = 0
+    loads: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +71,7 @@ class Tick:
         entries: How many entries there are.
         caches: Each cache's part, by name; the global cache's is "global".
         workers: Each worker's part, where there are several.
+        fetched: How many values came from a store that others share.
     """
 
     second: int
@@ -67,6 +81,7 @@ class Tick:
     entries: int
     caches: Mapping[str, CacheTick]
     workers: Sequence[WorkerTick] = ()
+    fetched: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,55 +107,72 @@ class Summary:
     invalidations: int
 
 
+_NOTHING: Final = CacheStats()
+
+
 class Meter:
     """Compares the statistics of now with those of a second ago, and of its own beginning.
 
     Args:
         caches: What to measure.
         alone: Whether to measure this process's part only.
+        codec: Counts what comes from a store that others share.
     """
 
-    def __init__(self, caches: CacheManager, *, alone: bool = False) -> None:
+    def __init__(self, caches: CacheManager, *, alone: bool = False, codec: CountingCodec | None = None) -> None:
         self._caches = caches
         self._alone = alone
-        self._first, _, self._saved = self._read()
-        self._before = self._first
+        self._codec = codec
+        self._first = self._before = self._read()
+        self._fetched = self._decoded()
 
-    def _read(self) -> tuple[dict[str, tuple[int, int]], dict[str, int], float]:
+    def _decoded(self) -> int:
+        return 0 if self._codec is None else self._codec.decoded
+
+    def _read(self) -> dict[str, CacheStats]:
         if self._alone:
             found = {name: self._caches.find(name) for name in (None, *self._caches.services())}
-            all_caches = {name or "global": cache.own_stats() for name, cache in found.items() if cache is not None}
-        else:
-            stats = self._caches.stats()
-            all_caches = {"global": stats.global_cache, **stats.services}
-        counts = {name: (cache.hits, cache.misses) for name, cache in all_caches.items()}
-        sizes = {name: cache.current_size for name, cache in all_caches.items()}
-        return counts, sizes, sum(cache.saved_seconds for cache in all_caches.values())
+            return {name or "global": cache.own_stats() for name, cache in found.items() if cache is not None}
+        stats = self._caches.stats()
+        return {"global": stats.global_cache, **stats.services}
 
     def tick(self, second: int, requests: int) -> Tick:
         """Return what happened since the last call."""
-        counts, sizes, saved = self._read()
+        now, decoded = self._read(), self._decoded()
         ticks: dict[str, CacheTick] = {}
-        all_hits = all_reads = 0
-        for name, (hits, misses) in counts.items():
-            hits_before, misses_before = self._before.get(name, (0, 0))
-            new_hits = max(0, hits - hits_before)
-            reads = new_hits + max(0, misses - misses_before)
-            ticks[name] = CacheTick(reads, percent_of(new_hits, reads), sizes[name])
-            all_hits += new_hits
-            all_reads += reads
-        self._before = counts
-        return Tick(second, requests, percent_of(all_hits, all_reads), saved - self._saved, sum(sizes.values()), ticks)
+        for name, stats in now.items():
+            before = self._before.get(name, _NOTHING)
+            hits = max(0, stats.hits - before.hits)
+            reads = hits + max(0, stats.misses - before.misses)
+            loads = max(0, stats.loads - before.loads)
+            ticks[name] = CacheTick(reads, percent_of(hits, reads), stats.current_size, hits, loads)
+        tick = Tick(
+            second,
+            requests,
+            percent_of(sum(each.hits for each in ticks.values()), sum(each.reads for each in ticks.values())),
+            self._saved(now),
+            sum(each.entries for each in ticks.values()),
+            ticks,
+            fetched=decoded - self._fetched,
+        )
+        self._before, self._fetched = now, decoded
+        return tick
+
+    def _saved(self, now: Mapping[str, CacheStats]) -> float:
+        saved = [sum(stats.saved_seconds for stats in each.values()) for each in (now, self._first)]
+        return saved[0] - saved[1]
 
     def summary(self, seconds: float, requests: int, clears: int, invalidations: int) -> Summary:
         """Return what happened since the meter was made."""
-        counts, sizes, saved = self._read()
-        hits = sum(hits for hits, _ in counts.values()) - sum(hits for hits, _ in self._first.values())
-        misses = sum(misses for _, misses in counts.values()) - sum(misses for _, misses in self._first.values())
-        rate = percent_of(hits, hits + misses) or 0.0
-        return Summary(
-            round(seconds, 1), requests, rate, saved - self._saved, sum(sizes.values()), clears, invalidations
+        now = self._read()
+        hits, misses = (
+            sum(getattr(stats, name) for stats in now.values())
+            - sum(getattr(stats, name) for stats in self._first.values())
+            for name in ("hits", "misses")
         )
+        rate = percent_of(hits, hits + misses) or 0.0
+        entries = sum(stats.current_size for stats in now.values())
+        return Summary(round(seconds, 1), requests, rate, self._saved(now), entries, clears, invalidations)
 
 
 def percent_of(part: float, whole: int) -> float | None:

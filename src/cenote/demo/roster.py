@@ -34,13 +34,20 @@ class Member:
     def part(self) -> WorkerTick:
         """Return its last second."""
         last: Mapping[str, Any] = self.last if self.state == "busy" else {}
+        now: Mapping[str, Any] = last if self.is_new else {}
+        caches = now.get("caches", {}).values()
+        fetched = now.get("fetched", 0)
         return WorkerTick(
             self.number,
             self.pid,
             self.state,
-            last.get("hitRate") if self.is_new else None,
+            now.get("hitRate"),
             last.get("entries", 0),
             last.get("requests", 0),
+            # A value that came too late to be served was decoded, and is no hit.
+            near_hits=max(0, sum(part["hits"] for part in caches) - fetched),
+            fetched=fetched,
+            loads=sum(part["loads"] for part in caches),
         )
 
 
@@ -55,7 +62,7 @@ class Roster:
         self.members = [Member(number) for number in range(1, workers + 1)]
         self._requests = 0
         self._saved = 0.0
-        self._hits = 0.0
+        self._hits = 0
         self._reads = 0
 
     def all_are(self, state: str) -> bool:
@@ -83,7 +90,7 @@ class Roster:
         member.last, member.is_new = tick, True
         for part in tick["caches"].values():
             self._reads += part["reads"]
-            self._hits += _hits(part)
+            self._hits += part["hits"]
 
     def ended(self, member: Member) -> None:
         """Keep what a worker did before it ended."""
@@ -95,24 +102,33 @@ class Roster:
     def tick(self, second: int) -> Tick:
         """Return the last second of all workers."""
         reads: dict[str, int] = {}
-        hits: dict[str, float] = {}
+        hits: dict[str, int] = {}
+        loads: dict[str, int] = {}
         entries: dict[str, int] = {}
         for member in self.members:
             for name, part in member.last.get("caches", {}).items():
                 entries[name] = entries.get(name, 0) + part["entries"]
                 reads.setdefault(name, 0)
-                hits.setdefault(name, 0.0)
+                hits.setdefault(name, 0)
+                loads.setdefault(name, 0)
                 if member.is_new:
                     reads[name] += part["reads"]
-                    hits[name] += _hits(part)
+                    hits[name] += part["hits"]
+                    loads[name] += part["loads"]
         tick = Tick(
             second,
             self._sum("requests") + self._requests,
             percent_of(sum(hits.values()), sum(reads.values())),
             self._sum("savedSeconds") + self._saved,
             sum(entries.values()),
-            {name: CacheTick(reads[name], percent_of(hits[name], reads[name]), entries[name]) for name in entries},
+            {
+                name: CacheTick(
+                    reads[name], percent_of(hits[name], reads[name]), entries[name], hits[name], loads[name]
+                )
+                for name in entries
+            },
             [member.part() for member in self.members],
+            sum(member.last.get("fetched", 0) for member in self.members if member.is_new),
         )
         for member in self.members:
             member.is_new = False
@@ -132,8 +148,3 @@ class Roster:
 
     def _sum(self, name: str) -> Any:
         return sum(member.last.get(name, 0) for member in self.members)
-
-
-def _hits(part: Mapping[str, Any]) -> float:
-    """Return how many hits a cache had in a tick."""
-    return float(part["reads"] * (part["hitRate"] or 0) / 100)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 from cenote import CacheManager
 from cenote.audit import AuditEvent
+from cenote.demo.counting import CountingCodec
 from cenote.demo.meter import Meter, Summary
 from cenote.demo.screen import Screen
 from cenote.demo.services import (
@@ -30,6 +31,7 @@ __all__ = ["REQUESTS_PER_SECOND", "Demo"]
 REQUESTS_PER_SECOND = 160
 _AT_ONCE = 8
 _STEP = 0.05
+_PARTS = 3
 _UNREADABLE = (SyntaxError, ValueError, RecursionError, OSError)
 
 
@@ -42,6 +44,7 @@ class Demo:
         library: The sources to work on.
         pace: Requests a second.
         worker: The number of this worker among several that share the caches; 0 where there is one only.
+        codec: The codec of the caches, where it counts what comes from a store that others share.
     """
 
     def __init__(
@@ -52,8 +55,10 @@ class Demo:
         *,
         pace: int = REQUESTS_PER_SECOND,
         worker: int = 0,
+        codec: CountingCodec | None = None,
     ) -> None:
         self._pace = pace
+        self._codec = codec
         self._worker = worker
         self._caches = caches
         self._screen = screen
@@ -96,7 +101,7 @@ class Demo:
         heard: deque[AuditEvent],
     ) -> Summary:
         await self._warm_up(stopping, workers)
-        meter = Meter(self._caches, alone=bool(self._worker))
+        meter = Meter(self._caches, alone=bool(self._worker), codec=self._codec)
         begun = time.monotonic()
         if not stopping.is_set():
             traffic = Traffic(
@@ -124,7 +129,10 @@ class Demo:
     async def _warm_up(self, stopping: threading.Event, workers: ThreadPoolExecutor) -> None:
         """Read every module, then write a report on each; a module that does not parse is left out."""
         loop = asyncio.get_running_loop()
-        modules = self._library.names
+        names = self._library.names
+        # Several workers begin at different places: what one has loaded, others may find.
+        first = int(self._worker * len(names) / _PARTS) % len(names)
+        modules = names[first:] + names[:first]
         total = 2 * len(modules)
         for done, module in enumerate(modules):
             if stopping.is_set():
@@ -135,7 +143,8 @@ class Demo:
                 await self._lorekeeper.page(module)
             except _UNREADABLE:
                 self._library.drop(module)
-        for done, module in enumerate(self._library.names, len(modules)):
+        readable = set(self._library.names)
+        for done, module in enumerate([each for each in modules if each in readable], len(modules)):
             if stopping.is_set():
                 return
             self._screen.warming(done, total)

@@ -5,14 +5,27 @@ from __future__ import annotations
 import json
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from cenote.audit import AuditEvent
 from cenote.demo.commands import curl_lines
-from cenote.demo.meter import Summary, Tick
+from cenote.demo.meter import Summary, Tick, WorkerTick
 
-__all__ = ["JsonScreen", "PlainScreen", "Screen", "WorkerNews", "describe", "duration", "percent", "summary_lines"]
+__all__ = [
+    "JsonScreen",
+    "PlainScreen",
+    "Receipt",
+    "Reloads",
+    "Screen",
+    "WorkerNews",
+    "describe",
+    "duration",
+    "machine_lines",
+    "percent",
+    "summary_lines",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +44,60 @@ class WorkerNews:
     state: str
     reason: str | None = None
 
-    def __str__(self) -> str:
+    def told(self, noun: str) -> str:
+        """Return it as a sentence, about a "worker" or a "machine"."""
         why = f": {self.reason}" if self.reason else ""
-        return f"worker {self.worker} (pid {self.pid}) {'is busy' if self.state == 'busy' else self.state}{why}"
+        return f"{noun} {self.worker} (pid {self.pid}) {'is busy' if self.state == 'busy' else self.state}{why}"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What came of a clear that the demonstration asked for.
+
+    Attributes:
+        machine: Through which machine, from 1.
+        level: How far it reached.
+        acknowledged: How many members said that they serve nothing older.
+        members: How many there are.
+        entries: How many entries went.
+        milliseconds: How long it took.
+        receipt: Its identifier in the audit trail.
+        error: Why it failed, if it did.
+    """
+
+    machine: int
+    level: str
+    acknowledged: int = 0
+    members: int = 0
+    entries: int = 0
+    milliseconds: float = 0.0
+    receipt: str = ""
+    error: str | None = None
+
+    def __str__(self) -> str:
+        if self.error is not None:
+            return f"a clear through machine {self.machine} failed, level {self.level}: {self.error}"
+        return (
+            f"all cleared through machine {self.machine}: level {self.level}, {self.acknowledged} of {self.members} "
+            f"acknowledged, {self.milliseconds:.1f} ms; {self.entries:,} entries, receipt {self.receipt}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Reloads:
+    """What all machines loaded behind such a clear.
+
+    Attributes:
+        seconds: Within how long.
+        loads: How many values each machine loaded, the first one first.
+    """
+
+    seconds: float
+    loads: Sequence[int]
+
+    def __str__(self) -> str:
+        each = ", ".join(f"machine {number} {loads:,}" for number, loads in enumerate(self.loads, 1))
+        return f"loaded anew within {self.seconds:g} s: {each} values"
 
 
 class Screen(ABC):
@@ -42,11 +106,16 @@ class Screen(ABC):
     Args:
         url: Where the server listens.
         token: Whether requests need a token.
+        machines: Where each machine's server listens, if workers stand for machines.
+        store: The server that the machines share.
     """
 
-    def __init__(self, url: str, *, token: bool) -> None:
+    def __init__(self, url: str, *, token: bool, machines: Sequence[str] = (), store: str = "") -> None:
         self.url = url
         self.token = token
+        self.machines = machines
+        self.store = store
+        self.noun = "machine" if machines else "worker"
 
     @abstractmethod
     def opening(self, modules: int, version: str) -> None:
@@ -71,6 +140,12 @@ class Screen(ABC):
     def worker(self, news: WorkerNews) -> None:  # noqa: B027 - there may be one process only
         """A worker process was started, is busy, or has ended."""
 
+    def cleared(self, receipt: Receipt) -> None:  # noqa: B027 - only a run on several machines clears by itself
+        """The demonstration has cleared everything, or tried to."""
+
+    def reloaded(self, reloads: Reloads) -> None:  # noqa: B027 - the same
+        """So many values were loaded behind that."""
+
     @abstractmethod
     def ended(self, summary: Summary) -> None:
         """The run is over."""
@@ -85,6 +160,8 @@ class PlainScreen(Screen):
     def opening(self, modules: int, version: str) -> None:
         _say(f"Cenote demo: {self.url}")
         _say(f"Three services work on {modules} modules of the library of Python {version}.")
+        for line in machine_lines(self.machines, self.store):
+            _say(line)
 
     def warming(self, done: int, total: int) -> None:
         if done * 4 // total != (done - 1) * 4 // total:
@@ -108,16 +185,27 @@ class PlainScreen(Screen):
         )
         for worker in tick.workers:
             state = "" if worker.state == "busy" else f" ({worker.state})"
-            _say(
-                f"  worker {worker.worker}: hit rate {percent(worker.hit_rate).strip()}, {worker.entries:,} entries, "
-                f"pid {worker.pid or '-'}{state}"
-            )
+            _say(f"  {self.noun} {worker.worker}: {self._figures(worker)}, pid {worker.pid or '-'}{state}")
+
+    def _figures(self, worker: WorkerTick) -> str:
+        if not self.machines:
+            return f"hit rate {percent(worker.hit_rate).strip()}, {worker.entries:,} entries"
+        return (
+            f"{worker.near_hits:,} near hits, {worker.fetched:,} from the shared server, {worker.loads:,} loads; "
+            f"{worker.entries:,} copies in memory"
+        )
 
     def happened(self, event: AuditEvent) -> None:
         _say(f"  ** {describe(event)}")
 
     def worker(self, news: WorkerNews) -> None:
-        _say(f"  ** {news}")
+        _say(f"  ** {news.told(self.noun)}")
+
+    def cleared(self, receipt: Receipt) -> None:
+        _say(f"  ** {receipt}")
+
+    def reloaded(self, reloads: Reloads) -> None:
+        _say(f"  ** {reloads}")
 
     def ended(self, summary: Summary) -> None:
         for line in summary_lines(summary):
@@ -128,7 +216,8 @@ class JsonScreen(Screen):
     """A JSON document a line, for programs."""
 
     def opening(self, modules: int, version: str) -> None:
-        self._emit("listening", url=self.url, modules=modules, python=version)
+        more = {"machines": list(self.machines), "store": self.store} if self.machines else {}
+        self._emit("listening", url=self.url, modules=modules, python=version, **more)
 
     def warming(self, done: int, total: int) -> None:
         self._emit("warming", done=done, total=total)
@@ -147,6 +236,12 @@ class JsonScreen(Screen):
     def worker(self, news: WorkerNews) -> None:
         self._emit("worker", **asdict(news))
 
+    def cleared(self, receipt: Receipt) -> None:
+        self._emit("cleared", **asdict(receipt))
+
+    def reloaded(self, reloads: Reloads) -> None:
+        self._emit("reloaded", **asdict(reloads))
+
     def ended(self, summary: Summary) -> None:
         self._emit("summary", **asdict(summary))
 
@@ -161,6 +256,14 @@ class JsonScreen(Screen):
         if workers:
             document["workers"] = [{_camel(name): value for name, value in part.items()} for part in workers]
         _say(json.dumps(document))
+
+
+def machine_lines(machines: Sequence[str], store: str) -> list[str]:
+    """Return what there is to know about the machines of a run; nothing where there are none."""
+    if not machines:
+        return []
+    each = ", ".join(f"{number} {url}" for number, url in enumerate(machines, 1))
+    return [f"{len(machines)} machines share a server of their own: {store}", f"Machines: {each}"]
 
 
 def summary_lines(summary: Summary) -> list[str]:

@@ -47,11 +47,11 @@ def open_etherforce(caches: CacheManager, library: Library) -> Etherforce:
     """Return the service ``etherforce`` with its cache."""
     cache = caches.service("etherforce", ttl=150, ttl_jitter=0.5, max_entries=2_000)
 
-    @cache.memoize(tags=_of_module)
+    @cache.memoize(name="analyse", tags=_of_module)
     def analyse(module: str) -> Analysis:
         return analyse_source(module, library.read(module))
 
-    @cache.memoize(ttl=120, tags=lambda module, function: [f"module:{module}"])  # noqa: ARG005 - same parameters
+    @cache.memoize(name="trace", ttl=120, tags=lambda module, function: [f"module:{module}"])  # noqa: ARG005 - same parameters
     def trace(module: str, function: str) -> tuple[str, ...]:
         return reachable(analyse(module), function)
 
@@ -82,25 +82,25 @@ def open_lorekeeper(caches: CacheManager, library: Library) -> Lorekeeper:
     cache = caches.service("lorekeeper", ttl=150, ttl_jitter=0.5, max_entries=2_000)
     shared = caches.global_cache
 
-    @shared.memoize(ttl=30, tags=lambda: ["library"])
+    @shared.memoize(name="modules", ttl=30, tags=lambda: ["library"])
     def modules() -> list[str]:
         there = library.scan()
         return [name for name in library.names if name in there]
 
-    @cache.memoize(tags=_of_module)
+    @cache.memoize(name="page", tags=_of_module)
     async def page(module: str) -> Page:
         source = await asyncio.to_thread(library.read, module)
         return await asyncio.to_thread(read_page, module, source)
 
-    @shared.memoize(ttl=60, tags=lambda: ["library"])
+    @shared.memoize(name="vocabulary", ttl=60, tags=lambda: ["library"])
     async def vocabulary() -> dict[str, float]:
         return vocabulary_of([await page(module) for module in modules()])
 
-    @cache.memoize(ttl=60, tags=lambda: ["library"])
+    @cache.memoize(name="index", ttl=60, tags=lambda: ["library"])
     async def index() -> Index:
         return index_of([await page(module) for module in modules()])
 
-    @cache.memoize(ttl=120, tags=lambda query: [f"word:{word}" for word in query.split()])
+    @cache.memoize(name="search", ttl=120, tags=lambda query: [f"word:{word}" for word in query.split()])
     async def search(query: str) -> tuple[Hit, ...]:
         weights = await vocabulary()
         found = await index()
@@ -147,7 +147,7 @@ def open_workflow(caches: CacheManager, etherforce: Etherforce, lorekeeper: Lore
     """Return the service ``workflow`` with its cache."""
     cache = caches.service("workflow", ttl=120, ttl_jitter=0.5, max_entries=1_000)
 
-    @cache.memoize(tags=_of_module)
+    @cache.memoize(name="report", tags=_of_module)
     async def report(module: str) -> Report:
         analysis = await asyncio.to_thread(etherforce.analyse, module)
         page = await lorekeeper.page(module)
@@ -163,7 +163,7 @@ def open_workflow(caches: CacheManager, etherforce: Etherforce, lorekeeper: Lore
             tuple(hit.module for hit in hits if hit.module != module)[:3],
         )
 
-    @cache.memoize(ttl=30, tags=lambda top: ["ranking"])  # noqa: ARG005 - same parameters
+    @cache.memoize(name="ranking", ttl=30, tags=lambda top: ["ranking"])  # noqa: ARG005 - same parameters
     def ranking(top: int) -> tuple[tuple[str, int], ...]:
         sums = [(module, etherforce.analyse(module).complexity) for module in lorekeeper.modules()]
         return tuple(sorted(sums, key=lambda pair: (-pair[1], pair[0]))[:top])

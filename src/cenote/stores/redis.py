@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any, Final
 
 from cenote.clock import Clock
-from cenote.errors import DecodeError, StoreFullError
+from cenote.errors import ClearFailedError, DecodeError, StoreFullError
 from cenote.invalidation.network.ledger import Ledger, Value
 from cenote.invalidation.network.log import NetworkLog
 from cenote.stores.batching import Batching
@@ -32,6 +32,7 @@ Name = tuple[str, int, str]
 
 _BIRTH_BYTES: Final = 8
 _PAGE: Final = 200
+_REST_SECONDS: Final = 0.2
 _LAST: Final = b"\xff" * 8
 
 
@@ -57,6 +58,8 @@ class RedisStore(SharedReads):
         self._log = log
         self._clock = clock
         self._openings: dict[tuple[str, int], bytes] = {}
+        self._places: dict[str, tuple[str | None, int]] = {}
+        self._rest_until = 0.0
         self._batching: Batching[Name, bytes | None] = Batching(self.read)
 
     def _key(self, shelf: str, generation: int, identifier: str) -> bytes:
@@ -74,12 +77,14 @@ class RedisStore(SharedReads):
         Else a server that came back with older data, or a replica, would bring back what was invalidated since.
         """
         found, incarnation = self._link.fetch([self._key(*name) for name in names], self._ledger.log_key)
-        if incarnation is None:
-            return [None] * len(names)
-        ending = ":" + incarnation[:16].decode()
+        ending = "?" if incarnation is None else ":" + incarnation[:16].decode()
+        made_there = [name[0].endswith(ending) for name in names]
+        if not all(made_there):
+            # Either the mirror is about to follow another incarnation, or the server has been replaced.
+            self._link.look_anew()
         return [
-            raw if raw is not None and len(raw) > _BIRTH_BYTES and name[0].endswith(ending) else None
-            for raw, name in zip(found, names, strict=True)
+            raw if made and raw is not None and len(raw) > _BIRTH_BYTES else None
+            for raw, made in zip(found, made_there, strict=True)
         ]
 
     def aread(self, name: Name) -> Awaitable[bytes | None]:
@@ -97,29 +102,42 @@ class RedisStore(SharedReads):
         """Return the entry from what was read, unless it is damaged, over, or was made old."""
         if raw is None:
             return None
-        shelf, generation, identifier = name
+        scoped = self._scoped(name[0])
+        if scoped is None:
+            return None
         try:
             entry = unpack(raw[_BIRTH_BYTES:])
         except DecodeError:
             return None
         entry.birth = _birth_of(raw)
-        if entry.identifier != identifier or entry.hard_until <= self._clock.time():
+        if entry.identifier != name[2] or entry.hard_until <= self._clock.time():
             return None
-        cache = shelf.partition(":")[0]
-        if entry.birth < self._log.scoped(cache or None):
-            verdict = self._ledger.check(
-                cache,
-                identifier,
-                incarnation=self._log.incarnation,
-                generation=generation,
-                birth=entry.birth,
-                tags=entry.tags,
-            )
+        if entry.birth < scoped:
+            verdict = self._check(name, entry)
             if verdict == 2:
                 return None
             if verdict:
                 entry.birth = SOFT
         return entry
+
+    def is_doubtful(self, name: Name, raw: bytes) -> bool:
+        """Whether ``entry`` must ask the server if tags or a prefix made this old."""
+        scoped = self._scoped(name[0])
+        return scoped is not None and _birth_of(raw) < scoped
+
+    def _check(self, name: Name, entry: StoredEntry) -> int:
+        """Ask the server whether tags or a prefix made an entry old; see ``Ledger.check``."""
+        shelf, generation, identifier = name
+        cache, _, opening = shelf.partition(":")
+        try:
+            incarnation = self._log.incarnation
+        except ClearFailedError:
+            incarnation = ""
+        if not incarnation.startswith(opening):
+            return 2
+        return self._ledger.check(
+            cache, identifier, incarnation=incarnation, generation=generation, birth=entry.birth, tags=entry.tags
+        )
 
     def find_fresh(self, cache: str, generation: int, identifier: str, *, floor: int) -> bytes | None:
         name = (cache, generation, identifier)
@@ -127,9 +145,29 @@ class RedisStore(SharedReads):
 
     def payload(self, name: Name, raw: bytes | None, *, floor: int) -> bytes | None:
         """Return only the payload from what was read, as ``find_fresh`` does."""
-        if raw is None or _birth_of(raw) < max(floor, self._log.scoped(name[0].partition(":")[0] or None)):
+        if raw is None:
+            return None
+        scoped = self._scoped(name[0])
+        if scoped is None or _birth_of(raw) < max(floor, scoped):
             return None
         return fresh_payload(raw[_BIRTH_BYTES:], b"", now=self._clock.time(), floor=SOFT)
+
+    def _scoped(self, shelf: str) -> int | None:
+        """Return a sequence after which tags or a prefix made nothing of a shelf old.
+
+        None when another incarnation is followed by now: while a value was read this machine may have left the one that
+        it was read in, and the next one knows nothing of what was made old before.
+        """
+        place = self._places.get(shelf)
+        if place is None:
+            if len(self._places) > 1000:
+                self._places = {}
+            cache, _, opening = shelf.partition(":")
+            place = self._places[shelf] = (cache or None, int(opening, 16))
+        try:
+            return self._log.scoped(*place)
+        except ClearFailedError:
+            return None  # another file is being attached to
 
     def value_of(self, entry: StoredEntry) -> Value:
         """Return what the server keeps of an entry.
@@ -231,8 +269,16 @@ class RedisStore(SharedReads):
     # What needs to be done now and then
 
     def tidy(self, places: Iterable[Place], limit: int) -> bool:
+        # Every record that anybody writes wakes all machines; nothing that goes here can be served, so it may wait.
+        now = self._clock.monotonic()
+        if now < self._rest_until:
+            return False
+        self._rest_until = now + _REST_SECONDS
         ended = [self._sweep(shelf, generation, limit) for shelf, generation in places]
-        return max([self._reap(limit), *ended]) >= limit
+        more = max([self._reap(limit), *ended]) >= limit
+        if more:
+            self._rest_until = now
+        return more
 
     def _sweep(self, shelf: str, generation: int, limit: int) -> int:
         """Take at most so many names of what has ended, or was evicted, out of the indexes; return how many."""

@@ -8,7 +8,7 @@ import pytest
 from tests.machine.processes import wait_until
 
 from cenote import CacheManager
-from cenote.codecs import PickleCodec
+from cenote.codecs import CompressingCodec, MsgpackCodec, PickleCodec
 from cenote.errors import EncodeError
 
 TYPES = """
@@ -86,6 +86,31 @@ def test_what_was_signed_with_another_key_counts_as_missing(open_manager, unatte
     assert one.get("k") == {1, 2}
     assert other.get("k") is None
     assert other.get_or_load("k", lambda: "loaded") == "loaded"
+
+
+def test_where_compression_is_switched_on_or_off_what_is_there_is_read_or_counts_as_missing(
+    open_manager, unattended, caplog
+):
+    settings = (None, "zlib", "zstd", "lz4")
+    codecs = [each and CompressingCodec(MsgpackCodec(), each) for each in settings]
+    shops = [open_manager(codec=codec).service("shop") for codec in codecs]
+    text = "sand and spice " * 500
+    for setting, writer in zip(settings, shops, strict=True):
+        for value in (text, "short"):
+            writer.set("k", value)
+            for reader in shops[1:]:
+                assert [reader.get("k"), reader.get("k")] == [value, value]
+            assert caplog.messages == []
+            missed = value is text and setting is not None
+            assert shops[0].get("k") == (None if missed else value)
+            if missed:
+                (said,) = set(caplog.messages)
+                assert "k of shop cannot be read and counts as missing" in said
+                assert f"compressed with {setting}; wrap the codec in a CompressingCodec" in said
+                caplog.clear()
+    shops[1].set("k", text)
+    assert shops[0].get_or_load("k", lambda: "loaded") == "loaded"
+    assert shops[2].get("k") == "loaded"
 
 
 def test_a_call_whose_function_was_changed_counts_as_missing(open_manager, unattended):

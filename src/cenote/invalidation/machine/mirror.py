@@ -18,7 +18,7 @@ from cenote.invalidation.machine.layout import Word
 from cenote.invalidation.machine.parts import Parts
 from cenote.invalidation.machine.ring import Draft, drafts, key_draft
 
-__all__ = ["Mirror", "forsake", "incarnation_of"]
+__all__ = ["Mirror", "follows", "forsake", "incarnation_of"]
 
 _HALF: Final = 16
 _TRIES: Final = 3
@@ -125,7 +125,7 @@ class Mirror:
             # Last: until then nobody takes part, so that no State has obeyed less than what stands here.
             words[Word.NETWORK + 1] = int(incarnation[_HALF:], 16)
             words[Word.NETWORK] = int(incarnation[:_HALF], 16)
-        self._ring()
+        self.ring()
 
     def apply(self, records: Iterable[Record]) -> None:
         """Write records behind those that are there; their sequences go on where the file ends."""
@@ -144,9 +144,8 @@ class Mirror:
                     parts.services.note_scoped(number, record.sequence)
                 parts.note(record.kind, written[0], record.sequence)
                 parts.file.words[Word.HEAD] = record.sequence
-        self._ring()
 
-    def _ring(self) -> None:
+    def ring(self) -> None:
         """Wake the watchers of all processes, so that what was cleared is freed soon."""
         for place in self._parts.processes.living():
             ring(self._path, place)
@@ -162,6 +161,11 @@ def forsake(parts: Parts) -> None:
     with parts.file.lock:
         parts.file.words[Word.DEADLINE] = 0
         discard(parts.file)
+
+
+def follows(parts: Parts, opening: int) -> bool:
+    """Whether a file follows the incarnation that begins with these 64 bits."""
+    return parts.file.words[Word.NETWORK] == opening
 
 
 def incarnation_of(parts: Parts) -> str:

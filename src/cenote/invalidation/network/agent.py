@@ -51,7 +51,7 @@ class Agent:
         """Prepare; ``run`` does the work.
 
         Args:
-            url: The server, as redis-py takes it.
+            url: The server, as ``Address.of`` takes it.
             namespace: The namespace.
             path: The mirror's file.
             lease: The terms.
@@ -62,13 +62,14 @@ class Agent:
         Raises:
             ConfigurationError: The mirror cannot be opened.
         """
-        self._link = Link(url, answer=min(1.0, lease.seconds / 3))
+        self._link = Link(url, namespace, answer=min(1.0, lease.seconds / 3))
         self._ledger = Ledger(self._link, namespace)
         self._lease = lease
         self._member = member
         self._leased = leased
         self._stop = threading.Event()
         self._bell: Any = None
+        self._moves = 0
         self._seen = ("", 0)
         self._least_replicas = self._replicas = replicas
         self._mirror = Mirror(path)
@@ -102,6 +103,7 @@ class Agent:
                 except (StoreError, CenoteError, ValueError, OSError) as error:
                     logger.info("the lease of %s was not renewed: %s", self._member, error)
                     self._hang_up()
+                    self._link.look_anew()
                     self._stop.wait(rest)
                     self._link.wake()
                     rest = min(2 * rest, self._lease.renewed)
@@ -114,7 +116,8 @@ class Agent:
         Raises:
             UnreachableError: The server cannot be asked; the lease that there is runs out by itself.
         """
-        if self._bell is None:
+        if self._bell is None or self._moves != self._link.moves:
+            self._hang_up()
             self._listen()
         mirror = self._mirror
         known = mirror.incarnation if mirror.in_place else ""
@@ -134,7 +137,11 @@ class Agent:
         elif found.records:
             mirror.apply(found.records)
         self._replicas = max(found.replicas, self._least_replicas)
-        if self._leased and self._ledger.acknowledge(found.incarnation, self._member, found.head):
+        holds = self._leased and self._ledger.acknowledge(found.incarnation, self._member, found.head)
+        if found.records:
+            # Behind the word that others wait for: freeing takes processors, and reads look for themselves.
+            mirror.ring()
+        if holds:
             self._hold(found, asked)
         self._ripen(found)
 
@@ -167,6 +174,7 @@ class Agent:
             bell.subscribe(self._ledger.channel)
             return bell
 
+        self._moves = self._link.moves
         self._bell = self._link.call(subscribe)
 
     def _wait(self) -> None:

@@ -23,7 +23,7 @@ from cenote.errors import CenoteError
 from cenote.invalidation.network.agent import Agent
 from cenote.invalidation.network.lease import Lease
 
-__all__ = ["AgentThread", "member_name", "serve", "start_agent"]
+__all__ = ["AgentThread", "lock_of", "member_name", "serve", "start_agent"]
 
 _MODULE: Final = "cenote.invalidation.network.agent_process"
 
@@ -63,6 +63,7 @@ def start_agent(lock: int, told: dict[str, Any]) -> None:
     """
     paths = os.pathsep.join(str(Path(path).absolute()) for path in sys.path if path)
     environment = {**os.environ, "PYTHONPATH": paths}
+    told = {**told, "lock": lock}
     # Through two processes, so that nobody has to wait for the agent's end.
     source = (
         "import os, sys\n"
@@ -95,13 +96,14 @@ class AgentThread:
             told: As for ``start_agent``.
         """
         self._lock = lock
+        self._path = Path(told["path"])
         self._agent = _agent(told)
         self._thread = threading.Thread(target=self._run, name="cenote-agent", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         try:
-            self._agent.run()
+            self._agent.run(lambda: _is_seen(self._lock, self._path))
         finally:
             os.close(self._lock)
 
@@ -120,14 +122,29 @@ def _agent(told: dict[str, Any]) -> Agent:
     return Agent(path=Path(told.pop("path")), lease=Lease(told.pop("seconds")), **told)
 
 
+def lock_of(path: Path) -> Path:
+    """Return the file whose lock says that a mirror has an agent."""
+    return path.with_name(f"{path.name}.agent")
+
+
+def _is_seen(lock: int, path: Path) -> bool:
+    """Whether others find the lock: where its file was removed, they start another agent in this one's place."""
+    try:
+        return os.path.samestat(os.fstat(lock), lock_of(path).stat())
+    except OSError:
+        return False
+
+
 def serve(raw: bytes) -> None:
     """Be the agent until nobody needs one."""
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
+    told = json.loads(raw)
+    lock, path = told.pop("lock"), Path(told["path"])
     try:
-        agent = _agent(json.loads(raw))
+        agent = _agent(told)
     except CenoteError:
         os._exit(1)
-    agent.run(lambda: not ended.is_set())
+    agent.run(lambda: not ended.is_set() and _is_seen(lock, path))
     os._exit(0)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cenote.errors import CenoteError
-from cenote.invalidation.network.agent_process import AgentThread, member_name, start_agent
+from cenote.invalidation.network.agent_process import AgentThread, lock_of, member_name, start_agent
 
 __all__ = ["Attendance"]
 
@@ -27,7 +27,7 @@ class Attendance:
             told: What an agent is told beside its name.
             thread: Whether an agent that this process starts is a thread and not a process.
         """
-        self._lock = mirror.with_name(f"{mirror.name}.agent")
+        self._lock = lock_of(mirror)
         self._told = {**told, "path": str(mirror)}
         self._as_thread = thread
         self._agent: AgentThread | None = None

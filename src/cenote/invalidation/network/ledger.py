@@ -11,10 +11,10 @@ from cenote.invalidation.log import Record, RecordKind
 from cenote.invalidation.machine import fitted
 from cenote.invalidation.network import scripts, value_scripts
 from cenote.invalidation.network.link import Link, UnreachableError
+from cenote.invalidation.network.records import packed_record, unpacked_record
 
-__all__ = ["TAKE_OUT", "Floors", "Ledger", "Peer", "Receipt", "Renewal", "Value", "packed_record", "unpacked_record"]
+__all__ = ["TAKE_OUT", "Floors", "Ledger", "Peer", "Receipt", "Renewal", "Value"]
 
-_KINDS: Final = (RecordKind.CLEAR, RecordKind.CLEAR_ALL, RecordKind.KEY, RecordKind.TAGS, RecordKind.PREFIX)
 _EVERYTHING: Final = Record(kind=RecordKind.CLEAR_ALL)
 
 
@@ -194,7 +194,7 @@ class Ledger:
             patience: Seconds to wait for them.
         """
         arguments = [_candidate(), member, incarnation, applied, int(lease * 1000)]
-        waited = ["WAIT", replicas, int(patience * 1000)] if replicas else None
+        waited = ["WAIT", replicas, self._milliseconds(patience)] if replicas else None
         answer, told = self.link.run_and(scripts.RENEW, self._hashes, arguments, waited)
         found, head, mature, needed, number, known, rest = answer
         records = None
@@ -203,12 +203,18 @@ class Ledger:
         if known and None not in rest:
             records = [unpacked_record(raw).at(number) for number, raw in enumerate(rest, applied + 1)]
         elif known:
-            raise UnreachableError("the server has lost records of its log")
+            # As when a cluster moves keys away from under a script: nobody could follow this log any more.
+            self.forget(replicas=replicas, patience=patience)
+            raise UnreachableError("the server has lost records of its log, so that it begins a new one")
         else:
             everything = Floors(*rest[:2])
             for at in range(2, len(rest), 4):
                 floors[rest[at].decode() or None] = Floors(*rest[at + 1 : at + 4])
         return Renewal(found.decode(), head, bool(mature), records, floors, everything, needed, told or 0, number)
+
+    def _milliseconds(self, patience: float) -> int:
+        """Return how long to wait for replicas; the answer must not come too late to be heard."""
+        return int(min(patience, self.link.answer / 2) * 1000)
 
     def acknowledge(self, incarnation: str, member: str, sequence: int) -> bool:
         """Note that a member's machine obeys all up to a sequence; return whether the server still knows it."""
@@ -309,7 +315,7 @@ class Ledger:
             *(() if value is None else (tag.encode("utf-8", "surrogatepass") for tag in value.tags)),
         ]
         keys: list[str | bytes] = [*self._hashes, key, *indexes]
-        waited = ["WAIT", replicas, int(patience * 1000)] if replicas else None
+        waited = ["WAIT", replicas, self._milliseconds(patience)] if replicas else None
         found, told = self.link.run_and(scripts.RECORD, keys, arguments, waited)
         if not found[1]:
             return Receipt(found[0].decode(), 0, found[2], found[3])
@@ -362,30 +368,6 @@ class Ledger:
         texts = [text.encode("utf-8", "surrogatepass") for text in (identifier, *tags)]
         arguments = [incarnation, generation, birth, cache, *texts]
         return int(self.link.run(value_scripts.CHECK, self._hashes, arguments))
-
-
-def packed_record(record: Record) -> bytes:
-    """Return the bytes of a record; version 1, as long as a namespace has members that read it."""
-    texts = [text.encode("utf-8", "surrogatepass") for text in (record.cache or "", *record.covered)]
-    head = bytes([1, _KINDS.index(record.kind), record.soft])
-    return head + b"".join(len(text).to_bytes(4, "little") + text for text in texts)
-
-
-def unpacked_record(raw: bytes) -> Record:
-    """Return the record of bytes.
-
-    Raises:
-        ValueError: It is of another version.
-    """
-    if raw[0] != 1:
-        raise ValueError(f"a record has format {raw[0]}, which this version of Cenote does not read")
-    texts = []
-    at = 3
-    while at < len(raw):
-        end = at + 4 + int.from_bytes(raw[at : at + 4], "little")
-        texts.append(raw[at + 4 : end].decode("utf-8", "surrogatepass"))
-        at = end
-    return Record(kind=_KINDS[raw[1]], cache=texts[0] or None, covered=tuple(texts[1:]), soft=bool(raw[2]))
 
 
 def _peers(found: Sequence[Any]) -> list[Peer]:

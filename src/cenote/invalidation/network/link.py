@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import threading
@@ -10,23 +11,36 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import redis
-from redis.backoff import NoBackoff
 from redis.commands.core import Script
-from redis.retry import Retry
 
 from cenote.errors import ConfigurationError, StoreError
+from cenote.invalidation.network.connecting import MOST_CONNECTIONS, Address
+from cenote.invalidation.network.discovery import Host, NoMasterError
 from cenote.workers import workers
 
 __all__ = ["ANSWER_SECONDS", "FullError", "Link", "UnreachableError"]
 
 logger = logging.getLogger("cenote")
 
-CONNECT_SECONDS: Final = 0.5
 ANSWER_SECONDS: Final = 1.0
 """How long an answer may take; a server that is silent for longer counts as out of reach."""
 
 REST_SECONDS: Final = 1.0
 """How long a server that was out of reach is left alone."""
+
+_MOVES: Final = 3
+"""How often one call follows its slot from node to node of a cluster."""
+
+_ABSENT: Final = (
+    redis.exceptions.ConnectionError,
+    redis.exceptions.TimeoutError,
+    OSError,
+    NoMasterError,
+    # While a slot is on its way to another node it is nowhere.
+    redis.exceptions.AskError,
+    redis.exceptions.TryAgainError,
+    redis.exceptions.ClusterDownError,
+)
 
 
 class UnreachableError(StoreError):
@@ -43,41 +57,42 @@ class Link:
     """One server, or what takes its place, as a process sees it.
 
     It may be used from any thread, and in a forked child after ``after_fork``.
+
+    Attributes:
+        answer: Seconds that an answer may take.
+        moves: How often the namespace was found at another node of a cluster.
     """
 
-    def __init__(self, url: str, *, answer: float = ANSWER_SECONDS) -> None:
+    def __init__(self, url: str, namespace: str, *, answer: float = ANSWER_SECONDS) -> None:
         """Prepare to connect; nothing is sent.
 
         Args:
-            url: redis://, rediss:// or unix://, as redis-py takes it.
+            url: As ``Address.of`` takes it.
+            namespace: Whose keys are asked for; in a cluster all of them lie at one node.
             answer: Seconds that an answer may take.
 
         Raises:
             ConfigurationError: The URL cannot be read.
         """
-        self._url = url
-        self._answer = answer
+        self._address = Address.of(url)
+        self._key = f"{{{namespace}}}"
+        self.answer = answer
         self._rest_until = 0.0
         """When a server that was out of reach is asked again; 0.0 while it is in reach."""
         self._probing = False
         self._own = threading.local()
         self._refused_at = 0.0
-        self._scripts: dict[str, Script] = {}
-        self.client = self._connect()
+        self._looked_at = 0.0
+        self.moves = 0
+        self._questions: dict[str, bytes] = {}
+        self._connect()
 
-    def _connect(self) -> redis.Redis:
-        try:
-            return redis.Redis.from_url(
-                self._url,
-                socket_connect_timeout=CONNECT_SECONDS,
-                socket_timeout=self._answer,
-                # A cut connection is tried once more, at once: what is done twice within one call does no harm.
-                retry=Retry(NoBackoff(), 1, supported_errors=(redis.exceptions.ConnectionError,)),
-                protocol=2,
-                redis_connect_func=_greet,
-            )
-        except ValueError as error:
-            raise ConfigurationError(f"the server's URL cannot be used: {error}") from None
+    def _connect(self) -> None:
+        self._scripts: dict[str, Script] = {}
+        self._idle: list[Any] = []
+        """Connections of reads, in use as far as the pool knows: to take one and give it back there costs a third of a
+        read."""
+        self.client, self._discovery = self._address.client(answer=self.answer, greet=_greet, key=self._key)
 
     def check(self) -> None:
         """Raise ConfigurationError when the server is in reach and is one that cannot be used."""
@@ -89,8 +104,10 @@ class Link:
         least = (7, 2) if "valkey_version" in found else (6, 2)
         if tuple(int(part) for part in version.split(".")[:2]) < least:
             raise ConfigurationError(f"the server is of version {version}; at least {least[0]}.{least[1]} is needed")
-        if int(found.get("cluster_enabled", 0)):
-            raise ConfigurationError("the server is part of a cluster, which cannot be used; name a single server")
+        if "sentinel" in (found.get("redis_mode"), found.get("server_mode")):
+            raise ConfigurationError("the server is a sentinel; say in the url which master it watches: sentinel=NAME")
+        if int(found.get("cluster_enabled", 0)) and not self._address.cluster:
+            raise ConfigurationError("the server is part of a cluster; say so in the url: cluster=1")
 
     def call(self, action: Callable[[Any], Any]) -> Any:
         """Do something with the server.
@@ -102,11 +119,12 @@ class Link:
             self._probe_soon()
             raise UnreachableError("the server is out of reach; it is asked again in a moment")
         try:
-            found = action(self.client)
-        except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError) as error:
+            found = self._follow(action)
+        except _ABSENT as error:
             if not self._rest_until:
                 logger.warning("the server is out of reach: %s", error)
             self._rest_until = time.monotonic() + REST_SECONDS
+            self.look_anew()
             raise UnreachableError(f"the server is out of reach: {error}") from error
         except redis.exceptions.OutOfMemoryError as error:
             raise FullError(f"the server has no room: {error}") from error
@@ -114,6 +132,7 @@ class Link:
             if time.monotonic() - self._refused_at > REST_SECONDS:
                 self._refused_at = time.monotonic()
                 logger.warning("the server refuses: %s", error)
+            self.look_anew()
             raise UnreachableError(f"the server refuses: {error}") from error
         self._reached()
         return found
@@ -140,13 +159,67 @@ class Link:
 
     def _probe(self) -> None:
         try:
-            self.client.ping()
-        except (redis.exceptions.RedisError, OSError):
+            self._follow(lambda client: client.ping())
+        except (*_ABSENT, redis.exceptions.RedisError):
             self._rest_until = time.monotonic() + REST_SECONDS
+            self.look_anew()
         else:
             self._reached()
         finally:
             self._probing = False
+
+    def _follow(self, action: Callable[[Any], Any]) -> Any:
+        """Do something where the namespace is: in a cluster its slot may have moved to another node.
+
+        Why that is safe: only the owner of a slot does what is sent, since ASKING never is. What a new owner has of the
+        log was made by another process, so it begins a new incarnation, in which clears wait for the leases of before.
+        """
+        moves, cuts = _MOVES, 1
+        while True:
+            try:
+                return action(self.client)
+            except redis.exceptions.MovedError as error:
+                if not moves:
+                    raise
+                moves -= 1
+                self._move(error)
+            except redis.exceptions.ConnectionError:
+                # A cut connection is tried once more, at once: what is done twice within one call does no harm.
+                if not cuts:
+                    raise
+                cuts -= 1
+
+    def _move(self, error: redis.exceptions.MovedError) -> None:
+        if self._discovery is None or not self._address.cluster:
+            raise redis.exceptions.ClusterError("it is part of a cluster: say cluster=1 in the url") from error
+        self.moves += 1
+        if error.host:
+            self._discovery.prefer(Host(error.host, error.port))
+        self._hang_up()
+
+    def look_anew(self) -> None:
+        """Find out anew where the server is: what was connected may be one that has been replaced.
+
+        At most once in ``REST_SECONDS``.
+        """
+        now = time.monotonic()
+        if now - self._looked_at < REST_SECONDS:
+            return
+        self._looked_at = now
+        if self._discovery is not None:
+            self._discovery.doubt()
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        """End all connections that nobody uses just now; those that are in use end with their use, or fail."""
+        idle, self._idle = self._idle, []
+        pool = self.client.connection_pool
+        while idle:
+            with contextlib.suppress(IndexError):  # a read has taken the last one meanwhile
+                connection = idle.pop()
+                connection.disconnect()
+                pool.release(connection)
+        pool.disconnect(inuse_connections=False)
 
     def fetch(self, keys: Sequence[bytes], log: str) -> tuple[list[bytes | None], bytes | None]:
         """Return values, and the incarnation of the log beside them, or None where that log was made elsewhere.
@@ -157,30 +230,45 @@ class Link:
         Raises:
             UnreachableError: The server is out of reach, or refuses.
         """
+        request = self._request(keys, log)
 
-        def get(client: Any) -> tuple[list[bytes | None], bytes | None]:
-            pool = client.connection_pool
-            connection = pool.get_connection()
+        def ask(pool: Any, idle: list[Any], connection: Any) -> tuple[list[bytes | None], bytes | None]:
             try:
-                connection.send_packed_command(connection.pack_commands([("MGET", *keys), ("HMGET", log, "inc", "id")]))
+                connection.send_packed_command([request])
                 values = connection.read_response()
                 incarnation, identity = connection.read_response()
             except BaseException:
+                # An answer that is still to come must not be taken for the next one's.
                 connection.disconnect()
-                raise
-            finally:
                 pool.release(connection)
+                raise
+            if idle is not self._idle:
+                connection.disconnect()  # since then it was found out anew where the server is
+                pool.release(connection)
+            elif pool.max_connections < MOST_CONNECTIONS:
+                pool.release(connection)  # others may be waiting for it
+            else:
+                idle.append(connection)
             made_here = identity is not None and identity.startswith(connection.run_id)
             return values, incarnation if made_here else None
 
-        def get_surely(client: Any) -> tuple[list[bytes | None], bytes | None]:
-            try:
-                return get(client)
-            except redis.exceptions.ConnectionError:
-                return get(client)  # it may have been idle while the server was restarted
+        def get(client: Any) -> tuple[list[bytes | None], bytes | None]:
+            pool, idle = client.connection_pool, self._idle
+            with contextlib.suppress(IndexError, redis.exceptions.ConnectionError):
+                return ask(pool, idle, idle.pop())
+            # None is idle, or the server was restarted since: the pool tries those that it hands out.
+            return ask(pool, idle, pool.get_connection())
 
-        found: tuple[list[bytes | None], bytes | None] = self.call(get_surely)
+        found: tuple[list[bytes | None], bytes | None] = self.call(get)
         return found
+
+    def _request(self, keys: Sequence[bytes], log: str) -> bytes:
+        """Return the bytes of both commands of ``fetch``: what redis-py makes of them too, but takes longer for."""
+        question = self._questions.get(log)
+        if question is None:
+            question = self._questions[log] = _packed([b"HMGET", log.encode(), b"inc", b"id"])
+        # The values go first: an incarnation that begins behind them is seen, and they are not served.
+        return _packed([b"MGET", *keys]) + question
 
     def run(self, script: str, keys: Sequence[str | bytes], arguments: Sequence[Any]) -> Any:
         """Run a script in one step; it is sent as a whole only when the server does not have it."""
@@ -211,6 +299,7 @@ class Link:
 
     def close(self) -> None:
         """Close the connections."""
+        self._hang_up()
         self.client.close()
 
     def after_fork(self) -> None:
@@ -218,8 +307,12 @@ class Link:
         self._rest_until = 0.0
         self._probing = False
         self._own = threading.local()
-        self._scripts = {}
-        self.client = self._connect()
+        self._connect()
+
+
+def _packed(parts: Sequence[bytes]) -> bytes:
+    """Return a command as the protocol has it."""
+    return b"*%d\r\n%b" % (len(parts), b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in parts]))
 
 
 def _greet(connection: Any) -> None:

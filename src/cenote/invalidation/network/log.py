@@ -21,12 +21,13 @@ from cenote.errors import ClearFailedError, ClosedError
 from cenote.invalidation.log import DEADLINE, Members, News, Record, RecordKind
 from cenote.invalidation.machine import MachineLog, fitted
 from cenote.invalidation.machine.membership import Membership
-from cenote.invalidation.machine.mirror import forsake, incarnation_of
+from cenote.invalidation.machine.mirror import follows, forsake, incarnation_of
 from cenote.invalidation.network.attendance import Attendance
 from cenote.invalidation.network.claims import NetworkClaims
 from cenote.invalidation.network.lease import SHORTEST_SECONDS, Lease
 from cenote.invalidation.network.ledger import TAKE_OUT, Ledger, Peer, Receipt, Value
 from cenote.invalidation.network.link import FullError, UnreachableError
+from cenote.invalidation.network.owed import Owed
 
 __all__ = ["NetworkLog"]
 
@@ -78,6 +79,7 @@ class NetworkLog(MachineLog):
         """Incarnation and sequence of what this process wrote, before its agent has heard of it."""
         self._least_replicas = self._replicas = replicas
         self._always = always
+        self._owed = Owed()
         told = {
             "url": url,
             "namespace": ledger.namespace,
@@ -134,11 +136,12 @@ class NetworkLog(MachineLog):
             raise ClearFailedError("this process follows no log yet", "none")
         return super().news(cache, sequence)
 
-    def scoped(self, cache: str | None) -> int:
-        """Return a sequence after which nothing of a cache was invalidated by tags or a prefix."""
+    def scoped(self, cache: str | None, opening: int | None = None) -> int | None:
+        """Return a sequence after which tags or a prefix made nothing of a cache old; None in another incarnation."""
         joined = self._joined()
-        found: int = joined.services.last_scoped(joined.services.number(cache))
-        return found
+        if opening is not None and not follows(joined, opening):  # this very file, which never follows another one
+            return None
+        return joined.services.last_scoped(joined.services.number(cache))  # type: ignore[no-any-return]
 
     def verify(self, word: Sequence[int]) -> int | None:
         """Ask the server, where there is no lease, up to which sequence a State must have obeyed to be current."""
@@ -189,7 +192,7 @@ class NetworkLog(MachineLog):
         try:
             return self._write_there(record, value=value, most=most)
         except UnreachableError as error:
-            return self._without_server(error)
+            return self._without_server(record, error)
 
     def write_key(self, record: Record, value: Value) -> Receipt:
         """Write the record of one key, in one step with what becomes of its value.
@@ -208,6 +211,7 @@ class NetworkLog(MachineLog):
         try:
             return self._write_there(record, value=value)
         except UnreachableError as error:
+            self._owed.add(record)
             raise ClearFailedError(f"{error}; other machines have not learned of this: repeat it", "none") from error
 
     def _write_there(self, record: Record, *, value: Value | None = None, most: int = 0) -> Receipt:
@@ -239,8 +243,10 @@ class NetworkLog(MachineLog):
             self._written_last = (receipt.incarnation, receipt.sequence)
             self._replicas = max(self._least_replicas, receipt.replicas)
             if receipt.told >= self._replicas:
+                self._owed.done(record)
                 return receipt
             if replicas >= self._replicas:
+                self.ledger.link.look_anew()
                 raise UnreachableError(f"{receipt.told} of {self._replicas} replicas follow the server")
             # It was not known how many there are. Once more: what is written twice does no harm.
             incarnation, generation, since = self._place_of(record.cache)
@@ -269,12 +275,16 @@ class NetworkLog(MachineLog):
         except ClearFailedError:
             return "", 0, 0
 
-    def _without_server(self, error: UnreachableError) -> Receipt:
+    def _make_up_for(self, record: Record) -> None:
+        self._write_there(record, value=TAKE_OUT if record.kind is RecordKind.KEY else None)
+
+    def _without_server(self, record: Record, error: UnreachableError) -> Receipt:
         """Do what can be done: on a full server begin anew, else forget everything on this machine."""
         if isinstance(error, FullError):
             with contextlib.suppress(UnreachableError):
                 if self.ledger.forget(replicas=self._least_replicas, patience=self.lease.renewed):
                     return Receipt("", -1, 0)
+        self._owed.add(record)
         joined = self.membership
         if joined is None:
             raise ClearFailedError(f"{error}; repeat it", "none") from error
@@ -354,10 +364,11 @@ class NetworkLog(MachineLog):
             return True
 
     def look_after(self) -> None:
-        """See to it that an agent runs, and that the loads of this process keep their claims."""
+        """See to it that an agent runs, that loads of this process keep their claims, and that it owes nothing."""
         if not self._closed:
             self._attendance.look()
             self.claims.extend()
+            self._owed.settle(self._make_up_for)
 
     def after_fork(self) -> None:
         """Take no part any more, as on one machine, and use no connection of the parent's."""
@@ -366,6 +377,7 @@ class NetworkLog(MachineLog):
         self._written = threading.local()
         self._attendance.after_fork()
         self.claims.after_fork()
+        self._owed.after_fork()
         self.ledger.link.after_fork()
 
     def close(self) -> None:

@@ -1,0 +1,35 @@
+"""Records as bytes, as the server keeps them and every member reads them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from cenote.invalidation.log import Record, RecordKind
+
+__all__ = ["packed_record", "unpacked_record"]
+
+_KINDS: Final = (RecordKind.CLEAR, RecordKind.CLEAR_ALL, RecordKind.KEY, RecordKind.TAGS, RecordKind.PREFIX)
+
+
+def packed_record(record: Record) -> bytes:
+    """Return the bytes of a record; version 1, as long as a namespace has members that read it."""
+    texts = [text.encode("utf-8", "surrogatepass") for text in (record.cache or "", *record.covered)]
+    head = bytes([1, _KINDS.index(record.kind), record.soft])
+    return head + b"".join(len(text).to_bytes(4, "little") + text for text in texts)
+
+
+def unpacked_record(raw: bytes) -> Record:
+    """Return the record of bytes.
+
+    Raises:
+        ValueError: It is of another version.
+    """
+    if raw[0] != 1:
+        raise ValueError(f"a record has format {raw[0]}, which this version of Cenote does not read")
+    texts = []
+    at = 3
+    while at < len(raw):
+        end = at + 4 + int.from_bytes(raw[at : at + 4], "little")
+        texts.append(raw[at + 4 : end].decode("utf-8", "surrogatepass"))
+        at = end
+    return Record(kind=_KINDS[raw[1]], cache=texts[0] or None, covered=tuple(texts[1:]), soft=bool(raw[2]))
