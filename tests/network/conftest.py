@@ -52,7 +52,8 @@ def pytest_generate_tests(metafunc):
     own = any("kind" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
     if "kind" in metafunc.fixturenames and not own:
         here = [kind for kind in KINDS if binary(kind) or os.environ.get("CI")]
-        metafunc.parametrize("kind", here)
+        # One server is enough for a second Python.
+        metafunc.parametrize("kind", [*here[:1], *(pytest.param(kind, marks=pytest.mark.long) for kind in here[1:])])
 
 
 @pytest.fixture

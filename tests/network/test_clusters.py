@@ -10,6 +10,8 @@ from tests.network.test_failover import clear_when_it_can
 
 from cenote import CacheManager, ClearFailedError
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def shared():

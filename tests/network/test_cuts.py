@@ -10,7 +10,7 @@ from tests.machine.processes import wait_until
 from cenote import ClearFailedError
 from cenote.invalidation.network import scripts
 
-pytestmark = pytest.mark.parametrize("kind", ["valkey"])
+pytestmark = [pytest.mark.parametrize("kind", ["valkey"]), pytest.mark.long]
 
 CLEAR = b"$5\r\nclear\r\n"
 RENEW = hashlib.sha1(scripts.RENEW.encode()).hexdigest().encode()

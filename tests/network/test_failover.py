@@ -11,7 +11,7 @@ from tests.network.servers import Server, wait_for
 
 from cenote import ClearFailedError
 
-pytestmark = pytest.mark.parametrize("kind", ["valkey"])
+pytestmark = [pytest.mark.parametrize("kind", ["valkey"]), pytest.mark.long]
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from cenote import ClearFailedError
 from cenote.invalidation.network import Ledger, Link, scripts
 
-pytestmark = pytest.mark.parametrize("kind", ["valkey"])
+pytestmark = [pytest.mark.parametrize("kind", ["valkey"]), pytest.mark.long]
 
 WAYS = [
     "cache.delete('x')",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from tests.network.servers import Server
 
+pytestmark = pytest.mark.long
+
 WAYS = [
     ("redis", "cache.delete('x')"),
     ("valkey", "cache.delete('x')"),

@@ -14,7 +14,7 @@ from tests.network.proxy import Proxy
 from tests.network.sentinels import Sentinels
 from tests.network.servers import ROOT, Server, client_of, wait_for
 
-pytestmark = pytest.mark.parametrize("kind", ["valkey"])
+pytestmark = [pytest.mark.parametrize("kind", ["valkey"]), pytest.mark.long]
 
 
 @pytest.fixture

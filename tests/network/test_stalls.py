@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-pytestmark = pytest.mark.parametrize("kind", ["valkey"])
+pytestmark = [pytest.mark.parametrize("kind", ["valkey"]), pytest.mark.long]
 
 
 def test_a_process_that_was_stopped_across_a_clear_serves_nothing_from_before(site, apart):

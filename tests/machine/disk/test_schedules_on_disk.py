@@ -25,7 +25,7 @@ from cenote import (
     telling,
 )
 from cenote.codecs import Codec
-from cenote.invalidation.claims import UNCLAIMED
+from cenote.invalidation.claims import UNCLAIMED, Taken
 from cenote.invalidation.machine import census
 from cenote.invalidation.machine.claims import MachineClaims
 from cenote.invalidation.machine.log import MachineLog
@@ -61,7 +61,7 @@ def no_threads(monkeypatch, at_once):
     monkeypatch.setattr(sharing.Sharing, "first_value", lambda self, state, key: (False, None))
     monkeypatch.setattr(sharing.Sharing, "met_before", lambda self, slot, key: True)
     # Who waits for another process's load sleeps, and the scheduler would sleep with it.
-    monkeypatch.setattr(MachineClaims, "take", lambda self, *arguments, **named: UNCLAIMED)
+    monkeypatch.setattr(MachineClaims, "take", lambda self, *arguments, **named: Taken(UNCLAIMED, stored=True))
 
 
 class Keeping(Codec):
