@@ -17,7 +17,7 @@ from cenote import locks
 from cenote.clock import Clock, lease_clock
 from cenote.entry import SOFTLY_CLEARED, Entry
 from cenote.errors import ClearFailedError, ClosedError, ReentrantError
-from cenote.invalidation.log import DEADLINE, InvalidationLog, Record, RecordKind
+from cenote.invalidation.log import InvalidationLog, Record, RecordKind
 from cenote.keeper import keeper
 from cenote.options import CacheOptions
 from cenote.scope import Scope
@@ -71,7 +71,7 @@ class Follower(Tables):
         """Return the State in force once it has obeyed all that was written before; what every read begins with."""
         state = self.root.states[self.index]
         word = state.word
-        if word is None or (word[0] == state.applied and (not self.leased or lease_clock() < word[DEADLINE])):
+        if word is None or (word[0] == state.applied and (not self.leased or lease_clock() < state.deadline[0])):
             return state
         if locks.owned(self.lock):
             return self.fresh()  # a finalizer amid a change of this thread finds nothing
@@ -164,7 +164,7 @@ class Follower(Tables):
         try:
             state = self._obey_records()
             word = state.word
-            if not self.leased or word is None or lease_clock() < word[DEADLINE]:
+            if not self.leased or word is None or lease_clock() < state.deadline[0]:
                 return state
             # Without a lease the server is asked, and what it has written until then is obeyed.
             head = self.log.verify(word)

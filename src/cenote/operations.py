@@ -15,7 +15,6 @@ from cenote.entry import FOREVER, GONE
 from cenote.errors import ConfigurationError
 from cenote.flight import Fill
 from cenote.getting import get_each, get_slowly
-from cenote.invalidation.log import DEADLINE
 from cenote.keys import check_key
 from cenote.loading import load
 from cenote.many import load_many
@@ -119,7 +118,7 @@ class Operations(CacheView):
             return default
         state = self._root.states[self._index]
         word = state.word
-        if word is not None and (word[0] != state.applied or (self._leased and lease_clock() >= word[DEADLINE])):
+        if word is not None and (word[0] != state.applied or (self._leased and lease_clock() >= state.deadline[0])):
             return self._get_slowly(key, default)
         try:
             entry = state.tables[0].get(key)

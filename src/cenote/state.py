@@ -12,6 +12,7 @@ from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from cenote import locks
+from cenote.invalidation.log import deadline_of
 from cenote.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class State:
         fills: The outstanding fill tokens.
         soft_floor: Entries with an earlier birth were cleared softly.
         word: The head of a log that others append to, as item 0; None where nobody outside the process can.
+        deadline: Until when that head may be relied on where it is leased, as item 0, in seconds of the lease clock.
         applied: The last record that it has obeyed. A read that finds another head obeys first. It lies beside the
             tables that it speaks of: kept elsewhere, a reader could pair old tables with a new number.
         generation: The sequence of the last whole hard clear.
@@ -70,6 +72,7 @@ class State:
 
     __slots__ = (
         "applied",
+        "deadline",
         "fills",
         "flights",
         "gauge",
@@ -100,6 +103,7 @@ class State:
         self.fills: weakref.WeakSet[Fill] = weakref.WeakSet()
         self.soft_floor = soft_floor
         self.word = word
+        self.deadline = deadline_of(word)
         self.applied = applied
         self.generation = generation
         self.shelf = shelf
@@ -115,6 +119,7 @@ class State:
         state.fills = self.fills
         state.soft_floor = floor
         state.word = self.word
+        state.deadline = self.deadline
         state.applied = floor
         state.generation = self.generation
         state.shelf = self.shelf

@@ -5,8 +5,6 @@ from __future__ import annotations
 import pytest
 
 from cenote import CacheManager, ConfigurationError
-from cenote.clock import lease_clock
-from cenote.invalidation.log import DEADLINE
 
 from .sentinels import Sentinel
 from .servers import Server, agents, free_port, wait_for
@@ -19,7 +17,7 @@ def test_a_user_needs_no_more_rights_than_are_documented(kind, rights, tmp_path)
         with CacheManager(url, namespace="shop") as caches:
             assert "secret" not in repr(caches)
             cache = caches.service("books")
-            wait_for(lambda: caches._log.word[DEADLINE] > lease_clock())
+            wait_for(lambda: caches._log.holds_lease)
             cache.set("k", 1, tags=["t"])
             assert [cache.get("k") for _ in range(3)] == [1, 1, 1]
             assert cache.get_or_load("loaded", lambda: 2, tags=["t"]) == 2

@@ -12,10 +12,23 @@ from typing import Any, Final, NamedTuple, Protocol
 from cenote.invalidation.census import Census
 from cenote.invalidation.claims import Claims
 
-__all__ = ["DEADLINE", "InvalidationLog", "Listener", "Members", "News", "Record", "RecordKind"]
+__all__ = [
+    "DEADLINE",
+    "LAPSED",
+    "InvalidationLog",
+    "Listener",
+    "Members",
+    "News",
+    "Record",
+    "RecordKind",
+    "deadline_of",
+]
 
 DEADLINE: Final = 8
-"""Which item of a leased log's ``word`` is the deadline."""
+"""Which item of a leased log's ``word`` is the deadline, as the bits of a double."""
+
+LAPSED: Final[Sequence[float]] = (0.0,)
+"""The deadline where there is no lease."""
 
 _ALONE: Final[AbstractContextManager[Any]] = nullcontext()
 
@@ -77,6 +90,14 @@ class Members(NamedTuple):
     lapsed: tuple[str, ...] = ()
 
 
+def deadline_of(word: Sequence[int] | None) -> Sequence[float]:
+    """Return what shows, as item 0, until when a head may be relied on, in seconds of the lease clock.
+
+    It is made of the head's own memory, so that a State never pairs one file's head with another's lease.
+    """
+    return word[DEADLINE:].cast("B").cast("d") if isinstance(word, memoryview) else LAPSED
+
+
 class Listener(Protocol):
     """Whose caches obey a log: a cache manager."""
 
@@ -110,7 +131,7 @@ class InvalidationLog(ABC):
     """Whether somebody outside this process must learn of single keys; if not, sets and deletes are not recorded."""
 
     leased: bool = False
-    """Whether ``word`` may be relied on only until a moment of the lease clock, which is its item DEADLINE."""
+    """Whether ``word`` may be relied on only until a moment of the lease clock, which ``deadline_of`` it shows."""
 
     census: Census | None = None
     """The figures of all who share it; None for one process."""

@@ -93,7 +93,7 @@ class Word(IntEnum):
     """The sequence of the last record that counts: what every read looks at."""
 
     DEADLINE = 72
-    """Until when a lease holds, in nanoseconds of a clock that counts suspension; 0 for none, and on one machine."""
+    """Until when a lease holds: a double, seconds of a clock that counts suspension; 0 for none, and on one machine."""
 
     RECORDS = 80
     """How many records of clears, tags and prefixes there ever were."""

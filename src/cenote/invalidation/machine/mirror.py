@@ -72,17 +72,17 @@ class Mirror:
 
     def withdraw(self) -> None:
         """Say that there is no lease."""
-        self._parts.file.words[Word.DEADLINE] = 0
+        self._parts.deadline[0] = 0.0
 
-    def publish(self, deadline: int) -> None:
-        """Say until when the lease holds, in nanoseconds of the clock that counts suspension, if the file is in place.
+    def publish(self, deadline: float) -> None:
+        """Say until when the lease holds, in seconds of the clock that counts suspension, if the file is in place.
 
         Under the lock, or a file that somebody is giving up at this moment would get a lease all the same.
         """
         file = self._parts.file
         with file.lock:
             if file.in_place:
-                file.words[Word.DEADLINE] = deadline
+                self._parts.deadline[0] = deadline
 
     def begin(
         self,
@@ -159,7 +159,7 @@ class Mirror:
 def forsake(parts: Parts) -> None:
     """Give a file up, lease and all, so that everybody who has it open forgets everything."""
     with parts.file.lock:
-        parts.file.words[Word.DEADLINE] = 0
+        parts.deadline[0] = 0.0
         discard(parts.file)
 
 

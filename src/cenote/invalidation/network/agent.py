@@ -70,7 +70,7 @@ class Agent:
         self._stop = threading.Event()
         self._bell: Any = None
         self._moves = 0
-        self._seen = ("", 0)
+        self._seen = ("", 0.0)
         self._least_replicas = self._replicas = replicas
         self._mirror = Mirror(path)
         self._followed = ""
@@ -94,7 +94,7 @@ class Agent:
             while not self._stop.is_set() and (wanted is None or wanted()):
                 if self._mirror.attached:
                     idle_since = now()
-                elif now() - idle_since > _LINGER_SECONDS * 1e9:
+                elif now() - idle_since > _LINGER_SECONDS:
                     return
                 try:
                     self.turn()
@@ -145,7 +145,7 @@ class Agent:
             self._hold(found, asked)
         self._ripen(found)
 
-    def _hold(self, found: Renewal, asked: int) -> None:
+    def _hold(self, found: Renewal, asked: float) -> None:
         if found.told < self._replicas:
             # A master that was deposed would go on granting leases for ever.
             raise StoreError(f"{found.told} of {self._replicas} replicas follow the server, so there is no lease")
@@ -179,8 +179,8 @@ class Agent:
 
     def _wait(self) -> None:
         """Wait until the bell rings or the lease is to be renewed."""
-        until = now() + int(self._lease.renewed * 1e9)
-        while not self._stop.is_set() and (left := (until - now()) / 1e9) > 0:
+        until = now() + self._lease.renewed
+        while not self._stop.is_set() and (left := until - now()) > 0:
             if not self._mirror.in_place:
                 return
             try:

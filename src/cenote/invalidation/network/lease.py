@@ -40,14 +40,14 @@ class Lease:
             )
 
     @property
-    def held(self) -> int:
-        """For how many nanoseconds after it was asked for its holder relies on it."""
-        return int(self.seconds * (1 - _DRIFT) * 1e9)
+    def held(self) -> float:
+        """For how many seconds after it was asked for its holder relies on it."""
+        return self.seconds * (1 - _DRIFT)
 
     @property
-    def outwaited(self) -> int:
-        """After how many nanoseconds everybody else may rely on its end."""
-        return int(self.seconds * (1 + _DRIFT) * 1e9)
+    def outwaited(self) -> float:
+        """After how many seconds everybody else may rely on its end."""
+        return self.seconds * (1 + _DRIFT)
 
     @property
     def renewed(self) -> float:

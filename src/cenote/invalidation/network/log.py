@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from cenote.clock import lease_clock as now
 from cenote.errors import ClearFailedError, ClosedError
-from cenote.invalidation.log import DEADLINE, Members, News, Record, RecordKind
+from cenote.invalidation.log import Members, News, Record, RecordKind
 from cenote.invalidation.machine import MachineLog, fitted
 from cenote.invalidation.machine.membership import Membership
 from cenote.invalidation.machine.mirror import follows, forsake, incarnation_of
@@ -33,7 +33,7 @@ __all__ = ["NetworkLog"]
 
 logger = logging.getLogger("cenote")
 
-_NOWHERE: Final = (-1, *[0] * DEADLINE)
+_NOWHERE: Final = (-1,)
 _SHORTEST_NAP: Final = 0.0002
 _LONGEST_NAP: Final = 0.004
 _TRIES: Final = 5
@@ -98,7 +98,7 @@ class NetworkLog(MachineLog):
         end = time.monotonic() + max(1.0, self.lease.seconds)
         while time.monotonic() < end:
             joined = self.membership
-            if joined is not None and joined.word[DEADLINE] > now():
+            if joined is not None and joined.deadline[0] > now():
                 return
             if joined is not None and self._always and incarnation_of(joined):
                 return
@@ -111,9 +111,15 @@ class NetworkLog(MachineLog):
 
     @property
     def word(self) -> Sequence[int]:
-        """The head as item 0, the lease's deadline as item DEADLINE."""
+        """The head as item 0, with the lease's deadline behind it."""
         joined = self._followed()
         return _NOWHERE if joined is None else joined.word
+
+    @property
+    def holds_lease(self) -> bool:
+        """Whether this machine holds a lease now, so that reads need not ask the server."""
+        joined = self._followed()
+        return joined is not None and joined.deadline[0] > now()
 
     @property
     def connected(self) -> bool:
@@ -325,7 +331,7 @@ class NetworkLog(MachineLog):
         pending = {peer.name: peer for peer in receipt.members}
         nap = _SHORTEST_NAP
         while (pending or not receipt.mature) and now() < until:
-            time.sleep(min(nap, max(0.0, (until - now()) / 1e9)))
+            time.sleep(min(nap, max(0.0, until - now())))
             nap = min(1.5 * nap, _LONGEST_NAP)
             try:
                 incarnation, peers = self.ledger.members()
