@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,10 +18,13 @@ import redis
 
 from cenote.clock import lease_clock as now
 from cenote.errors import CenoteError, StoreError
+from cenote.invalidation.log import Record, RecordKind
 from cenote.invalidation.machine import Mirror
+from cenote.invalidation.network import scripts
 from cenote.invalidation.network.lease import Lease
 from cenote.invalidation.network.ledger import Ledger, Peer, Renewal
 from cenote.invalidation.network.link import Link
+from cenote.invalidation.network.records import heard
 
 __all__ = ["Agent"]
 
@@ -29,6 +32,12 @@ logger = logging.getLogger("cenote")
 
 _REST_SECONDS: Final = 0.05
 """How long to wait after a failure, at first and at most a third of a lease later."""
+
+_GATHERED_SECONDS: Final = 0.01
+"""For how long sets of other machines are gathered, before copies of what they replaced are dropped."""
+
+_RING_SECONDS: Final = 0.005
+"""How long after what was cleared watchers are woken to free it; reads look for themselves."""
 
 _LINGER_SECONDS: Final = 5.0
 """How long an agent stays when nobody has the mirror open."""
@@ -75,6 +84,7 @@ class Agent:
         self._mirror = Mirror(path)
         self._followed = ""
         """The last incarnation that this machine followed, though it may have forgotten all of it."""
+        self._unrung = False
         self._standing: tuple[str, Peer] | None = None
         """What the server knows of this member, and in which incarnation."""
 
@@ -138,9 +148,7 @@ class Agent:
             mirror.apply(found.records)
         self._replicas = max(found.replicas, self._least_replicas)
         holds = self._leased and self._ledger.acknowledge(found.incarnation, self._member, found.head)
-        if found.records:
-            # Behind the word that others wait for: freeing takes processors, and reads look for themselves.
-            mirror.ring()
+        self._note_unrung(found.records or ())
         if holds:
             self._hold(found, asked)
         self._ripen(found)
@@ -178,16 +186,47 @@ class Agent:
         self._bell = self._link.call(subscribe)
 
     def _wait(self) -> None:
-        """Wait until the bell rings or the lease is to be renewed."""
+        """Wait until the lease is to be renewed; obey what the bell says meanwhile, and gather sets."""
         until = now() + self._lease.renewed
         while not self._stop.is_set() and (left := until - now()) > 0:
             if not self._mirror.in_place:
                 return
             try:
-                if self._bell.get_message(timeout=min(left, 0.25)) is not None:
-                    return
+                message = self._bell.get_message(timeout=min(left, _RING_SECONDS if self._unrung else 0.25))
             except redis.exceptions.RedisError as error:
                 raise StoreError(f"the doorbell is gone: {error}") from error
+            if message is None:
+                self._ring()
+            elif message["data"] == scripts.SET_BELL:
+                until = min(until, now() + _GATHERED_SECONDS)
+            elif not self._obey(message["data"]):
+                return
+
+    def _obey(self, message: bytes) -> bool:
+        """Write the record of a message into the mirror and say so; return whether nothing is left to ask for.
+
+        Why the word holds: it is the very record that comes behind those in the mirror, in the incarnation that this
+        follows, so the mirror has all up to it. No deadline is published here, so the lease ends when it would have.
+        """
+        mirror = self._mirror
+        incarnation, record = heard(message)
+        if mirror.incarnation != incarnation or not mirror.in_place or record.sequence > mirror.head + 1:
+            return False
+        if record.sequence <= mirror.head:
+            return True
+        mirror.apply([record])
+        self._note_unrung([record])
+        return not self._leased or self._ledger.acknowledge(incarnation, self._member, record.sequence)
+
+    def _note_unrung(self, records: Iterable[Record]) -> None:
+        """Note that watchers are to be woken for what was cleared; copies of single keys go when somebody reads."""
+        self._unrung = self._unrung or any(record.kind is not RecordKind.KEY for record in records)
+
+    def _ring(self) -> None:
+        """Wake the watchers: behind the word that others wait for, since freeing takes processors from other agents."""
+        if self._unrung:
+            self._unrung = False
+            self._mirror.ring()
 
     def _hang_up(self) -> None:
         if self._bell is not None:

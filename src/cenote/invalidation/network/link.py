@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import re
 import threading
@@ -11,11 +10,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import redis
-from redis.commands.core import Script
 
 from cenote.errors import ConfigurationError, StoreError
-from cenote.invalidation.network.connecting import MOST_CONNECTIONS, Address
+from cenote.invalidation.network.connecting import Address
 from cenote.invalidation.network.discovery import Host, NoMasterError
+from cenote.invalidation.network.wire import Wire, packed
 from cenote.workers import workers
 
 __all__ = ["ANSWER_SECONDS", "FullError", "Link", "UnreachableError"]
@@ -88,11 +87,8 @@ class Link:
         self._connect()
 
     def _connect(self) -> None:
-        self._scripts: dict[str, Script] = {}
-        self._idle: list[Any] = []
-        """Connections of reads, in use as far as the pool knows: to take one and give it back there costs a third of a
-        read."""
         self.client, self._discovery = self._address.client(answer=self.answer, greet=_greet, key=self._key)
+        self._wire = Wire(self.client.connection_pool)
 
     def check(self) -> None:
         """Raise ConfigurationError when the server is in reach and is one that cannot be used."""
@@ -212,14 +208,7 @@ class Link:
 
     def _hang_up(self) -> None:
         """End all connections that nobody uses just now; those that are in use end with their use, or fail."""
-        idle, self._idle = self._idle, []
-        pool = self.client.connection_pool
-        while idle:
-            with contextlib.suppress(IndexError):  # a read has taken the last one meanwhile
-                connection = idle.pop()
-                connection.disconnect()
-                pool.release(connection)
-        pool.disconnect(inuse_connections=False)
+        self._wire.hang_up()
 
     def fetch(self, keys: Sequence[bytes], log: str) -> tuple[list[bytes | None], bytes | None]:
         """Return values, and the incarnation of the log beside them, or None where that log was made elsewhere.
@@ -232,32 +221,9 @@ class Link:
         """
         request = self._request(keys, log)
 
-        def ask(pool: Any, idle: list[Any], connection: Any) -> tuple[list[bytes | None], bytes | None]:
-            try:
-                connection.send_packed_command([request])
-                values = connection.read_response()
-                incarnation, identity = connection.read_response()
-            except BaseException:
-                # An answer that is still to come must not be taken for the next one's.
-                connection.disconnect()
-                pool.release(connection)
-                raise
-            if idle is not self._idle:
-                connection.disconnect()  # since then it was found out anew where the server is
-                pool.release(connection)
-            elif pool.max_connections < MOST_CONNECTIONS:
-                pool.release(connection)  # others may be waiting for it
-            else:
-                idle.append(connection)
-            made_here = identity is not None and identity.startswith(connection.run_id)
-            return values, incarnation if made_here else None
-
-        def get(client: Any) -> tuple[list[bytes | None], bytes | None]:
-            pool, idle = client.connection_pool, self._idle
-            with contextlib.suppress(IndexError, redis.exceptions.ConnectionError):
-                return ask(pool, idle, idle.pop())
-            # None is idle, or the server was restarted since: the pool tries those that it hands out.
-            return ask(pool, idle, pool.get_connection())
+        def get(_: Any) -> tuple[list[bytes | None], bytes | None]:
+            (values, (incarnation, identity)), run_id = self._wire.ask(request, 2)
+            return values, incarnation if identity is not None and identity.startswith(run_id) else None
 
         found: tuple[list[bytes | None], bytes | None] = self.call(get)
         return found
@@ -266,32 +232,22 @@ class Link:
         """Return the bytes of both commands of ``fetch``: what redis-py makes of them too, but takes longer for."""
         question = self._questions.get(log)
         if question is None:
-            question = self._questions[log] = _packed([b"HMGET", log.encode(), b"inc", b"id"])
+            question = self._questions[log] = packed([b"HMGET", log.encode(), b"inc", b"id"])
         # The values go first: an incarnation that begins behind them is seen, and they are not served.
-        return _packed([b"MGET", *keys]) + question
+        return packed([b"MGET", *keys]) + question
 
     def run(self, script: str, keys: Sequence[str | bytes], arguments: Sequence[Any]) -> Any:
-        """Run a script in one step; it is sent as a whole only when the server does not have it."""
-        known = self._scripts.get(script)
-        if known is None:
-            known = self._scripts[script] = self.client.register_script(script)
-        return self.call(lambda client: known(keys=keys, args=arguments, client=client))
+        """Run a script in one step."""
+        return self.run_and(script, keys, arguments, None)[0]
 
     def run_and(
         self, script: str, keys: Sequence[str | bytes], arguments: Sequence[Any], command: Sequence[Any] | None
     ) -> tuple[Any, Any]:
         """Run a script and, on the same connection, a command right behind it; return both answers."""
-        if command is None:
-            return self.run(script, keys, arguments), None
-
-        def both(client: Any) -> Any:
-            with client.pipeline(transaction=False) as pipe:
-                pipe.eval(script, len(keys), *keys, *arguments)
-                pipe.execute_command(*command)
-                return pipe.execute()
-
-        first, second = self.call(both)
-        return first, second
+        parts = [b"%d" % len(keys), *map(_encoded, keys), *map(_encoded, arguments)]
+        behind = [_encoded(part) for part in command or ()]
+        found = self.call(lambda _: self._wire.run(script, parts, behind))
+        return found[0], found[1] if behind else None
 
     def wake(self) -> None:
         """Have this thread's next call wait for the server, though it was out of reach a moment ago."""
@@ -310,9 +266,8 @@ class Link:
         self._connect()
 
 
-def _packed(parts: Sequence[bytes]) -> bytes:
-    """Return a command as the protocol has it."""
-    return b"*%d\r\n%b" % (len(parts), b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in parts]))
+def _encoded(part: Any) -> bytes:
+    return part if isinstance(part, bytes) else str(part).encode()
 
 
 def _greet(connection: Any) -> None:

@@ -34,7 +34,7 @@ __all__ = ["NetworkLog"]
 logger = logging.getLogger("cenote")
 
 _NOWHERE: Final = (-1,)
-_SHORTEST_NAP: Final = 0.0002
+_SHORTEST_NAP: Final = 0.0003
 _LONGEST_NAP: Final = 0.004
 _TRIES: Final = 5
 _CATCH_UP_SECONDS: Final = 0.1
@@ -332,7 +332,7 @@ class NetworkLog(MachineLog):
         nap = _SHORTEST_NAP
         while (pending or not receipt.mature) and now() < until:
             time.sleep(min(nap, max(0.0, until - now())))
-            nap = min(1.5 * nap, _LONGEST_NAP)
+            nap = min(1.2 * nap, _LONGEST_NAP)
             try:
                 incarnation, peers = self.ledger.members()
             except UnreachableError:

@@ -16,6 +16,7 @@ renewals                  how many renewals there were: no number comes twice
 past                      incarnations that ended before this one, each of 32 letters
 lease                     milliseconds of the longest leases that a member takes
 replicas                  the most replicas that the server was seen to have; outlives incarnations, not the server
+rung                      "1" once the bell has rung for a set since the last renewal
 names                     packed: the services that have a record or a value; n:{cache} is set for each
 h*, s*                    sequence of the last hard or soft clear of everything
 h:{cache}, s:{cache}      the same of a service
@@ -42,7 +43,11 @@ __all__ = [
     "RECORD",
     "RECORDS_KEPT",
     "RENEW",
+    "SET_BELL",
 ]
+
+SET_BELL: Final = b"set"
+"""What the doorbell says when a value was set. For what somebody may wait for, it says the record; see ``heard``."""
 
 RECORDS_KEPT: Final = 8192
 """How many records the server keeps; a machine that missed more forgets everything."""
@@ -118,6 +123,7 @@ local most = number(redis.call('HGET', log, 'replicas'))
 if replicas > most then redis.call('HSET', log, 'replicas', replicas) else replicas = most end
 if number(ARGV[5]) > number(redis.call('HGET', log, 'lease')) then redis.call('HSET', log, 'lease', ARGV[5]) end
 local renewals = redis.call('HINCRBY', log, 'renewals', 1)
+redis.call('HDEL', log, 'rung')
 if member ~= '' then
     local members = unpacked(redis.call('HGET', log, 'members'))
     local own = members[member] or {{0, 0}}
@@ -318,10 +324,16 @@ if old > 0 then
     redis.call('HDEL', log, 'r:' .. old, 'f:' .. old)
     redis.call('HSET', log, 'low', old)
 end
-redis.call('PUBLISH', ARGV[14 + count], sequence)
+-- Who heard a bell of a set renews behind it, and learns of all sets until then; the first renewal has it ring anew.
+if payload == '' then redis.call('PUBLISH', ARGV[14 + count], inc .. struct.pack('>I8', sequence) .. body)
+elseif redis.call('HEXISTS', log, 'rung') == 0 then
+    redis.call('HSET', log, 'rung', 1)
+    redis.call('PUBLISH', ARGV[14 + count], '{SET_BELL.decode()}')
+end
 if scoped then redis.call('HSET', log, 't:' .. cache, sequence) end
 local members = {{}}
-for member, own in pairs(unpacked(redis.call('HGET', log, 'members'))) do
+-- Nobody waits until others have learned of a set.
+for member, own in pairs(payload == '' and unpacked(redis.call('HGET', log, 'members')) or {{}}) do
     members[#members + 1] = {{member, own[1], own[2]}}
 end
 local kept = redis.call('HMGET', log, 'mature', 'lease', 'replicas')

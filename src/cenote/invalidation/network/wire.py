@@ -1,0 +1,106 @@
+"""The wire: requests in the protocol's own bytes, over connections that are kept at hand.
+
+To pack a request, and to take a connection from redis-py's pool and give it back, costs more than all else that a
+process does for an answer; so both are done here. Connecting, logging in and reading answers stay redis-py's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import redis
+
+from cenote.invalidation.network.connecting import MOST_CONNECTIONS
+
+__all__ = ["Wire", "packed"]
+
+
+class Wire:
+    """The connections to one server that are idle, for any number of threads."""
+
+    def __init__(self, pool: Any) -> None:
+        """Connect nothing yet.
+
+        Args:
+            pool: Where connections come from. Those that are idle here are in use as far as it knows.
+        """
+        self._pool = pool
+        self._idle: list[Any] = []
+        self._scripts: dict[str, bytes] = {}
+
+    def ask(self, request: bytes, answers: int) -> tuple[list[Any], bytes]:
+        """Send commands and return their answers, and the ``run_id`` of the process that gave them.
+
+        Raises:
+            redis.exceptions.RedisError: The server is out of reach, or refuses one of them.
+        """
+        with contextlib.suppress(IndexError, redis.exceptions.ConnectionError):
+            return self._exchange(self._idle.pop(), request, answers)
+        # None is idle, or the server was restarted since: the pool tries those that it hands out.
+        return self._exchange(self._pool.get_connection(), request, answers)
+
+    def _exchange(self, connection: Any, request: bytes, answers: int) -> tuple[list[Any], bytes]:
+        idle = self._idle
+        run_id: bytes = connection.run_id
+        try:
+            connection.send_packed_command([request])
+            found = [connection.read_response() for _ in range(answers)]
+        except redis.exceptions.ResponseError:
+            if answers == 1:
+                self._keep(connection, idle)
+            else:
+                self._end(connection)  # another answer may follow
+            raise
+        except BaseException:
+            # An answer that is still to come must not be taken for the next one's.
+            self._end(connection)
+            raise
+        self._keep(connection, idle)
+        return found, run_id
+
+    def _keep(self, connection: Any, idle: list[Any]) -> None:
+        if idle is not self._idle:
+            self._end(connection)  # since then it was found out anew where the server is
+        elif self._pool.max_connections < MOST_CONNECTIONS:
+            self._pool.release(connection)  # others may be waiting for it
+        else:
+            idle.append(connection)
+
+    def _end(self, connection: Any) -> None:
+        connection.disconnect()
+        self._pool.release(connection)
+
+    def run(self, script: str, parts: Sequence[bytes], command: Sequence[bytes] = ()) -> list[Any]:
+        """Run a script, and a command right behind it on the same connection; return the answers.
+
+        Args:
+            script: The script; it is sent as a whole only when the server does not have it.
+            parts: How many keys there are, these, and the arguments.
+            command: The command; none if it is empty.
+        """
+        digest = self._scripts.get(script)
+        if digest is None:
+            digest = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest().encode()
+            self._scripts[script] = digest
+        behind = packed(command) if command else b""
+        answers = 2 if command else 1
+        try:
+            return self.ask(packed([b"EVALSHA", digest, *parts]) + behind, answers)[0]
+        except redis.exceptions.NoScriptError:
+            return self.ask(packed([b"EVAL", script.encode(), *parts]) + behind, answers)[0]
+
+    def hang_up(self) -> None:
+        """End all connections that nobody uses just now; those that are in use end with their use, or fail."""
+        idle, self._idle = self._idle, []
+        while idle:
+            with contextlib.suppress(IndexError):  # somebody has taken the last one meanwhile
+                self._end(idle.pop())
+        self._pool.disconnect(inuse_connections=False)
+
+
+def packed(parts: Sequence[bytes]) -> bytes:
+    """Return a command as the protocol has it."""
+    return b"*%d\r\n%b" % (len(parts), b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in parts]))
