@@ -17,6 +17,9 @@ __all__ = ["TAKE_OUT", "Floors", "Ledger", "Peer", "Receipt", "Renewal", "Value"
 
 _EVERYTHING: Final = Record(kind=RecordKind.CLEAR_ALL)
 
+_CLAIMS_AT_ONCE: Final = 500
+"""How many claims one script sees to: others wait for the server meanwhile."""
+
 
 class Peer(NamedTuple):
     """A member as the server knows it.
@@ -161,19 +164,30 @@ class Ledger:
 
     # Claims
 
-    def claim(self, value: bytes, token: str, milliseconds: int) -> int:
-        """Claim the load of a value; return 0 when another has it, 1 when nobody did, 2 when it is there besides.
+    def claim(self, values: Sequence[bytes], token: str, milliseconds: int) -> list[int]:
+        """Claim the loads of values; for each, 0 when another has it, 1 when nobody did, 2 when it is there besides.
 
         Args:
-            value: The value's key.
+            values: The keys of the values.
             token: A text of the caller's own.
-            milliseconds: How long the claim lasts.
+            milliseconds: How long the claims last.
         """
-        return int(self.link.run(value_scripts.CLAIM, [value, self._claim_key(value)], [token, milliseconds]))
+        found: list[int] = []
+        for at in range(0, len(values), _CLAIMS_AT_ONCE):
+            keys = [key for value in values[at : at + _CLAIMS_AT_ONCE] for key in (value, self._claim_key(value))]
+            found += self.link.run(value_scripts.CLAIM, keys, [token, milliseconds])
+        return found
 
-    def extend(self, value: bytes, token: str, milliseconds: int) -> None:
-        """Have a claim last longer, if it still is the caller's; 0 milliseconds give it back."""
-        self.link.run(value_scripts.EXTEND, [self._claim_key(value)], [token, milliseconds])
+    def extend(self, claims: Sequence[tuple[bytes, str, int]]) -> None:
+        """Have claims last longer, those that still are the caller's.
+
+        Args:
+            claims: The key of the value, the token, and milliseconds, 0 to give it back, of each.
+        """
+        for at in range(0, len(claims), _CLAIMS_AT_ONCE):
+            some = claims[at : at + _CLAIMS_AT_ONCE]
+            keys = [self._claim_key(value) for value, _, _ in some]
+            self.link.run(value_scripts.EXTEND, keys, [each for _, *rest in some for each in rest])
 
     def _claim_key(self, value: bytes) -> bytes:
         return f"{self.opening}c".encode() + value[len(self.opening) + 1 :]

@@ -37,19 +37,28 @@ the generation's indexes by tag begin, and its tags.
 """
 
 CLAIM: Final = """
-if not redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) then return 0 end
-return 1 + redis.call('EXISTS', KEYS[1])
+local found = {}
+for at = 2, #KEYS, 2 do
+    local had = redis.call('SET', KEYS[at], ARGV[1], 'NX', 'PX', ARGV[2])
+    found[at / 2] = had and 1 + redis.call('EXISTS', KEYS[at - 1]) or 0
+end
+return found
 """
-"""Claim a load: return 0 when another has it, 1 when nobody did, 2 when there is a value besides.
+"""Claim loads: return 0 for each that another has, 1 where nobody did, 2 where there is a value besides.
 
-Keys: the value, the claim. Arguments: a token of the caller's own, and the milliseconds that the claim lasts.
+Keys: each value, and its claim. Arguments: a token of the caller's own, and the milliseconds that the claims last.
 """
 
 EXTEND: Final = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+for at = 1, #KEYS do
+    if redis.call('GET', KEYS[at]) == ARGV[2 * at - 1] then redis.call('PEXPIRE', KEYS[at], ARGV[2 * at]) end
+end
+return 1
 """
-"""Have a claim last longer, if it still is the caller's. Arguments: its token, milliseconds; 0 gives it back."""
+"""Have claims last longer, those that still are the caller's.
+
+Keys: the claims. Arguments: the token of each, and milliseconds; 0 gives it back.
+"""
 
 CHECK: Final = (
     PRELUDE
