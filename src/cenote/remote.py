@@ -197,7 +197,7 @@ class RemoteCore(FarReader):
         self._enter("clear")
         self.log.note(Members())
         live, sample = 0, list[str]()
-        exact = self._counts_exactly(records)
+        exact = not self._evicts()
         receipt = None
         for record in records:
             for each in fitted(record):
@@ -205,22 +205,16 @@ class RemoteCore(FarReader):
                 receipt = self.log.record(each, value=value, most=most - len(sample))
                 live += receipt.live
                 sample += receipt.sample
+                exact = exact and receipt.exact
         if receipt is not None:
             self.log.note(self.log.await_members(receipt))
             # So that what went is freed, and counted, before anybody asks.
             self.current()
         return live, sample, exact
 
-    def _counts_exactly(self, records: Sequence[Record]) -> bool:
-        """Whether the server's indexes name nothing but live entries: nothing was evicted, or covered by a scope."""
-        if any(record.kind not in (RecordKind.CLEAR, RecordKind.CLEAR_ALL) for record in records):
-            return False
-        names = {record.cache for record in records}
-        if any(record.kind is RecordKind.CLEAR_ALL for record in records):
-            names |= set(self.log.known_caches()) | {None}
+    def _evicts(self) -> bool:
+        """Whether the server may have evicted entries that its indexes still name."""
         try:
-            scoped = any((self.log.scoped(name) or 0) > self.log.floor(name, soft=False) for name in names)
-            exact = not scoped and not self._store.evicts
-        except (ClearFailedError, StoreError):
-            exact = False
-        return exact
+            return self._store.evicts
+        except StoreError:
+            return True

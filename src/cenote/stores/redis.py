@@ -32,6 +32,9 @@ Name = tuple[str, int, str]
 
 _BIRTH_BYTES: Final = 8
 _PAGE: Final = 200
+_STEP: Final = 40
+"""How many values one step gives back: others wait for the server meanwhile."""
+
 _REST_SECONDS: Final = 0.2
 _LAST: Final = b"\xff" * 8
 
@@ -275,7 +278,7 @@ class RedisStore(SharedReads):
             return False
         self._rest_until = now + _REST_SECONDS
         ended = [self._sweep(shelf, generation, limit) for shelf, generation in places]
-        more = max([self._reap(limit), *ended]) >= limit
+        more = max([self._give_back(limit), *ended]) >= limit
         if more:
             self._rest_until = now
         return more
@@ -296,31 +299,16 @@ class RedisStore(SharedReads):
 
         return int(self._link.call(sweep))
 
-    def _reap(self, limit: int) -> int:
-        """Take at most so many values of cleared generations out of the server; return how many went."""
-        waiting = f"{self._ledger.opening}garbage"
-
-        def take(client: Any) -> int:
-            place = client.lindex(waiting, -1)
-            if place is None:
-                return 0
-            by_end = f"{self._ledger.opening}e:".encode() + place
-            by_name = f"{self._ledger.opening}n:".encode() + place
-            opening = f"{self._ledger.opening}v:".encode() + place + b":"
-            names: list[Any] = client.zrange(by_end, 0, limit - 1)
-            with client.pipeline(transaction=False) as pipe:
-                if names:
-                    pipe.unlink(*[opening + name for name in names])
-                    # By name: other machines reap the same generation.
-                    pipe.zrem(by_end, *names)
-                    pipe.zrem(by_name, *names)
-                else:
-                    pipe.unlink(by_end, by_name)
-                    pipe.lrem(waiting, -1, place)
-                pipe.execute()
-            return len(names) or 1
-
-        return int(self._link.call(take))
+    def _give_back(self, limit: int) -> int:
+        """Take values that nobody can be served any more out of the server, in steps; return how many."""
+        done = 0
+        while done < limit:
+            step = min(_STEP, limit - done)
+            looked = self._ledger.give_back(step)
+            done += looked
+            if looked < step:
+                break
+        return done
 
     def close(self) -> None:
         with contextlib.suppress(OSError):

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from cenote.invalidation.log import Record, RecordKind
 from cenote.invalidation.machine import fitted
-from cenote.invalidation.network import scripts, value_scripts
+from cenote.invalidation.network import index_scripts, scripts, value_scripts
 from cenote.invalidation.network.link import Link, UnreachableError
 from cenote.invalidation.network.records import packed_record, unpacked_record
 
@@ -60,6 +60,7 @@ class Receipt:
         replicas: How many replicas the server was ever seen to have.
         told: How many of them know of the record.
         kept: Whether the server keeps the value that the record came with.
+        exact: Whether ``live`` is exact, as far as the indexes are: nothing was counted twice.
     """
 
     incarnation: str
@@ -74,6 +75,7 @@ class Receipt:
     replicas: int = 0
     told: int = 0
     kept: bool = False
+    exact: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +159,6 @@ class Ledger:
         """Return the keys of a generation's indexes, by end and by name."""
         place = f"{incarnation[:16]}:{cache}:{generation}"
         return f"{self.opening}e:{place}", f"{self.opening}n:{place}"
-
-    def tag_index(self, incarnation: str, cache: str, generation: int, tag: str) -> str:
-        """Return the key of a generation's index of a tag, by end."""
-        return f"{self.opening}t:{incarnation[:16]}:{cache}:{generation}:{tag}"
 
     # Claims
 
@@ -322,9 +320,6 @@ class Ledger:
             len(covered),
             *covered,
             self.channel,
-            f"{self.opening}e:",
-            self.tag_index(incarnation, cache, generation, ""),
-            f"{self.opening}garbage",
             since,
             *(() if value is None else (tag.encode("utf-8", "surrogatepass") for tag in value.tags)),
         ]
@@ -346,6 +341,7 @@ class Ledger:
             replicas=found[8],
             told=told or 0,
             kept=bool(payload),
+            exact=bool(found[9]),
         )
 
     def put(
@@ -369,11 +365,14 @@ class Ledger:
             value.payload,
             value.milliseconds,
             value.ends,
-            self.tag_index(incarnation, cache, generation, ""),
             *(tag.encode("utf-8", "surrogatepass") for tag in value.tags),
         ]
         keys: list[str | bytes] = [*self._hashes, key, *self.index_keys(incarnation, cache, generation)]
         return bool(self.link.run(value_scripts.PUT, keys, arguments))
+
+    def give_back(self, limit: int) -> int:
+        """Take at most so many values that nobody can be served out of the server; return how many were looked at."""
+        return int(self.link.run(index_scripts.GIVE_BACK, self._hashes[:1], [limit]))
 
     def check(
         self, cache: str, identifier: str, *, incarnation: str, generation: int, birth: int, tags: Iterable[str]
