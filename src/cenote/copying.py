@@ -152,7 +152,15 @@ class Copier(Holder):
         A caller that came after an invalidation did not join it: what was found before that is not too old for the
         others.
         """
-        found = self.seek(slot, flight.key) if self.far else None
+        return self._adopt(slot, flight, self.seek(slot, flight.key) if self.far else None)
+
+    def adopt_each(self, flights: Sequence[tuple[Slot, Flight]]) -> None:
+        """Do what ``adopt`` does for several flights, with one question to a server for many of them."""
+        found = self.seek_each([(slot, flight.key) for slot, flight in flights]) if self.far else [None] * len(flights)
+        for (slot, flight), entry in zip(flights, found, strict=True):
+            self._adopt(slot, flight, entry)
+
+    def _adopt(self, slot: Slot, flight: Flight, found: Entry | None) -> Outcome | None:
         with self.lock:
             state = self.obey()
             entry = found if self.far else self.fetch(state, slot, flight.key, None)

@@ -236,6 +236,8 @@ class Operations(CacheView):
     ) -> dict[str, T]:
         """Return the values of several keys, with one loader call for all that nobody has and nobody loads.
 
+        What other processes load is waited for afterwards; what they then have not loaded is asked for in another call.
+
         Args:
             keys: The keys.
             loader: Gets the missing keys and returns their values; keys it leaves out are neither cached nor returned.

@@ -197,7 +197,7 @@ class RemoteCore(FarReader):
         self._enter("clear")
         self.log.note(Members())
         live, sample = 0, list[str]()
-        exact = not self._were_scoped(records)
+        exact = True
         receipt = None
         for record in records:
             for each in fitted(record):
@@ -205,27 +205,17 @@ class RemoteCore(FarReader):
                 receipt = self.log.record(each, value=value, most=most - len(sample))
                 live += receipt.live
                 sample += receipt.sample
+                exact = exact and receipt.exact
         # While the members learn of it.
-        exact = exact and not self._has_evicted()
+        exact = exact and not self._evicts()
         if receipt is not None:
             self.log.note(self.log.await_members(receipt))
             # So that what went is freed, and counted, before anybody asks.
             self.current()
         return live, sample, exact
 
-    def _were_scoped(self, records: Sequence[Record]) -> bool:
-        """Whether the server's indexes may name entries that tags or a prefix cover, so that they count too many."""
-        if any(record.kind not in (RecordKind.CLEAR, RecordKind.CLEAR_ALL) for record in records):
-            return True
-        names = {record.cache for record in records}
-        if any(record.kind is RecordKind.CLEAR_ALL for record in records):
-            names |= set(self.log.known_caches()) | {None}
-        try:
-            return any((self.log.scoped(name) or 0) > self.log.floor(name, soft=False) for name in names)
-        except ClearFailedError:
-            return True
-
-    def _has_evicted(self) -> bool:
+    def _evicts(self) -> bool:
+        """Whether the server may have evicted entries that its indexes still name."""
         try:
             return self._store.evicts
         except StoreError:

@@ -26,7 +26,14 @@ def test_a_user_needs_no_more_rights_than_are_documented(kind, rights, tmp_path)
             assert cache.clear(mode="soft").entries_cleared == 2
             assert cache.clear(prefix="k", mode="soft").level == "network"
             assert cache.invalidate_tags("t") == 2
+            cache.set("k", 1)
             assert cache.delete("k") is True
+            for call in (lambda: cache.invalidate_tags("t"), lambda: cache.clear(prefix="k").entries_cleared):
+                cache.set_many({f"k{number}": number for number in range(150)}, tags=["t"])
+                assert call() == 150
+                wait_for(
+                    lambda: not caches.tend() and not caches._log.ledger.link.client.exists("cenote:{shop}:covered")
+                )
             assert caches.clear_all().level == "network"
             assert cache.clear().level == "network"
             assert caches.stats().services["books"].current_size == 0

@@ -14,7 +14,7 @@ from typing import Any, Final
 from cenote.clock import Clock
 from cenote.errors import ClearFailedError, DecodeError, StoreFullError
 from cenote.invalidation.network.ledger import Ledger, Value
-from cenote.invalidation.network.log import NetworkLog
+from cenote.invalidation.network.log import NetworkLog, ScopedWord
 from cenote.stores.batching import Batching
 from cenote.stores.shared import Place, SharedReads
 from cenote.stores.stored import SOFT, StoredEntry, fresh_payload, pack, unpack
@@ -32,6 +32,9 @@ Name = tuple[str, int, str]
 
 _BIRTH_BYTES: Final = 8
 _PAGE: Final = 200
+_STEP: Final = 40
+"""How many values one step gives back: others wait for the server meanwhile."""
+
 _REST_SECONDS: Final = 0.2
 _LAST: Final = b"\xff" * 8
 
@@ -58,7 +61,7 @@ class RedisStore(SharedReads):
         self._log = log
         self._clock = clock
         self._openings: dict[tuple[str, int], bytes] = {}
-        self._places: dict[str, tuple[str | None, int]] = {}
+        self._places: dict[str, ScopedWord] = {}
         self._rest_until = 0.0
         self._batching: Batching[Name, bytes | None] = Batching(self.read)
 
@@ -159,15 +162,21 @@ class RedisStore(SharedReads):
         it was read in, and the next one knows nothing of what was made old before.
         """
         place = self._places.get(shelf)
-        if place is None:
-            if len(self._places) > 1000:
-                self._places = {}
-            cache, _, opening = shelf.partition(":")
-            place = self._places[shelf] = (cache or None, int(opening, 16))
+        if place is None or place.parts is not self._log.membership:
+            place = self._place_of(shelf)
+        return None if place is None else place.words[place.at]
+
+    def _place_of(self, shelf: str) -> ScopedWord | None:
+        cache, _, opening = shelf.partition(":")
+        if len(self._places) > 1000:
+            self._places = {}
         try:
-            return self._log.scoped(*place)
+            place = self._log.scoped_word(cache or None, int(opening, 16))
         except ClearFailedError:
             return None  # another file is being attached to
+        if place is not None:
+            self._places[shelf] = place
+        return place
 
     def value_of(self, entry: StoredEntry) -> Value:
         """Return what the server keeps of an entry.
@@ -275,7 +284,7 @@ class RedisStore(SharedReads):
             return False
         self._rest_until = now + _REST_SECONDS
         ended = [self._sweep(shelf, generation, limit) for shelf, generation in places]
-        more = max([self._reap(limit), *ended]) >= limit
+        more = max([self._give_back(limit), *ended]) >= limit
         if more:
             self._rest_until = now
         return more
@@ -296,31 +305,16 @@ class RedisStore(SharedReads):
 
         return int(self._link.call(sweep))
 
-    def _reap(self, limit: int) -> int:
-        """Take at most so many values of cleared generations out of the server; return how many went."""
-        waiting = f"{self._ledger.opening}garbage"
-
-        def take(client: Any) -> int:
-            place = client.lindex(waiting, -1)
-            if place is None:
-                return 0
-            by_end = f"{self._ledger.opening}e:".encode() + place
-            by_name = f"{self._ledger.opening}n:".encode() + place
-            opening = f"{self._ledger.opening}v:".encode() + place + b":"
-            names: list[Any] = client.zrange(by_end, 0, limit - 1)
-            with client.pipeline(transaction=False) as pipe:
-                if names:
-                    pipe.unlink(*[opening + name for name in names])
-                    # By name: other machines reap the same generation.
-                    pipe.zrem(by_end, *names)
-                    pipe.zrem(by_name, *names)
-                else:
-                    pipe.unlink(by_end, by_name)
-                    pipe.lrem(waiting, -1, place)
-                pipe.execute()
-            return len(names) or 1
-
-        return int(self._link.call(take))
+    def _give_back(self, limit: int) -> int:
+        """Take values that nobody can be served any more out of the server, in steps; return how many."""
+        done = 0
+        while done < limit:
+            step = min(_STEP, limit - done)
+            looked = self._ledger.give_back(step)
+            done += looked
+            if looked < step:
+                break
+        return done
 
     def close(self) -> None:
         with contextlib.suppress(OSError):

@@ -9,13 +9,16 @@ from typing import Any, Final, NamedTuple
 
 from cenote.invalidation.log import Record, RecordKind
 from cenote.invalidation.machine import fitted
-from cenote.invalidation.network import scripts, value_scripts
+from cenote.invalidation.network import index_scripts, scripts, value_scripts
 from cenote.invalidation.network.link import Link, UnreachableError
 from cenote.invalidation.network.records import packed_record, unpacked_record
 
 __all__ = ["TAKE_OUT", "Floors", "Ledger", "Peer", "Receipt", "Renewal", "Value"]
 
 _EVERYTHING: Final = Record(kind=RecordKind.CLEAR_ALL)
+
+_CLAIMS_AT_ONCE: Final = 500
+"""How many claims one script sees to: others wait for the server meanwhile."""
 
 
 class Peer(NamedTuple):
@@ -57,6 +60,7 @@ class Receipt:
         replicas: How many replicas the server was ever seen to have.
         told: How many of them know of the record.
         kept: Whether the server keeps the value that the record came with.
+        exact: Whether ``live`` is exact, as far as the indexes are: nothing was counted twice.
     """
 
     incarnation: str
@@ -71,6 +75,7 @@ class Receipt:
     replicas: int = 0
     told: int = 0
     kept: bool = False
+    exact: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,25 +160,32 @@ class Ledger:
         place = f"{incarnation[:16]}:{cache}:{generation}"
         return f"{self.opening}e:{place}", f"{self.opening}n:{place}"
 
-    def tag_index(self, incarnation: str, cache: str, generation: int, tag: str) -> str:
-        """Return the key of a generation's index of a tag, by end."""
-        return f"{self.opening}t:{incarnation[:16]}:{cache}:{generation}:{tag}"
-
     # Claims
 
-    def claim(self, value: bytes, token: str, milliseconds: int) -> int:
-        """Claim the load of a value; return 0 when another has it, 1 when nobody did, 2 when it is there besides.
+    def claim(self, values: Sequence[bytes], token: str, milliseconds: int) -> list[int]:
+        """Claim the loads of values; for each, 0 when another has it, 1 when nobody did, 2 when it is there besides.
 
         Args:
-            value: The value's key.
+            values: The keys of the values.
             token: A text of the caller's own.
-            milliseconds: How long the claim lasts.
+            milliseconds: How long the claims last.
         """
-        return int(self.link.run(value_scripts.CLAIM, [value, self._claim_key(value)], [token, milliseconds]))
+        found: list[int] = []
+        for at in range(0, len(values), _CLAIMS_AT_ONCE):
+            keys = [key for value in values[at : at + _CLAIMS_AT_ONCE] for key in (value, self._claim_key(value))]
+            found += self.link.run(value_scripts.CLAIM, keys, [token, milliseconds])
+        return found
 
-    def extend(self, value: bytes, token: str, milliseconds: int) -> None:
-        """Have a claim last longer, if it still is the caller's; 0 milliseconds give it back."""
-        self.link.run(value_scripts.EXTEND, [self._claim_key(value)], [token, milliseconds])
+    def extend(self, claims: Sequence[tuple[bytes, str, int]]) -> None:
+        """Have claims last longer, those that still are the caller's.
+
+        Args:
+            claims: The key of the value, the token, and milliseconds, 0 to give it back, of each.
+        """
+        for at in range(0, len(claims), _CLAIMS_AT_ONCE):
+            some = claims[at : at + _CLAIMS_AT_ONCE]
+            keys = [self._claim_key(value) for value, _, _ in some]
+            self.link.run(value_scripts.EXTEND, keys, [each for _, *rest in some for each in rest])
 
     def _claim_key(self, value: bytes) -> bytes:
         return f"{self.opening}c".encode() + value[len(self.opening) + 1 :]
@@ -308,9 +320,6 @@ class Ledger:
             len(covered),
             *covered,
             self.channel,
-            f"{self.opening}e:",
-            self.tag_index(incarnation, cache, generation, ""),
-            f"{self.opening}garbage",
             since,
             *(() if value is None else (tag.encode("utf-8", "surrogatepass") for tag in value.tags)),
         ]
@@ -332,6 +341,7 @@ class Ledger:
             replicas=found[8],
             told=told or 0,
             kept=bool(payload),
+            exact=bool(found[9]),
         )
 
     def put(
@@ -355,11 +365,14 @@ class Ledger:
             value.payload,
             value.milliseconds,
             value.ends,
-            self.tag_index(incarnation, cache, generation, ""),
             *(tag.encode("utf-8", "surrogatepass") for tag in value.tags),
         ]
         keys: list[str | bytes] = [*self._hashes, key, *self.index_keys(incarnation, cache, generation)]
         return bool(self.link.run(value_scripts.PUT, keys, arguments))
+
+    def give_back(self, limit: int) -> int:
+        """Take at most so many values that nobody can be served out of the server; return how many were looked at."""
+        return int(self.link.run(index_scripts.GIVE_BACK, self._hashes[:1], [limit]))
 
     def check(
         self, cache: str, identifier: str, *, incarnation: str, generation: int, birth: int, tags: Iterable[str]

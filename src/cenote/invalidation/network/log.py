@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from cenote.clock import lease_clock as now
 from cenote.errors import ClearFailedError, ClosedError
@@ -22,14 +22,15 @@ from cenote.invalidation.log import Members, News, Record, RecordKind
 from cenote.invalidation.machine import MachineLog, fitted
 from cenote.invalidation.machine.membership import Membership
 from cenote.invalidation.machine.mirror import follows, forsake, incarnation_of
+from cenote.invalidation.network.acknowledgement import await_members
 from cenote.invalidation.network.attendance import Attendance
 from cenote.invalidation.network.claims import NetworkClaims
-from cenote.invalidation.network.lease import SHORTEST_SECONDS, Lease
+from cenote.invalidation.network.lease import Lease
 from cenote.invalidation.network.ledger import TAKE_OUT, Ledger, Peer, Receipt, Value
 from cenote.invalidation.network.link import FullError, UnreachableError
 from cenote.invalidation.network.owed import Owed
 
-__all__ = ["NetworkLog"]
+__all__ = ["NetworkLog", "ScopedWord"]
 
 logger = logging.getLogger("cenote")
 
@@ -38,6 +39,20 @@ _SHORTEST_NAP: Final = 0.0003
 _LONGEST_NAP: Final = 0.004
 _TRIES: Final = 5
 _CATCH_UP_SECONDS: Final = 0.1
+
+
+class ScopedWord(NamedTuple):
+    """Where a sequence stands after which tags or a prefix made nothing of a cache old.
+
+    Attributes:
+        parts: The mirror; it says nothing once this process is attached to another one.
+        words: The words of its file.
+        at: Which of them.
+    """
+
+    parts: Membership
+    words: Sequence[int]
+    at: int
 
 
 class NetworkLog(MachineLog):
@@ -142,12 +157,12 @@ class NetworkLog(MachineLog):
             raise ClearFailedError("this process follows no log yet", "none")
         return super().news(cache, sequence)
 
-    def scoped(self, cache: str | None, opening: int | None = None) -> int | None:
-        """Return a sequence after which tags or a prefix made nothing of a cache old; None in another incarnation."""
+    def scoped_word(self, cache: str | None, opening: int) -> ScopedWord | None:
+        """Return where the last invalidation of a cache by tags or a prefix stands; None in another incarnation."""
         joined = self._joined()
-        if opening is not None and not follows(joined, opening):  # this very file, which never follows another one
+        if not follows(joined, opening):  # this very file, which never follows another one
             return None
-        return joined.services.last_scoped(joined.services.number(cache))  # type: ignore[no-any-return]
+        return ScopedWord(joined, *joined.services.scoped_word(joined.services.number(cache)))
 
     def verify(self, word: Sequence[int]) -> int | None:
         """Ask the server, where there is no lease, up to which sequence a State must have obeyed to be current."""
@@ -320,32 +335,8 @@ class NetworkLog(MachineLog):
         return found
 
     def await_members(self, receipt: Receipt) -> Members:
-        """Wait until every member has obeyed a record, or can serve nothing older any more.
-
-        Why that is enough: a lease that was asked for after the record was written comes with the record; one that was
-        asked for before has ended once ``outwaited`` has passed since the reply. Members that an immature incarnation
-        may have forgotten are waited for in that way too.
-        """
-        # Others may have been told of longer leases.
-        until = now() + max(self.lease, Lease(max(receipt.lease, SHORTEST_SECONDS))).outwaited
-        pending = {peer.name: peer for peer in receipt.members}
-        nap = _SHORTEST_NAP
-        while (pending or not receipt.mature) and now() < until:
-            time.sleep(min(nap, max(0.0, until - now())))
-            nap = min(1.2 * nap, _LONGEST_NAP)
-            try:
-                incarnation, peers = self.ledger.members()
-            except UnreachableError:
-                continue
-            if incarnation == receipt.incarnation:
-                # Who is no member any more has left, or was outwaited by another clear: its lease has ended.
-                late = {peer.name for peer in peers if peer.acknowledged < receipt.sequence}
-                pending = {name: peer for name, peer in pending.items() if name in late}
-        for peer in pending.values():
-            with contextlib.suppress(UnreachableError):
-                self.ledger.expel(receipt.incarnation, peer)
-        names = [peer.name for peer in receipt.members]
-        return Members(tuple(sorted(name for name in names if name not in pending)), tuple(sorted(pending)))
+        """Wait until every member has obeyed a record, or can serve nothing older any more."""
+        return await_members(self.ledger, self.lease, receipt)
 
     def peers(self) -> list[Peer]:
         """Return the members that the server knows."""

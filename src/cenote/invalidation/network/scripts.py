@@ -32,11 +32,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from cenote.invalidation.network.index_scripts import INDEXES, KEPT_MS
+
 __all__ = [
     "ACK",
     "EXPEL",
     "HEAD",
-    "KEPT_MS",
     "MATURE",
     "MEMBERS",
     "PRELUDE",
@@ -60,9 +61,6 @@ PREFIXES_KEPT: Final = 64
 
 MOST_RECORDS: Final = 1000
 """How many records one renewal hands over; a machine that missed more forgets everything."""
-
-KEPT_MS: Final = 7 * 24 * 3600 * 1000
-"""Milliseconds after which the hash of a namespace that nobody renews is gone."""
 
 _PAST_KEPT: Final = 64
 """How many incarnations that ended an incarnation knows of."""
@@ -220,8 +218,9 @@ return {kept[1], number(kept[3]), math.max(replicas, number(kept[5]))}
 
 RECORD: Final = (
     PRELUDE
+    + INDEXES
     + f"""
-local value, index, names = KEYS[3], KEYS[4], KEYS[5]
+local value = KEYS[3]
 if value == log then value = '' end
 local candidate, known, generation = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local kind, soft, cache = ARGV[4], ARGV[5] == '1', ARGV[6]
@@ -230,27 +229,27 @@ local payload, milliseconds, ends, count = ARGV[10], ARGV[11], ARGV[12], tonumbe
 local inc, replicas = incarnation(candidate, known)
 local before = floor('h', cache)
 if (value ~= '' or kind == 'clear') and (inc ~= known or before ~= generation)
-    or payload ~= '' and outdated(cache, ARGV[14], tonumber(ARGV[18 + count]), 19 + count) then
+    or payload ~= '' and outdated(cache, ARGV[14], tonumber(ARGV[15 + count]), 16 + count) then
     return {{inc, 0, before, number(redis.call('HGET', log, 'head'))}}
 end
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 local sequence = redis.call('HINCRBY', log, 'head', 1)
 local scoped = kind == 'tags' or kind == 'prefix'
-local live, sample = 0, {{}}
-local function list(place)
-    live = live + redis.call('ZCOUNT', place, now, '+inf')
+local live, sample, exact = 0, {{}}, redis.call('EXISTS', opening .. 'covered') == 0
+local function place_of(name) return string.sub(inc, 1, 16) .. ':' .. name .. ':' .. floor('h', name) end
+local place, counted = place_of(cache), true
+local function forget(name)
+    local index = by_end(place_of(name))
+    live = live + redis.call('ZCOUNT', index, now, '+inf')
     if #sample < most then
-        for _, each in ipairs(redis.call('ZRANGEBYSCORE', place, now, '+inf', 'LIMIT', 0, most - #sample)) do
+        for _, each in ipairs(redis.call('ZRANGEBYSCORE', index, now, '+inf', 'LIMIT', 0, most - #sample)) do
             sample[#sample + 1] = each
         end
     end
-end
-local function discard(name)
     if soft then return end
-    local garbage = ARGV[17 + count]
-    redis.call('LPUSH', garbage, string.sub(inc, 1, 16) .. ':' .. name .. ':' .. floor('h', name))
-    redis.call('PEXPIRE', garbage, {KEPT_MS})
+    redis.call('LPUSH', opening .. 'garbage', place_of(name))
+    redis.call('PEXPIRE', opening .. 'garbage', {KEPT_MS})
 end
 if kind ~= 'clear_all' then add_name(cache) end
 if kind == 'key' and value ~= '' then
@@ -262,28 +261,17 @@ if kind == 'key' and value ~= '' then
     if milliseconds == '-1' then
         live = 0
     elseif payload ~= '' then
-        redis.call('SET', value, struct.pack('>I8', sequence + 1) .. payload, 'PX', milliseconds)
-        redis.call('ZADD', index, ends, ARGV[14])
-        redis.call('ZADD', names, 0, ARGV[14])
-        redis.call('PEXPIRE', index, {KEPT_MS})
-        redis.call('PEXPIRE', names, {KEPT_MS})
-        for at = 19 + count, #ARGV do
-            redis.call('ZADD', ARGV[16 + count] .. ARGV[at], ends, ARGV[14])
-            redis.call('PEXPIRE', ARGV[16 + count] .. ARGV[at], {KEPT_MS})
-        end
+        keep(place, ARGV[14], struct.pack('>I8', sequence + 1) .. payload, milliseconds, ends, 16 + count)
     elseif soft and live == 1 then
         redis.call('SETRANGE', value, 0, struct.pack('>I8', 0))
     elseif live == 1 then
-        redis.call('UNLINK', value)
-        redis.call('ZREM', index, ARGV[14])
-        redis.call('ZREM', names, ARGV[14])
+        take_out(place, ARGV[14])
     end
 elseif kind == 'tags' then
     local mark = (soft and 's:' or 'h:') .. cache .. '\\0'
-    for at = 14, 13 + count do
-        redis.call('HSET', tags, mark .. ARGV[at], sequence)
-        list(ARGV[16 + count] .. ARGV[at])
-    end
+    for at = 14, 13 + count do redis.call('HSET', tags, mark .. ARGV[at], sequence) end
+    live, sample, counted = count_tagged(place, 14, 13 + count, now, most)
+    if not soft then drop_tagged(place, 14, 13 + count, sequence) end
     local kept = redis.call('HLEN', tags)
     if kept > {TAGS_KEPT} then
         redis.call('UNLINK', tags)
@@ -292,9 +280,8 @@ elseif kind == 'tags' then
     end
     redis.call('HSET', log, 'tags', kept)
 elseif kind == 'prefix' then
-    local first, last = '[' .. ARGV[14], '[' .. ARGV[14] .. string.rep('\\255', 8)
-    live = redis.call('ZLEXCOUNT', names, first, last)
-    if most > 0 then sample = redis.call('ZRANGEBYLEX', names, first, last, 'LIMIT', 0, most) end
+    live, sample, counted = count_named(place, ARGV[14], now, most)
+    if not soft then drop_named(place, ARGV[14], live, sequence) end
     local prefixes = {{}}
     for _, each in ipairs(unpacked(redis.call('HGET', log, 'p:' .. cache))) do
         if each[2] > before and not (each[1] == ARGV[14] and each[3] == soft) then prefixes[#prefixes + 1] = each end
@@ -306,13 +293,11 @@ elseif kind == 'prefix' then
     redis.call('HSET', log, 'p:' .. cache, cmsgpack.pack(prefixes))
 end
 if kind == 'clear' then
-    list(index)
-    discard(cache)
+    forget(cache)
     redis.call('HSET', log, (soft and 's:' or 'h:') .. cache, sequence)
 elseif kind == 'clear_all' then
     for _, name in ipairs(unpacked(redis.call('HGET', log, 'names'))) do
-        list(ARGV[15 + count] .. string.sub(inc, 1, 16) .. ':' .. name .. ':' .. floor('h', name))
-        discard(name)
+        forget(name)
     end
     redis.call('HSET', log, soft and 's*' or 'h*', sequence)
 end
@@ -338,7 +323,8 @@ for member, own in pairs(payload == '' and unpacked(redis.call('HGET', log, 'mem
 end
 local kept = redis.call('HMGET', log, 'mature', 'lease', 'replicas')
 replicas = math.max(replicas, number(kept[3]))
-return {{inc, sequence, before, kept[1] == '1' and 1 or 0, live, sample, members, number(kept[2]), replicas}}
+exact = exact and counted and 1 or 0
+return {{inc, sequence, before, kept[1] == '1' and 1 or 0, live, sample, members, number(kept[2]), replicas, exact}}
 """
 )
 """Append a record, raise the floor that goes with it, and keep the value that it comes with.
@@ -347,13 +333,13 @@ Keys: both hashes, the value (the first hash once more for none), and the indexe
 
 Arguments: a new incarnation in case one begins; incarnation and generation that the names carry; kind, whether soft,
 cache; the record, and the one of a clear of everything in case there is no room for its floor; how many identifiers to
-return; the value, its milliseconds and its end; how many texts it covers, the texts; the channel of the doorbell; how
-the names of indexes by end begin, and how those of the generation's indexes by tag do; the list of cleared generations;
-the sequence that the caller knew of when it asked; the value's tags.
+return; the value, its milliseconds and its end; how many texts it covers, the texts; the channel of the doorbell; the
+sequence that the caller knew of when it asked; the value's tags.
 
 Returns incarnation, sequence and generation before. The sequence is 0 when nothing was done, and the head follows: a
 value or a clear was meant for another generation, or a value is covered by a record that its sender did not know of.
 Else such a value could bring back what was invalidated after its sender had given up. Otherwise whether the incarnation
 is mature follows, how many live entries went, identifiers of some, the members, the milliseconds of the longest leases,
-and the most replicas that the server was seen to have.
+the most replicas that the server was seen to have, and whether the number of entries is exact: what an earlier
+invalidation by tags or a prefix has not given back yet may have been counted once more.
 """
