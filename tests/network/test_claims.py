@@ -77,12 +77,12 @@ def test_the_load_of_a_process_that_was_killed_is_taken_over(pair, claims):
 @pytest.mark.parametrize("kind", ["valkey"])
 def test_a_load_that_takes_longer_than_a_claim_keeps_it(pair, claims):
     one, other = pair
-    one.do("from cenote.invalidation.network import claims; claims.CLAIM_SECONDS = 0.8")
+    one.do("from cenote.invalidation.network import claims; claims.CLAIM_SECONDS = 2.0")
     loading(one)
     other.tell(LOAD)
     asked_again(claims)
     with pytest.raises(AssertionError):
-        wait_until(lambda: other.answered, 2.0)
+        wait_until(lambda: other.answered, 4.0)
     one.send("slow")
     for process in pair:
         assert process.receive() == ("done", "slow")
