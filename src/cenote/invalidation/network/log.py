@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from cenote.clock import lease_clock as now
 from cenote.errors import ClearFailedError, ClosedError
-from cenote.invalidation.log import DEADLINE, Members, News, Record, RecordKind
+from cenote.invalidation.log import DEADLINE, Members, News, Record, RecordKind, Seen
 from cenote.invalidation.machine import MachineLog, fitted
 from cenote.invalidation.machine.membership import Membership
 from cenote.invalidation.machine.mirror import follows, forsake, incarnation_of
@@ -143,10 +143,10 @@ class NetworkLog(MachineLog):
             return None
         return joined.services.last_scoped(joined.services.number(cache))  # type: ignore[no-any-return]
 
-    def verify(self, word: Sequence[int]) -> int | None:
+    def verify(self) -> Seen | None:
         """Ask the server, where there is no lease, up to which sequence a State must have obeyed to be current."""
         joined = self._followed()
-        if joined is None or joined.word is not word:
+        if joined is None:
             return None
         incarnation = incarnation_of(joined)
         try:
@@ -161,7 +161,7 @@ class NetworkLog(MachineLog):
             if time.monotonic() >= end:
                 return None
             time.sleep(_SHORTEST_NAP)
-        return head
+        return Seen(joined.word, head)
 
     # What changes need
 
