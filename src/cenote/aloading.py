@@ -48,20 +48,33 @@ async def aload(
     if apart(core):
         return await awaited(call)
     loop = asyncio.get_running_loop()
+    seen = await core.aask() if core.far else None
     if not anew:
         served, value = serve(
-            core, slot, key, terms, lambda flight: start_task(core, slot, flight, call, terms, loop), loop
+            core, slot, key, terms, lambda flight: start_task(core, slot, flight, call, terms, loop), loop, seen=seen
         )
         if served:
             return value
     first = True
     while True:
-        found = await core.aseek(slot, key) if core.far and not anew else None
+        seen = await core.aask() if core.far and not first else seen
+        found = await core.aseek(slot, key, seen) if core.far and not anew else None
         waiter: asyncio.Future[None] = loop.create_future()
         wake = waker_of(loop, waiter)
         with Started(core) as started:
             step, what = approach(
-                core, slot, key, terms, loop, wake, started, first=first, anew=anew, blocking=False, found=found
+                core,
+                slot,
+                key,
+                terms,
+                loop,
+                wake,
+                started,
+                first=first,
+                anew=anew,
+                blocking=False,
+                seen=seen,
+                found=found,
             )
             if step is Step.LEAD_BEHIND:
                 start_task(core, slot, what[0], call, terms, loop)

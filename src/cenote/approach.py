@@ -20,6 +20,7 @@ from cenote.decide import Verdict
 from cenote.entry import GONE, Entry
 from cenote.errors import RecursiveLoadError
 from cenote.flight import Flight
+from cenote.invalidation.log import Seen
 from cenote.state import State
 from cenote.tables import Slot
 from cenote.terms import Terms, again
@@ -98,9 +99,14 @@ def serve(
     terms: Terms,
     behind: Callable[[Flight], None],
     loop: asyncio.AbstractEventLoop | None = None,
+    *,
+    seen: Seen | None,
 ) -> tuple[bool, Any]:
-    """Serve what needs no decision under the lock; one State is loaded once, as on the fast path."""
-    state = core.current()
+    """Serve what needs no decision under the lock; one State is loaded once, as on the fast path.
+
+    What the server was asked after the read had begun is passed in: an event loop does not wait for it.
+    """
+    state = core.abreast(seen)
     entry = state.tables[slot.index].get(key)
     if entry is None:
         return False, None
@@ -209,17 +215,18 @@ def approach(
     first: bool,
     anew: bool,
     blocking: bool,
+    seen: Seen | None,
     found: Entry | None = None,
 ) -> tuple[Step, Any]:
     """Decide, under the write lock, what a caller that was not served does: serve, load, or wait for a load.
 
-    What was found at a server is passed in: nobody holds the lock while a server answers.
+    What was asked of a server, and found there, is passed in: nobody holds the lock while a server answers.
     """
     with core.lock:
         if not core.running or not core.owns(slot, key):
             core.count_miss(slot)
             return Step.ALONE, None
-        state = core.obey()
+        state = core.obey_for(seen)
         entry, value = _entry(core, state, slot, key, found, anew=anew)
         flight = _under_way(state, slot, key)
         if entry is not None and not anew:

@@ -17,7 +17,7 @@ from cenote import locks
 from cenote.clock import Clock, lease_clock
 from cenote.entry import SOFTLY_CLEARED, Entry
 from cenote.errors import ClearFailedError, ClosedError, ReentrantError
-from cenote.invalidation.log import InvalidationLog, Record, RecordKind
+from cenote.invalidation.log import InvalidationLog, Record, RecordKind, Seen
 from cenote.keeper import keeper
 from cenote.options import CacheOptions
 from cenote.scope import Scope
@@ -69,16 +69,58 @@ class Follower(Tables):
 
     def current(self) -> State:
         """Return the State in force once it has obeyed all that was written before; what every read begins with."""
+        return self.abreast(self.ask())
+
+    def abreast(self, seen: Seen | None) -> State:
+        """Do what ``current`` does for a read that has asked already; nobody waits for a server in here.
+
+        Args:
+            seen: What ``ask`` returned after the read had begun. All that was written before the read is under it.
+        """
         state = self.root.states[self.index]
         word = state.word
-        if word is None or (word[0] == state.applied and (not self.leased or lease_clock() < state.deadline[0])):
+        if word is None or (word[0] == state.applied and self._holds(state)):
             return state
         if locks.owned(self.lock):
             return self.fresh()  # a finalizer amid a change of this thread finds nothing
+        self._join()
+        with self.lock:
+            return self.obey_for(seen)
+
+    def _join(self) -> None:
+        """Take part again where this process does not; that waits for files of this machine alone."""
         if not self.log.connected and not self.closed:
             self.rejoin()
-        with self.lock:
-            return self.obey()
+
+    def _holds(self, state: State) -> bool:
+        """Whether nobody needs to be asked: there is a lease, or none is needed."""
+        return not self.leased or lease_clock() < state.deadline[0]
+
+    def ask(self) -> Seen | None:
+        """Ask the server, where there is no lease, what a read that begins now must have obeyed.
+
+        Never under the write lock, which event loops take too.
+        """
+        if not self._must_ask():
+            return None
+        try:
+            return self.log.verify()
+        except (ClearFailedError, ClosedError):
+            return None
+
+    def _must_ask(self) -> bool:
+        state = self.state
+        if state.word is None or self._holds(state):
+            return False
+        if locks.owned(self.lock):
+            return False  # a finalizer amid a change of this thread finds nothing
+        self._join()
+        state = self.state
+        return state.word is not None and not self._holds(state)
+
+    async def aask(self) -> Seen | None:
+        """Do what ``ask`` does; no event loop stands still meanwhile."""
+        return self.ask()
 
     def fresh(self) -> State:
         """Make an empty State that has obeyed everything."""
@@ -156,22 +198,29 @@ class Follower(Tables):
         self.root.replace({self.index: state})
 
     def obey(self) -> State:
-        """Obey what was written since the State in force did last, and return the State then in force.
+        """Obey what is known here to be written since the State in force did last, and return the State then in force.
 
-        Where the log cannot be read an empty State is returned that is not in force: nothing is served from it, and
-        what is stored there is lost.
+        That is enough for a change, which is judged by births and at the server; a read asks ``obey_for``. Where the
+        log cannot be read an empty State is returned that is not in force: nothing is served from it, and what is
+        stored there is lost.
         """
         try:
-            state = self._obey_records()
-            word = state.word
-            if not self.leased or word is None or lease_clock() < state.deadline[0]:
-                return state
-            # Without a lease the server is asked, and what it has written until then is obeyed.
-            head = self.log.verify(word)
-            state = self._obey_records()
+            return self._obey_records()
         except (ClearFailedError, ClosedError):
             return self._detached()
-        verified = head is not None and state.word is word and state.applied >= head
+
+    def obey_for(self, seen: Seen | None) -> State:
+        """Obey what was written, and return a State that a read may be served from.
+
+        Why nothing old is served: with a lease, all that counts is under the head that was obeyed here. Without one the
+        server was asked after the read had begun, about this very log, and all that it had written by then was obeyed;
+        else an empty State is returned that is not in force, as in ``obey``.
+        """
+        state = self.obey()
+        word = state.word
+        if word is None or state.generation == NOT_SHARED or self._holds(state):
+            return state
+        verified = seen is not None and seen.word is word and state.applied >= seen.head
         return state if verified else self._detached()
 
     def _obey_records(self) -> State:

@@ -9,6 +9,7 @@ from cenote.core import CacheCore
 
 if TYPE_CHECKING:
     from cenote.entry import Entry
+    from cenote.invalidation.log import Seen
     from cenote.reading import FarReader, Look
 
 __all__ = ["aget_far", "get_each", "get_slowly"]
@@ -18,7 +19,7 @@ def get_slowly(core: CacheCore, key: str, default: Any) -> Any:
     """Do what ``get`` does for a key that no copy in memory serves."""
     if core.far:
         far = cast("FarReader", core)
-        look = _look(far, key)
+        look = _look(far, key, far.ask())
         if look is None:
             return default
         raw = far.read(look)
@@ -42,7 +43,7 @@ def get_slowly(core: CacheCore, key: str, default: Any) -> Any:
 async def aget_far(core: CacheCore, key: str, default: Any) -> Any:
     """Do what ``get_slowly`` does, where ``core.far`` is true; no event loop stands still meanwhile."""
     far = cast("FarReader", core)
-    look = _look(far, key)
+    look = _look(far, key, await far.aask())
     if look is None:
         return default
     raw = await far.aread(look)
@@ -63,8 +64,9 @@ def get_each(core: CacheCore, values: dict[str, Any], lacking: object) -> dict[s
         return found
     core.check_open()
     places = [(key, *core.place_of(key)) for key in values if key not in found]
-    state = core.current()
-    sought = iter(core.seek_each([(slot, place) for _, slot, place in places if place is not None]))
+    seen = core.ask()
+    state = core.abreast(seen)
+    sought = iter(core.seek_each([(slot, place) for _, slot, place in places if place is not None], seen))
     for key, slot, place in places:
         served, value = (False, None) if place is None else stale_while_loading(core, state, slot, next(sought))
         if served:
@@ -74,7 +76,7 @@ def get_each(core: CacheCore, values: dict[str, Any], lacking: object) -> dict[s
     return {key: found[key] for key in values if key in found}
 
 
-def _look(core: FarReader, key: str) -> Look | None:
+def _look(core: FarReader, key: str, seen: Seen | None) -> Look | None:
     if apart(core):
         return None
     core.check_open()
@@ -82,7 +84,7 @@ def _look(core: FarReader, key: str) -> Look | None:
     if place is None:
         core.count_miss(slot)
         return None
-    return core.look_for(slot, place)
+    return core.look_for(slot, place, seen)
 
 
 def _served(core: FarReader, look: Look, entry: Entry | None, default: Any) -> Any:

@@ -41,17 +41,32 @@ def load(
     """
     if apart(core):
         return call()
+    seen = core.ask()
     if not anew:
-        served, value = serve(core, slot, key, terms, lambda flight: start_behind(core, slot, flight, call, terms))
+        served, value = serve(
+            core, slot, key, terms, lambda flight: start_behind(core, slot, flight, call, terms), seen=seen
+        )
         if served:
             return value
     first = True
     while True:
-        found = core.seek(slot, key) if core.far and not anew else None
+        seen = seen if first else core.ask()
+        found = core.seek(slot, key, seen) if core.far and not anew else None
         waiter = locks.make_waiter()
         with Started(core) as started:
             step, what = approach(
-                core, slot, key, terms, None, waiter.wake, started, first=first, anew=anew, blocking=True, found=found
+                core,
+                slot,
+                key,
+                terms,
+                None,
+                waiter.wake,
+                started,
+                first=first,
+                anew=anew,
+                blocking=True,
+                seen=seen,
+                found=found,
             )
             first = False
             if step is Step.SERVE:

@@ -17,6 +17,7 @@ from cenote.batch import Batch, Places, aload_batch, load_batch
 from cenote.core import CacheCore
 from cenote.entry import Entry
 from cenote.flight import Flight
+from cenote.invalidation.log import Seen
 from cenote.loading import start_behind, wait_for
 from cenote.tables import Slot
 from cenote.terms import Terms
@@ -37,8 +38,9 @@ def load_many(
     result: dict[str, Any] = {}
     remaining, first = dict(places), True
     while remaining:
-        found = core.seek_each(list(remaining.values())) if core.far else None
-        batch = _split(core, remaining, terms, behind, None, first=first, found=found)
+        seen = core.ask()
+        found = core.seek_each(list(remaining.values()), seen) if core.far else None
+        batch = _split(core, remaining, terms, behind, None, first=first, seen=seen, found=found)
         result |= batch.values
         first = False
         try:
@@ -81,8 +83,9 @@ async def aload_many(
     result: dict[str, Any] = {}
     remaining, first = dict(places), True
     while remaining:
-        found = await core.aseek_each(list(remaining.values())) if core.far else None
-        batch = _split(core, remaining, terms, behind, loop, first=first, found=found)
+        seen = await core.aask() if core.far else None
+        found = await core.aseek_each(list(remaining.values()), seen) if core.far else None
+        batch = _split(core, remaining, terms, behind, loop, first=first, seen=seen, found=found)
         result |= batch.values
         first = False
         try:
@@ -113,6 +116,7 @@ def _split(
     loop: asyncio.AbstractEventLoop | None,
     *,
     first: bool,
+    seen: Seen | None,
     found: Sequence[Entry | None] | None,
 ) -> Batch:
     """Serve what can be served, and find out who loads the rest."""
@@ -127,6 +131,7 @@ def _split(
                 terms,
                 lambda flight, key=key, slot=slot: behind(key, slot, flight),  # type: ignore[misc]  # the defaults bind the loop's variables
                 loop,
+                seen=seen,
             )
             if served:
                 batch.values[key] = value
@@ -144,6 +149,7 @@ def _split(
                 first=first,
                 anew=False,
                 blocking=loop is None,
+                seen=seen,
                 found=entry,
             )
             if step is Step.SERVE:

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 from cenote.core import CacheCore
 from cenote.entry import Entry
 from cenote.errors import StoreError
+from cenote.invalidation.log import Seen
 from cenote.state import NOT_SHARED, State
 from cenote.stores.redis import Name, RedisStore
 from cenote.tables import Slot
@@ -56,9 +57,18 @@ class FarReader(CacheCore):
         assert isinstance(store, RedisStore)  # noqa: S101  # and it is this one
         return store
 
-    def look_for(self, slot: Slot, key: Hashable) -> Look:
+    async def aask(self) -> Seen | None:
+        """Ask what ``ask`` does, off the event loop; the tasks of one tick ask together."""
+        if not self._must_ask():
+            return None
+        try:
+            return await self._store.averify()
+        except StoreError:
+            return None  # no thread to ask in
+
+    def look_for(self, slot: Slot, key: Hashable, seen: Seen | None) -> Look:
         """Look for a key in memory, and begin to look at the server if that is not enough."""
-        state = self.current()
+        state = self.abreast(seen)
         entry = state.tables[slot.index].get(key)
         name = None
         if not self._serves(state, entry) and state.generation != NOT_SHARED and self.running:
@@ -124,19 +134,20 @@ class FarReader(CacheCore):
             return await asyncio.to_thread(self.entry_of, look, raw)
         return self.entry_of(look, raw)
 
-    def seek(self, slot: Slot, key: Hashable) -> Entry | None:
+    def seek(self, slot: Slot, key: Hashable, seen: Seen | None = None) -> Entry | None:
         """Return the entry that a read may be served: the copy in memory, or a later one of the server."""
-        look = self.look_for(slot, key)
+        look = self.look_for(slot, key, seen or self.ask())
         return self.entry_of(look, self.read(look))
 
-    async def aseek(self, slot: Slot, key: Hashable) -> Entry | None:
+    async def aseek(self, slot: Slot, key: Hashable, seen: Seen | None) -> Entry | None:
         """Do what ``seek`` does; no event loop stands still for the server."""
-        look = self.look_for(slot, key)
+        look = self.look_for(slot, key, seen)
         return await self.aentry_of(look, await self.aread(look))
 
-    def seek_each(self, wanted: Sequence[tuple[Slot, Hashable]]) -> list[Entry | None]:
+    def seek_each(self, wanted: Sequence[tuple[Slot, Hashable]], seen: Seen | None = None) -> list[Entry | None]:
         """Do what ``seek`` does for several keys, with one question to the server for many of them."""
-        looks = [self.look_for(slot, key) for slot, key in wanted]
+        seen = seen or self.ask()
+        looks = [self.look_for(slot, key, seen) for slot, key in wanted]
         names = list(dict.fromkeys(look.name for look in looks if look.name is not None))
         raw: dict[Name | None, bytes | None] = {}
         for at in range(0, len(names), _AT_ONCE):
@@ -144,9 +155,9 @@ class FarReader(CacheCore):
             raw.update(zip(asked, self._read_each(asked), strict=True))
         return [self.entry_of(look, raw.get(look.name)) for look in looks]
 
-    async def aseek_each(self, wanted: Sequence[tuple[Slot, Hashable]]) -> list[Entry | None]:
+    async def aseek_each(self, wanted: Sequence[tuple[Slot, Hashable]], seen: Seen | None) -> list[Entry | None]:
         """Do what ``seek_each`` does; no event loop stands still for the server."""
-        looks = [self.look_for(slot, key) for slot, key in wanted]
+        looks = [self.look_for(slot, key, seen) for slot, key in wanted]
         if all(look.name is None for look in looks):
             return [look.entry for look in looks]
-        return await asyncio.to_thread(self.seek_each, wanted)
+        return await asyncio.to_thread(self.seek_each, wanted, seen)

@@ -37,6 +37,13 @@ def clear_scope(core: CacheCore, scope: Scope, *, soft: bool, dry_run: bool, tal
     Raises:
         ClearFailedError: Other processes may not have learned of it; this one is cleared.
     """
+    if dry_run and core.far:
+        # Outside of the lock, which event loops take too: the server is asked.
+        core.check_open()
+        covered = _shared_by(core, core.current(), scope)
+        tally.entries += len(covered)
+        tally.items += covered[: tally.room]
+        return
     if dry_run:
         _clear_scope_here(core, scope, soft=soft, dry_run=True, tell=False, tally=tally)
         return

@@ -21,6 +21,7 @@ __all__ = [
     "News",
     "Record",
     "RecordKind",
+    "Seen",
     "deadline_of",
 ]
 
@@ -76,6 +77,18 @@ class News(NamedTuple):
 
     head: int
     records: list[Record] | None
+
+
+class Seen(NamedTuple):
+    """What a read without a lease was told by the server after it had begun.
+
+    Attributes:
+        word: That of the log that was asked about.
+        head: The sequence that a State must have obeyed to be current.
+    """
+
+    word: Sequence[int]
+    head: int
 
 
 class Members(NamedTuple):
@@ -152,16 +165,13 @@ class InvalidationLog(ABC):
         """Whether records of others reach this process; while they do not, nothing may be served or stored."""
         return True
 
-    def verify(self, word: Sequence[int]) -> int | None:  # noqa: ARG002  # who has no lease to lose needs not ask
+    def verify(self) -> Seen | None:
         """Ask, where there is no lease, up to which sequence a State must have obeyed to be current.
 
-        Args:
-            word: The State's.
-
         Returns:
-            The sequence, which is under the head now; None when nobody can say, or the word is of another log.
+            The sequence, which is under the head now; None when nobody can say.
         """
-        return None
+        return None  # who has no lease to lose needs not ask
 
     @property
     @abstractmethod

@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any, Final
 
 from cenote.clock import Clock
-from cenote.errors import ClearFailedError, DecodeError, StoreFullError
+from cenote.errors import ClearFailedError, ClosedError, DecodeError, StoreFullError
+from cenote.invalidation.log import Seen
 from cenote.invalidation.network.ledger import Ledger, Value
 from cenote.invalidation.network.log import NetworkLog, ScopedWord
 from cenote.stores.batching import Batching
@@ -64,6 +65,7 @@ class RedisStore(SharedReads):
         self._places: dict[str, ScopedWord] = {}
         self._rest_until = 0.0
         self._batching: Batching[Name, bytes | None] = Batching(self.read)
+        self._verifying: Batching[str, Seen | None] = Batching(lambda asked: [self._verify()] * len(asked))
 
     def _key(self, shelf: str, generation: int, identifier: str) -> bytes:
         opening = self._openings.get((shelf, generation))
@@ -90,12 +92,22 @@ class RedisStore(SharedReads):
             for raw, made in zip(found, made_there, strict=True)
         ]
 
+    def _verify(self) -> Seen | None:
+        try:
+            return self._log.verify()
+        except (ClearFailedError, ClosedError):
+            return None
+
     def aread(self, name: Name) -> Awaitable[bytes | None]:
         """Do what ``read`` does for one entry; what the tasks of one tick ask for is read together.
 
         What answers was asked after this was called: a batch is closed before it is sent.
         """
         return self._batching.ask(name)
+
+    def averify(self) -> Awaitable[Seen | None]:
+        """Ask, off the event loop, what ``NetworkLog.verify`` says; the tasks of one tick ask once, after that."""
+        return self._verifying.ask("")
 
     def find(self, cache: str, generation: int, identifier: str) -> StoredEntry | None:
         name = (cache, generation, identifier)
@@ -322,6 +334,7 @@ class RedisStore(SharedReads):
 
     def after_fork(self) -> None:
         self._batching.after_fork()
+        self._verifying.after_fork()
         self._link.after_fork()
 
 

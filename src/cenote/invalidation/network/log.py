@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 
 from cenote.clock import lease_clock as now
 from cenote.errors import ClearFailedError, ClosedError
-from cenote.invalidation.log import Members, News, Record, RecordKind
+from cenote.invalidation.log import Members, News, Record, RecordKind, Seen
 from cenote.invalidation.machine import MachineLog, fitted
 from cenote.invalidation.machine.membership import Membership
 from cenote.invalidation.machine.mirror import follows, forsake, incarnation_of
@@ -164,10 +164,10 @@ class NetworkLog(MachineLog):
             return None
         return ScopedWord(joined, *joined.services.scoped_word(joined.services.number(cache)))
 
-    def verify(self, word: Sequence[int]) -> int | None:
+    def verify(self) -> Seen | None:
         """Ask the server, where there is no lease, up to which sequence a State must have obeyed to be current."""
         joined = self._followed()
-        if joined is None or joined.word is not word:
+        if joined is None:
             return None
         incarnation = incarnation_of(joined)
         try:
@@ -182,7 +182,7 @@ class NetworkLog(MachineLog):
             if time.monotonic() >= end:
                 return None
             time.sleep(_SHORTEST_NAP)
-        return head
+        return Seen(joined.word, head)
 
     # What changes need
 
