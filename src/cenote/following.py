@@ -101,14 +101,15 @@ class Follower(Tables):
 
         Never under the write lock, which event loops take too.
         """
-        if not self._must_ask():
+        if not self.must_ask():
             return None
         try:
             return self.log.verify()
         except (ClearFailedError, ClosedError):
             return None
 
-    def _must_ask(self) -> bool:
+    def must_ask(self) -> bool:
+        """Whether there is no lease, so that a read that begins now has to ask."""
         state = self.state
         if state.word is None or self._holds(state):
             return False

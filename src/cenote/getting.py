@@ -43,10 +43,10 @@ def get_slowly(core: CacheCore, key: str, default: Any) -> Any:
 async def aget_far(core: CacheCore, key: str, default: Any) -> Any:
     """Do what ``get_slowly`` does, where ``core.far`` is true; no event loop stands still meanwhile."""
     far = cast("FarReader", core)
-    look = _look(far, key, await far.aask())
+    look = _look(far, key, await far.aask() if far.must_ask() else None)
     if look is None:
         return default
-    raw = await far.aread(look)
+    raw = None if look.name is None else await far.aread(look.name)
     served, value = far.value_at_once(look, raw)
     return value if served else _served(far, look, await far.aentry_of(look, raw), default)
 

@@ -8,7 +8,8 @@ kept only where nothing was obeyed since.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable, Sequence
+from collections.abc import Awaitable, Hashable, Sequence
+from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 from cenote.core import CacheCore
@@ -50,7 +51,7 @@ class FarReader(CacheCore):
 
     far = True
 
-    @property
+    @cached_property
     def _store(self) -> RedisStore:
         assert self.sharing is not None  # noqa: S101  # this core has a store
         store = self.sharing.store
@@ -59,12 +60,7 @@ class FarReader(CacheCore):
 
     async def aask(self) -> Seen | None:
         """Ask what ``ask`` does, off the event loop; the tasks of one tick ask together."""
-        if not self._must_ask():
-            return None
-        try:
-            return await self._store.averify()
-        except StoreError:
-            return None  # no thread to ask in
+        return await self._store.averify() if self.must_ask() else None
 
     def look_for(self, slot: Slot, key: Hashable, seen: Seen | None) -> Look:
         """Look for a key in memory, and begin to look at the server if that is not enough."""
@@ -81,15 +77,9 @@ class FarReader(CacheCore):
         """Return what the server has for a look."""
         return None if look.name is None else self._read_each([look.name])[0]
 
-    async def aread(self, look: Look) -> bytes | None:
-        """Do what ``read`` does; no event loop stands still meanwhile."""
-        if look.name is None:
-            return None
-        try:
-            return await self._store.aread(look.name)
-        except StoreError as error:
-            self._warn(look.name, error)
-            return None
+    def aread(self, name: Name) -> Awaitable[bytes | None]:
+        """Ask for what the server has under a name; no event loop stands still meanwhile."""
+        return self._store.aread(name)
 
     def _read_each(self, names: Sequence[Name]) -> list[bytes | None]:
         try:
@@ -142,7 +132,7 @@ class FarReader(CacheCore):
     async def aseek(self, slot: Slot, key: Hashable, seen: Seen | None) -> Entry | None:
         """Do what ``seek`` does; no event loop stands still for the server."""
         look = self.look_for(slot, key, seen)
-        return await self.aentry_of(look, await self.aread(look))
+        return await self.aentry_of(look, None if look.name is None else await self.aread(look.name))
 
     def seek_each(self, wanted: Sequence[tuple[Slot, Hashable]], seen: Seen | None = None) -> list[Entry | None]:
         """Do what ``seek`` does for several keys, with one question to the server for many of them."""

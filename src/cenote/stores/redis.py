@@ -64,8 +64,8 @@ class RedisStore(SharedReads):
         self._openings: dict[tuple[str, int], bytes] = {}
         self._places: dict[str, ScopedWord] = {}
         self._rest_until = 0.0
-        self._batching: Batching[Name, bytes | None] = Batching(self.read)
-        self._verifying: Batching[str, Seen | None] = Batching(lambda asked: [self._verify()] * len(asked))
+        self._batching: Batching[Name, bytes | None] = Batching(self.read, None)
+        self._verifying: Batching[str, Seen | None] = Batching(lambda asked: [self._verify()] * len(asked), None)
 
     def _key(self, shelf: str, generation: int, identifier: str) -> bytes:
         opening = self._openings.get((shelf, generation))
@@ -100,6 +100,8 @@ class RedisStore(SharedReads):
 
     def aread(self, name: Name) -> Awaitable[bytes | None]:
         """Do what ``read`` does for one entry; what the tasks of one tick ask for is read together.
+
+        Nothing is there, for who waits, where the server is out of reach.
 
         What answers was asked after this was called: a batch is closed before it is sent.
         """
