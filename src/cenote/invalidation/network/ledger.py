@@ -13,7 +13,7 @@ from cenote.invalidation.network import scripts, value_scripts
 from cenote.invalidation.network.link import Link, UnreachableError
 from cenote.invalidation.network.records import packed_record, unpacked_record
 
-__all__ = ["TAKE_OUT", "Floors", "Ledger", "Peer", "Receipt", "Renewal", "Value"]
+__all__ = ["TAKE_OUT", "Floors", "Ledger", "Peer", "Receipt", "Renewal", "Value", "new_name"]
 
 _EVERYTHING: Final = Record(kind=RecordKind.CLEAR_ALL)
 
@@ -193,9 +193,9 @@ class Ledger:
             replicas: How many replicas must know of it, as far as the member knows.
             patience: Seconds to wait for them.
         """
-        arguments = [_candidate(), member, incarnation, applied, int(lease * 1000)]
+        arguments = [member, incarnation, applied, int(lease * 1000)]
         waited = ["WAIT", replicas, self._milliseconds(patience)] if replicas else None
-        answer, told = self.link.run_and(scripts.RENEW, self._hashes, arguments, waited)
+        answer, told = self.link.run_and(scripts.RENEW, self._hashes, lambda: [_candidate(), *arguments], waited)
         found, head, mature, needed, number, known, rest = answer
         records = None
         floors: dict[str | None, Floors] = {}
@@ -267,6 +267,7 @@ class Ledger:
         incarnation: str = "",
         generation: int = 0,
         since: int = 0,
+        name: str = "",
         value: Value | None = None,
         most: int = 0,
         replicas: int = 0,
@@ -279,6 +280,8 @@ class Ledger:
             incarnation: The one that the names of value and indexes carry.
             generation: The generation that they carry.
             since: A sequence that was written before this was asked for.
+            name: What it is called, so that it is done once however often it is sent; "" for one that is sent by this
+                call alone.
             value: What becomes of the key's value; None to leave that alone.
             most: How many identifiers of what went to return.
             replicas: How many replicas must know of it, as far as the caller knows; 0 to wait for none.
@@ -293,7 +296,6 @@ class Ledger:
         payload = b"" if value is None or value.payload is None else value.payload
         covered = [text.encode("utf-8", "surrogatepass") for text in record.covered]
         arguments = [
-            _candidate(),
             incarnation,
             generation,
             record.kind.value,
@@ -312,11 +314,12 @@ class Ledger:
             self.tag_index(incarnation, cache, generation, ""),
             f"{self.opening}garbage",
             since,
+            name or new_name(),
             *(() if value is None else (tag.encode("utf-8", "surrogatepass") for tag in value.tags)),
         ]
         keys: list[str | bytes] = [*self._hashes, key, *indexes]
         waited = ["WAIT", replicas, self._milliseconds(patience)] if replicas else None
-        found, told = self.link.run_and(scripts.RECORD, keys, arguments, waited)
+        found, told = self.link.run_and(scripts.RECORD, keys, lambda: [_candidate(), *arguments], waited)
         if not found[1]:
             return Receipt(found[0].decode(), 0, found[2], found[3])
         sample = tuple(name.decode("utf-8", "surrogatepass") for name in found[5])
@@ -374,6 +377,15 @@ def _peers(found: Sequence[Any]) -> list[Peer]:
     return [Peer(name.decode(), renewals, acknowledged) for name, renewals, acknowledged in found]
 
 
+def new_name() -> str:
+    """Make a name of an invalidation."""
+    return secrets.token_hex(8)
+
+
 def _candidate() -> str:
-    """Make the name of an incarnation: at the client, since a fresh server's own random numbers repeat."""
+    """Make the name of an incarnation: at the client, since a fresh server's own random numbers repeat.
+
+    Why each sending has another one: between two of them the server may have lost the log that the first one began.
+    Under one name its numbers would begin again, and who knew the first of them would take them for what it has obeyed.
+    """
     return f"{secrets.randbits(128) | 1 << 127:032x}"

@@ -18,7 +18,10 @@ from cenote.invalidation.network.connecting import MOST_CONNECTIONS, Address
 from cenote.invalidation.network.discovery import Host, NoMasterError
 from cenote.workers import workers
 
-__all__ = ["ANSWER_SECONDS", "FullError", "Link", "UnreachableError"]
+__all__ = ["ANSWER_SECONDS", "Arguments", "FullError", "Link", "UnreachableError"]
+
+Arguments = Sequence[Any] | Callable[[], Sequence[Any]]
+"""What a script is given, or what makes it, anew each time that it is sent."""
 
 logger = logging.getLogger("cenote")
 
@@ -270,15 +273,15 @@ class Link:
         # The values go first: an incarnation that begins behind them is seen, and they are not served.
         return _packed([b"MGET", *keys]) + question
 
-    def run(self, script: str, keys: Sequence[str | bytes], arguments: Sequence[Any]) -> Any:
+    def run(self, script: str, keys: Sequence[str | bytes], arguments: Arguments) -> Any:
         """Run a script in one step; it is sent as a whole only when the server does not have it."""
         known = self._scripts.get(script)
         if known is None:
             known = self._scripts[script] = self.client.register_script(script)
-        return self.call(lambda client: known(keys=keys, args=arguments, client=client))
+        return self.call(lambda client: known(keys=keys, args=_made(arguments), client=client))
 
     def run_and(
-        self, script: str, keys: Sequence[str | bytes], arguments: Sequence[Any], command: Sequence[Any] | None
+        self, script: str, keys: Sequence[str | bytes], arguments: Arguments, command: Sequence[Any] | None
     ) -> tuple[Any, Any]:
         """Run a script and, on the same connection, a command right behind it; return both answers."""
         if command is None:
@@ -286,7 +289,7 @@ class Link:
 
         def both(client: Any) -> Any:
             with client.pipeline(transaction=False) as pipe:
-                pipe.eval(script, len(keys), *keys, *arguments)
+                pipe.eval(script, len(keys), *keys, *_made(arguments))
                 pipe.execute_command(*command)
                 return pipe.execute()
 
@@ -308,6 +311,10 @@ class Link:
         self._probing = False
         self._own = threading.local()
         self._connect()
+
+
+def _made(arguments: Arguments) -> Sequence[Any]:
+    return arguments() if callable(arguments) else arguments
 
 
 def _packed(parts: Sequence[bytes]) -> bytes:

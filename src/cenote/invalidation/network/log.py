@@ -25,7 +25,7 @@ from cenote.invalidation.machine.mirror import follows, forsake, incarnation_of
 from cenote.invalidation.network.attendance import Attendance
 from cenote.invalidation.network.claims import NetworkClaims
 from cenote.invalidation.network.lease import SHORTEST_SECONDS, Lease
-from cenote.invalidation.network.ledger import TAKE_OUT, Ledger, Peer, Receipt, Value
+from cenote.invalidation.network.ledger import TAKE_OUT, Ledger, Peer, Receipt, Value, new_name
 from cenote.invalidation.network.link import FullError, UnreachableError
 from cenote.invalidation.network.owed import Owed
 
@@ -223,6 +223,7 @@ class NetworkLog(MachineLog):
             UnreachableError: The server is out of reach, or its replicas do not follow it.
         """
         incarnation, generation, since = self._place_of(record.cache)
+        name = new_name()
         for left in reversed(range(_TRIES)):
             replicas = self._replicas
             if not left and value is not None and value.payload is not None:
@@ -232,6 +233,7 @@ class NetworkLog(MachineLog):
                 incarnation=incarnation,
                 generation=generation,
                 since=since,
+                name=name,
                 value=value,
                 most=most,
                 replicas=replicas,
@@ -248,7 +250,8 @@ class NetworkLog(MachineLog):
             if replicas >= self._replicas:
                 self.ledger.link.look_anew()
                 raise UnreachableError(f"{receipt.told} of {self._replicas} replicas follow the server")
-            # It was not known how many there are. Once more: what is written twice does no harm.
+            # It was not known how many there are. Once more: by its name an invalidation is known and answers the same,
+            # and a value that is set twice does no harm.
             incarnation, generation, since = self._place_of(record.cache)
         raise ClearFailedError("the server's log changes faster than this can follow; repeat it", "none")
 
