@@ -63,24 +63,39 @@ class NetworkClaims(Claims):
         self, cache: str | None, identifier: str, generation: int, *, inside: list[int], bound: float
     ) -> Taken | None:
         """Claim a load; None when another process loads, on this machine or on another one."""
+        # Before anything is claimed: this may fail, and a claim that nobody knows of would keep others from loading.
+        incarnation = self._incarnation()
         here = self._here.take(cache, identifier, generation, inside=inside, bound=bound)
         if here is None or here.claim == UNCLAIMED:
             return here
-        value = self._ledger.value_key(self._incarnation(), cache or "", generation, identifier)
-        token = secrets.token_hex(8)
-        now = time.monotonic()
         try:
-            found = self._ledger.claim(value, token, int(min(bound, CLAIM_SECONDS) * 1000))
-        except UnreachableError:
-            return Taken(here.claim, stored=False)
-        if found:
-            with self._lock:
-                self._held[here.claim] = _Held(value, token, now, now + bound)
-            return Taken(here.claim, stored=found > 1)
-        if inside:
-            return here
-        self._here.give_back(here.claim, inside=[])
+            found = self._take_there(here.claim, cache, identifier, generation, incarnation, bound)
+        except BaseException:
+            self.give_back(here.claim, inside=[])
+            raise
+        if found or inside:
+            return Taken(here.claim, stored=found != 1)
+        self.give_back(here.claim, inside=[])
         return None
+
+    def _take_there(
+        self, claim: int, cache: str | None, identifier: str, generation: int, incarnation: str, bound: float
+    ) -> int:
+        """Claim at the server what was claimed here; see ``Ledger.claim``."""
+        value = self._ledger.value_key(incarnation, cache or "", generation, identifier)
+        now = time.monotonic()
+        held = _Held(value, secrets.token_hex(8), now, now + bound)
+        with self._lock:
+            # Before it is asked for: should the answer be lost, it is given back nevertheless.
+            self._held[claim] = held
+        try:
+            found = self._ledger.claim(value, held.token, int(min(bound, CLAIM_SECONDS) * 1000))
+        except UnreachableError:
+            return 1
+        if not found:
+            with self._lock:
+                self._held.pop(claim, None)
+        return found
 
     def is_busy(self, cache: str | None, identifier: str, generation: int) -> bool:
         """Whether the claim of a process of this machine is there."""

@@ -223,7 +223,7 @@ class NetworkLog(MachineLog):
             UnreachableError: The server is out of reach, or its replicas do not follow it.
         """
         incarnation, generation, since = self._place_of(record.cache)
-        name = new_name()
+        name, mark = new_name(), self._owed.mark()
         for left in reversed(range(_TRIES)):
             replicas = self._replicas
             if not left and value is not None and value.payload is not None:
@@ -245,7 +245,7 @@ class NetworkLog(MachineLog):
             self._written_last = (receipt.incarnation, receipt.sequence)
             self._replicas = max(self._least_replicas, receipt.replicas)
             if receipt.told >= self._replicas:
-                self._owed.done(record)
+                self._owed.done(record, mark)
                 return receipt
             if replicas >= self._replicas:
                 self.ledger.link.look_anew()

@@ -37,10 +37,14 @@ the generation's indexes by tag begin, and its tags.
 """
 
 CLAIM: Final = """
-if not redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) then return 0 end
+if not redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) and redis.call('GET', KEYS[2]) ~= ARGV[1] then
+    return 0
+end
 return 1 + redis.call('EXISTS', KEYS[1])
 """
 """Claim a load: return 0 when another has it, 1 when nobody did, 2 when there is a value besides.
+
+A claim that is sent again, because the answer was lost, is the caller's.
 
 Keys: the value, the claim. Arguments: a token of the caller's own, and the milliseconds that the claim lasts.
 """
