@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Hashable
@@ -192,7 +193,8 @@ async def _fly(
         raise
     finally:
         if core.far:
-            workers.submit(claim.over)
+            with contextlib.suppress(RuntimeError):  # no thread is to be had now: the next one does it
+                workers.submit(claim.over)
         else:
             claim.over()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from cenote import locks
 from cenote.core import CacheCore
 from cenote.errors import ClearFailedError, ClosedError
 from cenote.flight import Flight, Outcome
@@ -34,7 +35,7 @@ class Claim:
         outcome: How the flight ended without its loader: another process has loaded the value.
     """
 
-    __slots__ = ("_core", "_flight", "_identifier", "_nap", "_naps", "_slot", "outcome")
+    __slots__ = ("_core", "_flight", "_identifier", "_lock", "_nap", "_naps", "_over", "_slot", "outcome")
 
     def __init__(self, core: CacheCore, slot: Slot, flight: Flight) -> None:
         """Prepare to claim a flight's load.
@@ -50,6 +51,8 @@ class Claim:
         self._identifier = _identifier(core, slot, flight)
         self._nap = _SHORTEST_NAP
         self._naps = 0
+        self._lock = locks.make_lock()
+        self._over = False
         self.outcome: Outcome | None = None
 
     def pause(self) -> float | None:
@@ -82,18 +85,38 @@ class Claim:
         if taken is None:
             self._nap = min(2 * self._nap, _LONGEST_NAP)
             return self._nap
-        flight.claim = taken.claim
+        if not self._hold(taken.claim):
+            return None
         if taken.stored:
             # Whoever had it before may have published after this flight began.
             self.outcome = self._core.adopt(self._slot, flight)
         return None
 
+    def _hold(self, claim: int) -> bool:
+        """Note a claim that was had; return False, and give it back, where the load was given up meanwhile.
+
+        A task may be cancelled while a thread asks for its claim. Whichever of the two comes last gives it back.
+        """
+        with self._lock:
+            if not self._over:
+                self._flight.claim = claim
+                return True
+        self._give_back(claim)
+        return False
+
     def over(self) -> None:
-        """Give the claim back."""
-        claims, flight = self._core.log.claims, self._flight
-        if claims is None or (flight.claim == UNCLAIMED and self._naps == 0):
+        """Give the claim back, now or once it is had."""
+        flight = self._flight
+        with self._lock:
+            self._over = True
+            claim, flight.claim = flight.claim, UNCLAIMED
+        if claim != UNCLAIMED or self._naps:
+            self._give_back(claim)
+
+    def _give_back(self, claim: int) -> None:
+        claims = self._core.log.claims
+        if claims is None:
             return
-        claim, flight.claim = flight.claim, UNCLAIMED
         try:
             claims.give_back(claim, inside=self._around() if self._naps > 1 else [])
         except (ClearFailedError, ClosedError):

@@ -107,9 +107,9 @@ class Site:
             self._proxies[machine] = Proxy(self.server)
         return self._proxies[machine]
 
-    def process(self, machine, setup="", **how):
+    def process(self, machine, setup="", *, within=(), **how):
         """Start a process on a machine; it sees ``caches`` and ``cache``."""
-        found = Process(self.url(machine, **how), setup)
+        found = Process(self.url(machine, **how), setup, within)
         self._processes.append(found)
         return found
 

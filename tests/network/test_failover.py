@@ -93,6 +93,14 @@ def test_a_deposed_master_that_is_full_clears_nothing(server, replica, site, apa
     site.judge(one, other)
 
 
+def test_a_clear_by_one_who_did_not_know_of_the_replicas_says_what_it_took(replica, site):
+    one = site.process("a")
+    site.ripen(one)
+    one.do("cache.set('x', 1); cache.set('y', 2)")
+    other = site.process("b")
+    assert other.ask("cache.clear().entries_cleared") == 2
+
+
 def test_a_replica_that_missed_the_last_writes_brings_nothing_back(server, kind, site):
     with Proxy(server) as wire, Server(kind) as replica:
         replica.follow(wire)

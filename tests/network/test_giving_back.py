@@ -9,7 +9,7 @@ from tests.machine.processes import wait_until
 
 from cenote.invalidation.log import Record, RecordKind
 from cenote.invalidation.network import Ledger, Link
-from cenote.invalidation.network.ledger import Value
+from cenote.invalidation.network.answers import Value
 from cenote.stores.stored import StoredEntry, pack
 
 VALKEY = pytest.mark.parametrize("kind", ["valkey"])

@@ -14,7 +14,8 @@ from typing import Any, Final
 from cenote.clock import Clock
 from cenote.errors import ClearFailedError, ClosedError, DecodeError, StoreFullError
 from cenote.invalidation.log import Seen
-from cenote.invalidation.network.ledger import Ledger, Value
+from cenote.invalidation.network.answers import Value
+from cenote.invalidation.network.ledger import Ledger
 from cenote.invalidation.network.log import NetworkLog, ScopedWord
 from cenote.stores.batching import Batching
 from cenote.stores.shared import Place, SharedReads

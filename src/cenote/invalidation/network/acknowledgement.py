@@ -8,8 +8,9 @@ from typing import Final
 
 from cenote.clock import lease_clock as now
 from cenote.invalidation.log import Members
+from cenote.invalidation.network.answers import Receipt
 from cenote.invalidation.network.lease import SHORTEST_SECONDS, Lease
-from cenote.invalidation.network.ledger import Ledger, Receipt
+from cenote.invalidation.network.ledger import Ledger
 from cenote.invalidation.network.link import UnreachableError
 
 __all__ = ["await_members"]

@@ -21,8 +21,9 @@ from cenote.errors import CenoteError, StoreError
 from cenote.invalidation.log import Record, RecordKind
 from cenote.invalidation.machine import Mirror
 from cenote.invalidation.network import scripts
+from cenote.invalidation.network.answers import Peer, Renewal
 from cenote.invalidation.network.lease import Lease
-from cenote.invalidation.network.ledger import Ledger, Peer, Renewal
+from cenote.invalidation.network.ledger import Ledger
 from cenote.invalidation.network.link import Link
 from cenote.invalidation.network.records import heard
 

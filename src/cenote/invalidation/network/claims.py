@@ -63,30 +63,48 @@ class NetworkClaims(Claims):
         self, cache: str | None, identifiers: Sequence[str], generation: int, *, inside: list[int], bound: float
     ) -> list[Taken | None]:
         """Claim loads, at the server in one round trip; None where another process loads, on whatever machine."""
+        # Before anything is claimed: this may fail, and a claim that nobody knows of would keep others from loading.
+        incarnation = self._incarnation()
         taken = self._here.take_each(cache, identifiers, generation, inside=inside, bound=bound)
         had = {n: each.claim for n, each in enumerate(taken) if each is not None and each.claim != UNCLAIMED}
         if not had:
             return taken
-        incarnation = self._incarnation()
+        claims = list(had.values())
         values = [self._ledger.value_key(incarnation, cache or "", generation, identifiers[n]) for n in had]
-        token = secrets.token_hex(8)
-        now = time.monotonic()
         try:
-            found = self._ledger.claim(values, token, int(min(bound, CLAIM_SECONDS) * 1000))
-        except UnreachableError:
+            found = self._take_there(claims, values, bound)
+        except BaseException:
+            self.give_back_each(claims, inside=[])
+            raise
+        if found is None:
             return [None if each is None else each._replace(stored=False) for each in taken]
-        refused = []
-        with self._lock:
-            for (n, claim), value, answer in zip(had.items(), values, found, strict=True):
-                if answer:
-                    self._held[claim] = _Held(value, token, now, now + bound)
-                    taken[n] = Taken(claim, stored=answer > 1)
-                elif not inside:
-                    refused.append(claim)
-                    taken[n] = None
+        for (n, claim), answer in zip(had.items(), found, strict=True):
+            if answer:
+                taken[n] = Taken(claim, stored=answer > 1)
+            elif not inside:
+                taken[n] = None
+        refused = [claim for n, claim in had.items() if taken[n] is None]
         if refused:
             self._here.give_back_each(refused, inside=[])
         return taken
+
+    def _take_there(self, claims: list[int], values: list[bytes], bound: float) -> list[int] | None:
+        """Claim at the server what was claimed here; None where it is out of reach. See ``Ledger.claim``."""
+        token = secrets.token_hex(8)
+        now = time.monotonic()
+        with self._lock:
+            # Before they are asked for: should the answer be lost, they are given back nevertheless.
+            for claim, value in zip(claims, values, strict=True):
+                self._held[claim] = _Held(value, token, now, now + bound)
+        try:
+            found = self._ledger.claim(values, token, int(min(bound, CLAIM_SECONDS) * 1000))
+        except UnreachableError:
+            return None
+        with self._lock:
+            for claim, answer in zip(claims, found, strict=True):
+                if not answer:
+                    self._held.pop(claim, None)
+        return found
 
     def is_busy(self, cache: str | None, identifier: str, generation: int) -> bool:
         """Whether the claim of a process of this machine is there."""

@@ -4,125 +4,21 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from cenote.invalidation.log import Record, RecordKind
 from cenote.invalidation.machine import fitted
 from cenote.invalidation.network import index_scripts, scripts, value_scripts
+from cenote.invalidation.network.answers import Floors, Peer, Receipt, Renewal, Value
 from cenote.invalidation.network.link import Link, UnreachableError
 from cenote.invalidation.network.records import packed_record, unpacked_record
 
-__all__ = ["TAKE_OUT", "Floors", "Ledger", "Peer", "Receipt", "Renewal", "Value"]
+__all__ = ["Ledger", "new_name"]
 
 _EVERYTHING: Final = Record(kind=RecordKind.CLEAR_ALL)
 
 _CLAIMS_AT_ONCE: Final = 500
 """How many claims one script sees to: others wait for the server meanwhile."""
-
-
-class Peer(NamedTuple):
-    """A member as the server knows it.
-
-    Attributes:
-        name: The member.
-        renewals: The number of its last renewal; no other renewal has it.
-        acknowledged: The sequence up to which its machine obeys all records.
-    """
-
-    name: str
-    renewals: int
-    acknowledged: int
-
-
-class Floors(NamedTuple):
-    """The floors of a cache: the sequences of its last hard and soft clear, and invalidation by tags or a prefix."""
-
-    hard: int
-    soft: int
-    scoped: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What the server says of a record.
-
-    Attributes:
-        incarnation: The incarnation that it was written in.
-        sequence: Its place; 0 when nothing was done: it was meant for another generation, or for an earlier head.
-        generation: The generation of the cache before it.
-        head: The last sequence, where nothing was done.
-        mature: Whether all leases of earlier incarnations have ended.
-        live: How many live entries went.
-        sample: Identifiers of some.
-        members: Who must learn of it.
-        lease: Seconds that their leases last at most.
-        replicas: How many replicas the server was ever seen to have.
-        told: How many of them know of the record.
-        kept: Whether the server keeps the value that the record came with.
-        exact: Whether ``live`` is exact, as far as the indexes are: nothing was counted twice.
-    """
-
-    incarnation: str
-    sequence: int
-    generation: int
-    head: int = 0
-    mature: bool = False
-    live: int = 0
-    sample: tuple[str, ...] = ()
-    members: tuple[Peer, ...] = ()
-    lease: float = 0.0
-    replicas: int = 0
-    told: int = 0
-    kept: bool = False
-    exact: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Renewal:
-    """What the server says to a member that renews.
-
-    Attributes:
-        incarnation: The incarnation in force.
-        head: The last sequence.
-        mature: Whether all leases of earlier incarnations have ended.
-        records: The records since what the member has, in order; None when some are no longer kept.
-        floors: In that case those of all services; None is the global cache.
-        everything: And those of everything.
-        replicas: How many replicas the server was ever seen to have.
-        told: How many of them know of the renewal.
-        number: The number of the renewal.
-    """
-
-    incarnation: str
-    head: int
-    mature: bool
-    records: list[Record] | None
-    floors: dict[str | None, Floors]
-    everything: Floors
-    replicas: int
-    told: int
-    number: int
-
-
-class Value(NamedTuple):
-    """A value that a record comes with.
-
-    Attributes:
-        payload: Its bytes; None to take the value out.
-        milliseconds: How long it may be kept; -1, without bytes, to leave alone what is there.
-        ends: When that is over, in seconds of wall-clock time.
-        tags: Its tags.
-    """
-
-    payload: bytes | None
-    milliseconds: int = 0
-    ends: float = 0.0
-    tags: frozenset[str] = frozenset()
-
-
-TAKE_OUT: Final = Value(None)
-"""What takes a value out."""
 
 
 class Ledger:
@@ -205,9 +101,9 @@ class Ledger:
             replicas: How many replicas must know of it, as far as the member knows.
             patience: Seconds to wait for them.
         """
-        arguments = [_candidate(), member, incarnation, applied, int(lease * 1000)]
+        arguments = [member, incarnation, applied, int(lease * 1000)]
         waited = ["WAIT", replicas, self._milliseconds(patience)] if replicas else None
-        answer, told = self.link.run_and(scripts.RENEW, self._hashes, arguments, waited)
+        answer, told = self.link.run_and(scripts.RENEW, self._hashes, lambda: [_candidate(), *arguments], waited)
         found, head, mature, needed, number, known, rest = answer
         records = None
         floors: dict[str | None, Floors] = {}
@@ -279,6 +175,7 @@ class Ledger:
         incarnation: str = "",
         generation: int = 0,
         since: int = 0,
+        name: str = "",
         value: Value | None = None,
         most: int = 0,
         replicas: int = 0,
@@ -291,6 +188,8 @@ class Ledger:
             incarnation: The one that the names of value and indexes carry.
             generation: The generation that they carry.
             since: A sequence that was written before this was asked for.
+            name: What it is called, so that it is done once however often it is sent; "" for one that is sent by this
+                call alone.
             value: What becomes of the key's value; None to leave that alone.
             most: How many identifiers of what went to return.
             replicas: How many replicas must know of it, as far as the caller knows; 0 to wait for none.
@@ -305,7 +204,6 @@ class Ledger:
         payload = b"" if value is None or value.payload is None else value.payload
         covered = [text.encode("utf-8", "surrogatepass") for text in record.covered]
         arguments = [
-            _candidate(),
             incarnation,
             generation,
             record.kind.value,
@@ -321,11 +219,12 @@ class Ledger:
             *covered,
             self.channel,
             since,
+            name or new_name(),
             *(() if value is None else (tag.encode("utf-8", "surrogatepass") for tag in value.tags)),
         ]
         keys: list[str | bytes] = [*self._hashes, key, *indexes]
         waited = ["WAIT", replicas, self._milliseconds(patience)] if replicas else None
-        found, told = self.link.run_and(scripts.RECORD, keys, arguments, waited)
+        found, told = self.link.run_and(scripts.RECORD, keys, lambda: [_candidate(), *arguments], waited)
         if not found[1]:
             return Receipt(found[0].decode(), 0, found[2], found[3])
         sample = tuple(name.decode("utf-8", "surrogatepass") for name in found[5])
@@ -387,6 +286,15 @@ def _peers(found: Sequence[Any]) -> list[Peer]:
     return [Peer(name.decode(), renewals, acknowledged) for name, renewals, acknowledged in found]
 
 
+def new_name() -> str:
+    """Make a name of an invalidation."""
+    return secrets.token_hex(8)
+
+
 def _candidate() -> str:
-    """Make the name of an incarnation: at the client, since a fresh server's own random numbers repeat."""
+    """Make the name of an incarnation: at the client, since a fresh server's own random numbers repeat.
+
+    Why each sending has another one: between two of them the server may have lost the log that the first one began.
+    Under one name its numbers would begin again, and who knew the first of them would take them for what it has obeyed.
+    """
     return f"{secrets.randbits(128) | 1 << 127:032x}"

@@ -17,7 +17,10 @@ from cenote.invalidation.network.discovery import Host, NoMasterError
 from cenote.invalidation.network.wire import Wire, packed
 from cenote.workers import workers
 
-__all__ = ["ANSWER_SECONDS", "FullError", "Link", "UnreachableError"]
+__all__ = ["ANSWER_SECONDS", "Arguments", "FullError", "Link", "UnreachableError"]
+
+Arguments = Sequence[Any] | Callable[[], Sequence[Any]]
+"""What a script is given, or what makes it, anew each time that it is sent."""
 
 logger = logging.getLogger("cenote")
 
@@ -222,7 +225,7 @@ class Link:
         request = self._request(keys, log)
 
         def get(_: Any) -> tuple[list[bytes | None], bytes | None]:
-            (values, (incarnation, identity)), run_id = self._wire.ask(request, 2)
+            (values, (incarnation, identity)), run_id = self._wire.ask(lambda: request, 2)
             return values, incarnation if identity is not None and identity.startswith(run_id) else None
 
         found: tuple[list[bytes | None], bytes | None] = self.call(get)
@@ -236,16 +239,20 @@ class Link:
         # The values go first: an incarnation that begins behind them is seen, and they are not served.
         return packed([b"MGET", *keys]) + question
 
-    def run(self, script: str, keys: Sequence[str | bytes], arguments: Sequence[Any]) -> Any:
+    def run(self, script: str, keys: Sequence[str | bytes], arguments: Arguments) -> Any:
         """Run a script in one step."""
         return self.run_and(script, keys, arguments, None)[0]
 
     def run_and(
-        self, script: str, keys: Sequence[str | bytes], arguments: Sequence[Any], command: Sequence[Any] | None
+        self, script: str, keys: Sequence[str | bytes], arguments: Arguments, command: Sequence[Any] | None
     ) -> tuple[Any, Any]:
         """Run a script and, on the same connection, a command right behind it; return both answers."""
-        parts = [b"%d" % len(keys), *map(_encoded, keys), *map(_encoded, arguments)]
-        behind = [_encoded(part) for part in command or ()]
+        behind = packed([_encoded(part) for part in command]) if command else b""
+
+        def parts() -> list[bytes]:
+            made = arguments() if callable(arguments) else arguments
+            return [b"%d" % len(keys), *map(_encoded, keys), *map(_encoded, made)]
+
         found = self.call(lambda _: self._wire.run(script, parts, behind))
         return found[0], found[1] if behind else None
 

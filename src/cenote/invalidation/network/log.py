@@ -23,10 +23,11 @@ from cenote.invalidation.machine import MachineLog, fitted
 from cenote.invalidation.machine.membership import Membership
 from cenote.invalidation.machine.mirror import follows, forsake, incarnation_of
 from cenote.invalidation.network.acknowledgement import await_members
+from cenote.invalidation.network.answers import TAKE_OUT, Peer, Receipt, Value
 from cenote.invalidation.network.attendance import Attendance
 from cenote.invalidation.network.claims import NetworkClaims
 from cenote.invalidation.network.lease import Lease
-from cenote.invalidation.network.ledger import TAKE_OUT, Ledger, Peer, Receipt, Value
+from cenote.invalidation.network.ledger import Ledger, new_name
 from cenote.invalidation.network.link import FullError, UnreachableError
 from cenote.invalidation.network.owed import Owed
 
@@ -244,6 +245,7 @@ class NetworkLog(MachineLog):
             UnreachableError: The server is out of reach, or its replicas do not follow it.
         """
         incarnation, generation, since = self._place_of(record.cache)
+        name, mark = new_name(), self._owed.mark()
         for left in reversed(range(_TRIES)):
             replicas = self._replicas
             if not left and value is not None and value.payload is not None:
@@ -253,6 +255,7 @@ class NetworkLog(MachineLog):
                 incarnation=incarnation,
                 generation=generation,
                 since=since,
+                name=name,
                 value=value,
                 most=most,
                 replicas=replicas,
@@ -264,12 +267,13 @@ class NetworkLog(MachineLog):
             self._written_last = (receipt.incarnation, receipt.sequence)
             self._replicas = max(self._least_replicas, receipt.replicas)
             if receipt.told >= self._replicas:
-                self._owed.done(record)
+                self._owed.done(record, mark)
                 return receipt
             if replicas >= self._replicas:
                 self.ledger.link.look_anew()
                 raise UnreachableError(f"{receipt.told} of {self._replicas} replicas follow the server")
-            # It was not known how many there are. Once more: what is written twice does no harm.
+            # It was not known how many there are. Once more: by its name an invalidation is known and answers the same,
+            # and a value that is set twice does no harm.
             incarnation, generation, since = self._place_of(record.cache)
         raise ClearFailedError("the server's log changes faster than this can follow; repeat it", "none")
 

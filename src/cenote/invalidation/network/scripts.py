@@ -24,6 +24,8 @@ t:{cache}                 sequence of its last invalidation by tags or a prefix
 r:{seq}, f:{seq}          a record; the name of the floor that a record of a key raised
 k:{cache} NUL {key}       sequence of the last hard invalidation of a key, as long as its record is kept
 p:{cache}                 packed: prefixes that were invalidated, {prefix, sequence, soft}
+done, o:{number}          how many invalidations there were; the name of each of the last of them
+d:{name}                  packed: what was answered to it, {sequence, generation before, live entries, sample, exact}
 tags                      the length of the second hash
 ========================  ==============================================================================
 """
@@ -61,6 +63,12 @@ PREFIXES_KEPT: Final = 64
 
 MOST_RECORDS: Final = 1000
 """How many records one renewal hands over; a machine that missed more forgets everything."""
+
+_DONE_KEPT: Final = 128
+"""How many answers are kept for those who send an invalidation again because its answer was lost."""
+
+_SAMPLE_KEPT: Final = 1000
+"""How many identifiers of what it took such an answer has."""
 
 _PAST_KEPT: Final = 64
 """How many incarnations that ended an incarnation knows of."""
@@ -226,10 +234,26 @@ local candidate, known, generation = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local kind, soft, cache = ARGV[4], ARGV[5] == '1', ARGV[6]
 local body, everything, most = ARGV[7], ARGV[8], tonumber(ARGV[9])
 local payload, milliseconds, ends, count = ARGV[10], ARGV[11], ARGV[12], tonumber(ARGV[13])
+local name = 'd:' .. ARGV[16 + count]
 local inc, replicas = incarnation(candidate, known)
+local function answer(sequence, before, live, sample, exact)
+    local members = {{}}
+    -- Nobody waits until others have learned of a set.
+    for member, own in pairs(payload == '' and unpacked(redis.call('HGET', log, 'members')) or {{}}) do
+        members[#members + 1] = {{member, own[1], own[2]}}
+    end
+    local kept = redis.call('HMGET', log, 'mature', 'lease', 'replicas')
+    local most = math.max(replicas, number(kept[3]))
+    return {{inc, sequence, before, kept[1] == '1' and 1 or 0, live, sample, members, number(kept[2]), most, exact}}
+end
+local done = redis.call('HGET', log, name)
+if done then
+    redis.call('HSET', log, name, done)
+    return answer(unpack(cmsgpack.unpack(done)))
+end
 local before = floor('h', cache)
 if (value ~= '' or kind == 'clear') and (inc ~= known or before ~= generation)
-    or payload ~= '' and outdated(cache, ARGV[14], tonumber(ARGV[15 + count]), 16 + count) then
+    or payload ~= '' and outdated(cache, ARGV[14], tonumber(ARGV[15 + count]), 17 + count) then
     return {{inc, 0, before, number(redis.call('HGET', log, 'head'))}}
 end
 local time = redis.call('TIME')
@@ -261,7 +285,7 @@ if kind == 'key' and value ~= '' then
     if milliseconds == '-1' then
         live = 0
     elseif payload ~= '' then
-        keep(place, ARGV[14], struct.pack('>I8', sequence + 1) .. payload, milliseconds, ends, 16 + count)
+        keep(place, ARGV[14], struct.pack('>I8', sequence + 1) .. payload, milliseconds, ends, 17 + count)
     elseif soft and live == 1 then
         redis.call('SETRANGE', value, 0, struct.pack('>I8', 0))
     elseif live == 1 then
@@ -316,15 +340,15 @@ elseif redis.call('HEXISTS', log, 'rung') == 0 then
     redis.call('PUBLISH', ARGV[14 + count], '{SET_BELL.decode()}')
 end
 if scoped then redis.call('HSET', log, 't:' .. cache, sequence) end
-local members = {{}}
--- Nobody waits until others have learned of a set.
-for member, own in pairs(payload == '' and unpacked(redis.call('HGET', log, 'members')) or {{}}) do
-    members[#members + 1] = {{member, own[1], own[2]}}
-end
-local kept = redis.call('HMGET', log, 'mature', 'lease', 'replicas')
-replicas = math.max(replicas, number(kept[3]))
 exact = exact and counted and 1 or 0
-return {{inc, sequence, before, kept[1] == '1' and 1 or 0, live, sample, members, number(kept[2]), replicas, exact}}
+if payload == '' then
+    local kept = {{unpack(sample, 1, math.min(#sample, {_SAMPLE_KEPT}))}}
+    local last = redis.call('HINCRBY', log, 'done', 1)
+    redis.call('HSET', log, name, cmsgpack.pack({{sequence, before, live, kept, exact}}), 'o:' .. last, name)
+    local first = redis.call('HGET', log, 'o:' .. last - {_DONE_KEPT})
+    if first then redis.call('HDEL', log, first, 'o:' .. last - {_DONE_KEPT}) end
+end
+return answer(sequence, before, live, sample, exact)
 """
 )
 """Append a record, raise the floor that goes with it, and keep the value that it comes with.
@@ -334,7 +358,11 @@ Keys: both hashes, the value (the first hash once more for none), and the indexe
 Arguments: a new incarnation in case one begins; incarnation and generation that the names carry; kind, whether soft,
 cache; the record, and the one of a clear of everything in case there is no room for its floor; how many identifiers to
 return; the value, its milliseconds and its end; how many texts it covers, the texts; the channel of the doorbell; the
-sequence that the caller knew of when it asked; the value's tags.
+sequence that the caller knew of when it asked; a name of this invalidation; the value's tags.
+
+An invalidation whose name comes again was done: its answer was lost. It gets that answer once more, with the members of
+now, and one write goes with it, for which replicas can be waited. The call that sent it began before the first time,
+so what was loaded since is new enough to stay.
 
 Returns incarnation, sequence and generation before. The sequence is 0 when nothing was done, and the head follows: a
 value or a clear was meant for another generation, or a value is covered by a record that its sender did not know of.

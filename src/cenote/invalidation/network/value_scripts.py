@@ -32,12 +32,14 @@ generation that the name carries; birth, cache, identifier; the value, its milli
 CLAIM: Final = """
 local found = {}
 for at = 2, #KEYS, 2 do
-    local had = redis.call('SET', KEYS[at], ARGV[1], 'NX', 'PX', ARGV[2])
+    local had = redis.call('SET', KEYS[at], ARGV[1], 'NX', 'PX', ARGV[2]) or redis.call('GET', KEYS[at]) == ARGV[1]
     found[at / 2] = had and 1 + redis.call('EXISTS', KEYS[at - 1]) or 0
 end
 return found
 """
 """Claim loads: return 0 for each that another has, 1 where nobody did, 2 where there is a value besides.
+
+A claim that is sent again, because the answer was lost, is the caller's.
 
 Keys: each value, and its claim. Arguments: a token of the caller's own, and the milliseconds that the claims last.
 """

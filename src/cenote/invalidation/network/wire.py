@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import redis
@@ -31,16 +31,20 @@ class Wire:
         self._idle: list[Any] = []
         self._scripts: dict[str, bytes] = {}
 
-    def ask(self, request: bytes, answers: int) -> tuple[list[Any], bytes]:
+    def ask(self, request: Callable[[], bytes], answers: int) -> tuple[list[Any], bytes]:
         """Send commands and return their answers, and the ``run_id`` of the process that gave them.
+
+        Args:
+            request: Makes the bytes, anew each time that they are sent: a connection may break behind a request.
+            answers: How many answers there will be.
 
         Raises:
             redis.exceptions.RedisError: The server is out of reach, or refuses one of them.
         """
         with contextlib.suppress(IndexError, redis.exceptions.ConnectionError):
-            return self._exchange(self._idle.pop(), request, answers)
+            return self._exchange(self._idle.pop(), request(), answers)
         # None is idle, or the server was restarted since: the pool tries those that it hands out.
-        return self._exchange(self._pool.get_connection(), request, answers)
+        return self._exchange(self._pool.get_connection(), request(), answers)
 
     def _exchange(self, connection: Any, request: bytes, answers: int) -> tuple[list[Any], bytes]:
         idle = self._idle
@@ -73,24 +77,23 @@ class Wire:
         connection.disconnect()
         self._pool.release(connection)
 
-    def run(self, script: str, parts: Sequence[bytes], command: Sequence[bytes] = ()) -> list[Any]:
+    def run(self, script: str, parts: Callable[[], Sequence[bytes]], behind: bytes = b"") -> list[Any]:
         """Run a script, and a command right behind it on the same connection; return the answers.
 
         Args:
             script: The script; it is sent as a whole only when the server does not have it.
-            parts: How many keys there are, these, and the arguments.
-            command: The command; none if it is empty.
+            parts: Makes how many keys there are, these, and the arguments, anew each time that they are sent.
+            behind: The command, packed; none if it is empty.
         """
         digest = self._scripts.get(script)
         if digest is None:
             digest = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest().encode()
             self._scripts[script] = digest
-        behind = packed(command) if command else b""
-        answers = 2 if command else 1
+        answers = 2 if behind else 1
         try:
-            return self.ask(packed([b"EVALSHA", digest, *parts]) + behind, answers)[0]
+            return self.ask(lambda: packed([b"EVALSHA", digest, *parts()]) + behind, answers)[0]
         except redis.exceptions.NoScriptError:
-            return self.ask(packed([b"EVAL", script.encode(), *parts]) + behind, answers)[0]
+            return self.ask(lambda: packed([b"EVAL", script.encode(), *parts()]) + behind, answers)[0]
 
     def hang_up(self) -> None:
         """End all connections that nobody uses just now; those that are in use end with their use, or fail."""
