@@ -176,6 +176,23 @@ def test_nothing_comes_back_with_a_server_that_never_learned_of_its_replacement(
         site.judge(one, other)
 
 
+@pytest.mark.parametrize("call", ["cache.clear()", "cache.delete('k')"])
+def test_a_machine_that_comes_new_to_a_former_master_is_served_nothing_old(server, replica, site, apart, call):
+    one, other = apart
+    replica.follow(None)
+    for machine in "ab":
+        site.proxy(machine).switch(replica)
+    clear_when_it_can(site, one, call)
+    # The former master never learned of its replacement, and nobody who knows of that asks it.
+    replica.follow(server)
+    third = site.process("c")
+    # First of all, so that it loads nothing itself.
+    site.leased(third)
+    site.witness(third)
+    assert site.clear(third, call).level in ("network", None)
+    site.judge(one, other, third)
+
+
 def test_a_deposed_master_that_was_started_anew_serves_nothing_where_a_replica_is_demanded(server, replica, kind, site):
     with Server(kind) as third:
         third.follow(server)

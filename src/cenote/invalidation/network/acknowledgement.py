@@ -24,13 +24,15 @@ def await_members(ledger: Ledger, lease: Lease, receipt: Receipt) -> Members:
 
     Why that is enough: a lease that was asked for after the record was written comes with the record; one that was
     asked for before has ended once ``outwaited`` has passed since the reply. Members that an immature incarnation
-    may have forgotten are waited for in that way too.
+    may have forgotten are waited for in that way too. So are those of a former replica: where there are replicas, one
+    that has been the master meanwhile shows in the incarnation, once it is among those that know of the record.
     """
     # Others may have been told of longer leases.
     until = now() + max(lease, Lease(max(receipt.lease, SHORTEST_SECONDS))).outwaited
     pending = {peer.name: peer for peer in receipt.members}
+    doubted = receipt.replicas > 0
     nap = _SHORTEST_NAP
-    while (pending or not receipt.mature) and now() < until:
+    while (pending or doubted or not receipt.mature) and now() < until:
         time.sleep(min(nap, max(0.0, until - now())))
         nap = min(1.2 * nap, _LONGEST_NAP)
         try:
@@ -38,6 +40,7 @@ def await_members(ledger: Ledger, lease: Lease, receipt: Receipt) -> Members:
         except UnreachableError:
             continue
         if incarnation == receipt.incarnation:
+            doubted = False
             # Who is no member any more has left, or was outwaited by another clear: its lease has ended.
             late = {peer.name for peer in peers if peer.acknowledged < receipt.sequence}
             pending = {name: peer for name, peer in pending.items() if name in late}

@@ -15,6 +15,7 @@ members                   packed: member -> {number of its last renewal, acknowl
 renewals                  how many renewals there were: no number comes twice
 past                      incarnations that ended before this one, each of 32 letters
 lease                     milliseconds of the longest leases that a member takes
+syncs                     how many replicas the server had given all that it has when the incarnation began
 replicas                  the most replicas that the server was seen to have; outlives incarnations, not the server
 rung                      "1" once the bell has rung for a set since the last renewal
 names                     packed: the services that have a record or a value; n:{cache} is set for each
@@ -83,17 +84,19 @@ local function identity()
     local id = run .. (string.match(replication, 'master_replid:(%x+)') or '')
     return id, number(string.match(replication, 'connected_slaves:(%d+)'))
 end
+-- A replica that comes with other data than its master's is given all anew: it may have been the master meanwhile.
+local function syncs() return string.match(redis.call('INFO', 'stats'), 'sync_full:(%d+)') or '' end
 local function incarnation(candidate, known)
     local id, replicas = identity()
-    local kept = redis.call('HMGET', log, 'inc', 'id', 'tags', 'past', 'replicas')
+    local kept = redis.call('HMGET', log, 'inc', 'id', 'tags', 'past', 'replicas', 'syncs')
     local past = (kept[1] or '') .. (kept[4] or '')
     local descends = known == '' or string.find(past, known, 1, true)
-    local same = kept[2] == id
+    local same = kept[2] == id and (not kept[6] or kept[6] == syncs())
     if kept[1] and same and descends and redis.call('HLEN', tags) == number(kept[3]) then return kept[1], replicas end
     past = string.sub((descends and '' or known) .. past, 1, {_PAST_KEPT} * 32)
     redis.call('UNLINK', log, tags)
     redis.call('HSET', log, 'inc', candidate, 'id', id, 'head', 0, 'low', 0, 'tags', 0, 'past', past)
-    redis.call('HSET', log, 'replicas', same and number(kept[5]) or 0)
+    redis.call('HSET', log, 'replicas', kept[2] == id and number(kept[5]) or 0, 'syncs', syncs())
     return candidate, replicas
 end
 local function add_name(cache)
@@ -167,11 +170,12 @@ Arguments: a new incarnation in case one begins, the member, "" to register none
 it has, and the milliseconds of its leases.
 """
 
-ACK: Final = """
-local log = KEYS[1]
+ACK: Final = (
+    PRELUDE
+    + """
 local inc, member, sequence = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local kept = redis.call('HMGET', log, 'inc', 'members')
-if kept[1] ~= inc or not kept[2] then return 0 end
+local kept = redis.call('HMGET', log, 'inc', 'members', 'syncs')
+if kept[1] ~= inc or not kept[2] or kept[3] ~= syncs() then return 0 end
 local members = cmsgpack.unpack(kept[2])
 local own = members[member]
 if not own then return 0 end
@@ -181,6 +185,7 @@ if sequence > own[2] then
 end
 return 1
 """
+)
 """Note that a member's machine obeys all records up to a sequence. Arguments: incarnation, member, sequence."""
 
 MATURE: Final = """
@@ -189,16 +194,19 @@ return redis.call('HSET', KEYS[1], 'mature', '1')
 """
 """Mark an incarnation mature. Argument: the incarnation."""
 
-MEMBERS: Final = """
-local kept = redis.call('HMGET', KEYS[1], 'inc', 'members')
-if not kept[1] then return {'', {}} end
+MEMBERS: Final = (
+    PRELUDE
+    + """
+local kept = redis.call('HMGET', log, 'inc', 'members', 'syncs')
+if not kept[1] or kept[3] ~= syncs() then return {'', {}} end
 local found = {}
 for member, own in pairs(kept[2] and cmsgpack.unpack(kept[2]) or {}) do
     found[#found + 1] = {member, own[1], own[2]}
 end
 return {kept[1], found}
 """
-"""Return the incarnation, and each member with its renewals and the sequence that it acknowledged."""
+)
+"""Return the incarnation, "" when a new one is due, and each member with its renewals and what it acknowledged."""
 
 EXPEL: Final = """
 local log = KEYS[1]
