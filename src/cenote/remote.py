@@ -18,7 +18,8 @@ from cenote.errors import ClearFailedError, ClosedError, ReentrantError, StoreEr
 from cenote.flight import Fill, Flight, Outcome
 from cenote.invalidation.log import Members, Record, RecordKind
 from cenote.invalidation.machine import fitted
-from cenote.invalidation.network.ledger import TAKE_OUT, Receipt, Value
+from cenote.invalidation.network.answers import Receipt
+from cenote.invalidation.network.ledger import TAKE_OUT, Value
 from cenote.invalidation.network.log import NetworkLog
 from cenote.keeper import keeper
 from cenote.reading import FarReader

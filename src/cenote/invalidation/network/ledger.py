@@ -4,105 +4,21 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from cenote.invalidation.log import Record, RecordKind
 from cenote.invalidation.machine import fitted
 from cenote.invalidation.network import index_scripts, scripts, value_scripts
+from cenote.invalidation.network.answers import Floors, Peer, Receipt, Renewal
 from cenote.invalidation.network.link import Link, UnreachableError
 from cenote.invalidation.network.records import packed_record, unpacked_record
 
-__all__ = ["TAKE_OUT", "Floors", "Ledger", "Peer", "Receipt", "Renewal", "Value"]
+__all__ = ["TAKE_OUT", "Ledger", "Value"]
 
 _EVERYTHING: Final = Record(kind=RecordKind.CLEAR_ALL)
 
 _CLAIMS_AT_ONCE: Final = 500
 """How many claims one script sees to: others wait for the server meanwhile."""
-
-
-class Peer(NamedTuple):
-    """A member as the server knows it.
-
-    Attributes:
-        name: The member.
-        renewals: The number of its last renewal; no other renewal has it.
-        acknowledged: The sequence up to which its machine obeys all records.
-    """
-
-    name: str
-    renewals: int
-    acknowledged: int
-
-
-class Floors(NamedTuple):
-    """The floors of a cache: the sequences of its last hard and soft clear, and invalidation by tags or a prefix."""
-
-    hard: int
-    soft: int
-    scoped: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What the server says of a record.
-
-    Attributes:
-        incarnation: The incarnation that it was written in.
-        sequence: Its place; 0 when nothing was done: it was meant for another generation, or for an earlier head.
-        generation: The generation of the cache before it.
-        head: The last sequence, where nothing was done.
-        mature: Whether all leases of earlier incarnations have ended.
-        live: How many live entries went.
-        sample: Identifiers of some.
-        members: Who must learn of it.
-        lease: Seconds that their leases last at most.
-        replicas: How many replicas the server was ever seen to have.
-        told: How many of them know of the record.
-        kept: Whether the server keeps the value that the record came with.
-        exact: Whether ``live`` is exact, as far as the indexes are: nothing was counted twice.
-    """
-
-    incarnation: str
-    sequence: int
-    generation: int
-    head: int = 0
-    mature: bool = False
-    live: int = 0
-    sample: tuple[str, ...] = ()
-    members: tuple[Peer, ...] = ()
-    lease: float = 0.0
-    replicas: int = 0
-    told: int = 0
-    kept: bool = False
-    exact: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Renewal:
-    """What the server says to a member that renews.
-
-    Attributes:
-        incarnation: The incarnation in force.
-        head: The last sequence.
-        mature: Whether all leases of earlier incarnations have ended.
-        records: The records since what the member has, in order; None when some are no longer kept.
-        floors: In that case those of all services; None is the global cache.
-        everything: And those of everything.
-        replicas: How many replicas the server was ever seen to have.
-        told: How many of them know of the renewal.
-        number: The number of the renewal.
-    """
-
-    incarnation: str
-    head: int
-    mature: bool
-    records: list[Record] | None
-    floors: dict[str | None, Floors]
-    everything: Floors
-    replicas: int
-    told: int
-    number: int
 
 
 class Value(NamedTuple):
@@ -193,7 +109,15 @@ class Ledger:
     # Members
 
     def renew(
-        self, member: str, incarnation: str, applied: int, *, lease: float, replicas: int, patience: float
+        self,
+        member: str,
+        incarnation: str,
+        applied: int,
+        *,
+        lease: float,
+        unverified: float,
+        replicas: int,
+        patience: float,
     ) -> Renewal:
         """Register a member and return what it does not know yet.
 
@@ -202,10 +126,11 @@ class Ledger:
             incarnation: The incarnation that it followed last; "" for none.
             applied: The sequence that it has; -1 for nothing.
             lease: Seconds that its leases last.
+            unverified: Seconds for which it may serve copies unverified after one.
             replicas: How many replicas must know of it, as far as the member knows.
             patience: Seconds to wait for them.
         """
-        arguments = [_candidate(), member, incarnation, applied, int(lease * 1000)]
+        arguments = [_candidate(), member, incarnation, applied, int(lease * 1000), int(unverified * 1000)]
         waited = ["WAIT", replicas, self._milliseconds(patience)] if replicas else None
         answer, told = self.link.run_and(scripts.RENEW, self._hashes, arguments, waited)
         found, head, mature, needed, number, known, rest = answer
@@ -384,7 +309,9 @@ class Ledger:
 
 
 def _peers(found: Sequence[Any]) -> list[Peer]:
-    return [Peer(name.decode(), renewals, acknowledged) for name, renewals, acknowledged in found]
+    return [
+        Peer(name.decode(), renewals, acknowledged, doubts / 1000) for name, renewals, acknowledged, doubts in found
+    ]
 
 
 def _candidate() -> str:

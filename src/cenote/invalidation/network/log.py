@@ -22,12 +22,14 @@ from cenote.invalidation.log import DEADLINE, Members, News, Record, RecordKind,
 from cenote.invalidation.machine import MachineLog, fitted
 from cenote.invalidation.machine.membership import Membership
 from cenote.invalidation.machine.mirror import follows, forsake, incarnation_of
+from cenote.invalidation.network.answers import Peer, Receipt
 from cenote.invalidation.network.attendance import Attendance
 from cenote.invalidation.network.claims import NetworkClaims
-from cenote.invalidation.network.lease import SHORTEST_SECONDS, Lease
-from cenote.invalidation.network.ledger import TAKE_OUT, Ledger, Peer, Receipt, Value
+from cenote.invalidation.network.lease import Lease, Unverified
+from cenote.invalidation.network.ledger import TAKE_OUT, Ledger, Value
 from cenote.invalidation.network.link import FullError, UnreachableError
 from cenote.invalidation.network.owed import Owed
+from cenote.invalidation.network.rollcall import RollCall
 
 __all__ = ["NetworkLog"]
 
@@ -35,7 +37,6 @@ logger = logging.getLogger("cenote")
 
 _NOWHERE: Final = (-1, *[0] * DEADLINE)
 _SHORTEST_NAP: Final = 0.0002
-_LONGEST_NAP: Final = 0.004
 _TRIES: Final = 5
 _CATCH_UP_SECONDS: Final = 0.1
 
@@ -56,6 +57,7 @@ class NetworkLog(MachineLog):
         replicas: int = 0,
         thread: bool = False,
         always: bool = False,
+        unverified: Unverified | None = None,
     ) -> None:
         """Attach to this machine's mirror, and see to it that an agent keeps it.
 
@@ -67,6 +69,7 @@ class NetworkLog(MachineLog):
             replicas: How many replicas the server has at least.
             thread: Whether the agent, if this process is to start it, is a thread and not a process.
             always: Whether every read asks the server, and this machine holds no leases.
+            unverified: For how long after a lease this machine's processes may serve copies unverified.
 
         Raises:
             ConfigurationError: The mirror cannot be opened or made.
@@ -80,12 +83,15 @@ class NetworkLog(MachineLog):
         self._least_replicas = self._replicas = replicas
         self._always = always
         self._owed = Owed()
+        self._unverified = unverified or Unverified()
+        self._roll_call = RollCall(ledger, lease, self._unverified)
         told = {
             "url": url,
             "namespace": ledger.namespace,
             "seconds": lease.seconds,
             "replicas": replicas,
             "leased": not always,
+            "unverified": self._unverified.seconds,
         }
         self._attendance = Attendance(path, told, thread=thread)
         super().__init__(path)
@@ -152,7 +158,7 @@ class NetworkLog(MachineLog):
         try:
             there, head, replicas = self.ledger.head()
         except UnreachableError:
-            return None
+            return Seen(joined.word, None)
         # A server that has, had or should have replicas may have been deposed: only a lease is worth something then.
         if there != incarnation or replicas or self._least_replicas:
             return None
@@ -162,6 +168,17 @@ class NetworkLog(MachineLog):
                 return None
             time.sleep(_SHORTEST_NAP)
         return Seen(joined.word, head)
+
+    def is_doubtful(self, word: Sequence[int]) -> bool:
+        """Whether copies may be served that cannot be verified: for a while after the lease, and of this file alone.
+
+        Why no clear that succeeded is broken: a clear that this member has not acknowledged answers success only once
+        that while is over, and whoever gives the file up takes its deadline away.
+        """
+        joined = self._followed()
+        if joined is None or joined.word is not word or not word[DEADLINE] or not joined.file.in_place:
+            return False
+        return now() < word[DEADLINE] + self._unverified.held
 
     # What changes need
 
@@ -316,30 +333,10 @@ class NetworkLog(MachineLog):
     def await_members(self, receipt: Receipt) -> Members:
         """Wait until every member has obeyed a record, or can serve nothing older any more.
 
-        Why that is enough: a lease that was asked for after the record was written comes with the record; one that was
-        asked for before has ended once ``outwaited`` has passed since the reply. Members that an immature incarnation
-        may have forgotten are waited for in that way too.
+        Raises:
+            ClearFailedError: One that did not say so may still serve older copies, unverified.
         """
-        # Others may have been told of longer leases.
-        until = now() + max(self.lease, Lease(max(receipt.lease, SHORTEST_SECONDS))).outwaited
-        pending = {peer.name: peer for peer in receipt.members}
-        nap = _SHORTEST_NAP
-        while (pending or not receipt.mature) and now() < until:
-            time.sleep(min(nap, max(0.0, (until - now()) / 1e9)))
-            nap = min(1.5 * nap, _LONGEST_NAP)
-            try:
-                incarnation, peers = self.ledger.members()
-            except UnreachableError:
-                continue
-            if incarnation == receipt.incarnation:
-                # Who is no member any more has left, or was outwaited by another clear: its lease has ended.
-                late = {peer.name for peer in peers if peer.acknowledged < receipt.sequence}
-                pending = {name: peer for name, peer in pending.items() if name in late}
-        for peer in pending.values():
-            with contextlib.suppress(UnreachableError):
-                self.ledger.expel(receipt.incarnation, peer)
-        names = [peer.name for peer in receipt.members]
-        return Members(tuple(sorted(name for name in names if name not in pending)), tuple(sorted(pending)))
+        return self._roll_call.wait(receipt)
 
     def peers(self) -> list[Peer]:
         """Return the members that the server knows."""
@@ -369,6 +366,7 @@ class NetworkLog(MachineLog):
             self._attendance.look()
             self.claims.extend()
             self._owed.settle(self._make_up_for)
+            self._roll_call.tend()
 
     def after_fork(self) -> None:
         """Take no part any more, as on one machine, and use no connection of the parent's."""
@@ -378,6 +376,7 @@ class NetworkLog(MachineLog):
         self._attendance.after_fork()
         self.claims.after_fork()
         self._owed.after_fork()
+        self._roll_call.after_fork()
         self.ledger.link.after_fork()
 
     def close(self) -> None:
