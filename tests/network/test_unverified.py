@@ -117,6 +117,20 @@ def test_what_this_machine_was_asked_to_forget_is_not_served(site, server):
         server.resume()
 
 
+@pytest.mark.parametrize("change", ["cache.delete('k')", "cache.set('k', 'new')", "doubled.invalidate(4)"])
+def test_what_this_process_failed_to_change_everywhere_is_not_served(site, server, change):
+    one = start(site, query="&serve_unverified=60")
+    server.pause()
+    try:
+        wait_until(lambda: one.ask("over(0)"))
+        with pytest.raises(ClearFailedError, match="repeat it"):
+            one.do(change)
+        served = one.ask("cache.get('k'), cache.get('doubled(4)')")
+        assert served == ((None, 8) if "'k'" in change else ("old", None))
+    finally:
+        server.resume()
+
+
 def test_a_copy_that_was_over_before_is_not_served(site, server):
     one = start(site)
     one.do("cache.set('short', 1, ttl=0.3); assert [cache.get('short') for _ in range(3)] == [1, 1, 1]")
