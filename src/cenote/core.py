@@ -160,6 +160,9 @@ class CacheCore(Figures):
                     )
                     if failure is not None:
                         dropped = self._put(state, failure)
+            else:
+                found, value = self.doubtful(state, slot, flight.key, failed=True)
+                outcome = Outcome(value, stale=True) if found else outcome
             flight.detach()
             flight.end(outcome)
         flight.wake()

@@ -221,8 +221,13 @@ class Follower(Tables):
         word = state.word
         if word is None or state.generation == NOT_SHARED or self._holds(state):
             return state
-        verified = seen is not None and seen.word is word and state.applied >= seen.head
-        return state if verified else self._detached()
+        if seen is None or seen.word is not word:
+            return self._detached()
+        if seen.head is not None and state.applied >= seen.head:
+            return state
+        stand_in = self._detached()
+        stand_in.doubtful = state if seen.head is None else None
+        return stand_in
 
     def _obey_records(self) -> State:
         """Obey what the log is known here to hold, and return the State then in force."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, cast
 
 from cenote.approach import apart, stale_while_loading
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from cenote.entry import Entry
     from cenote.invalidation.log import Seen
     from cenote.reading import FarReader, Look
+    from cenote.state import State
+    from cenote.tables import Slot
 
 __all__ = ["aget_far", "get_each", "get_slowly"]
 
@@ -69,6 +72,8 @@ def get_each(core: CacheCore, values: dict[str, Any], lacking: object) -> dict[s
     sought = iter(core.seek_each([(slot, place) for _, slot, place in places if place is not None], seen))
     for key, slot, place in places:
         served, value = (False, None) if place is None else stale_while_loading(core, state, slot, next(sought))
+        if not served and place is not None:
+            served, value = _doubtful(core, state, slot, place)
         if served:
             found[key] = value
         else:
@@ -89,7 +94,22 @@ def _look(core: FarReader, key: str, seen: Seen | None) -> Look | None:
 
 def _served(core: FarReader, look: Look, entry: Entry | None, default: Any) -> Any:
     found, value = stale_while_loading(core, look.state, look.slot, entry)
+    if not found:
+        found, value = _doubtful(core, look.state, look.slot, look.key)
     if found:
         return value
     core.count_miss(look.slot)
     return default
+
+
+def _doubtful(core: CacheCore, state: State, slot: Slot, key: Hashable) -> tuple[bool, Any]:
+    """Serve a copy that nobody can verify, where that may be served."""
+    if state.doubtful is None:
+        return False, None
+    with core.lock:
+        found, value = core.doubtful(state, slot, key, failed=False)
+    if not found:
+        return False, None
+    core.count_slot_hit(slot)
+    core.count_stale()
+    return True, core.hand_out(value)

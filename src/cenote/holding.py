@@ -74,6 +74,32 @@ class Holder(Follower):
         """Decide what a read may do with an entry of a State."""
         return decide(entry, self.now(), state.soft_floor, self.options)
 
+    def doubtful(self, state: State, slot: Slot, key: Hashable, *, failed: bool) -> tuple[bool, Any]:
+        """Return a copy that nobody can verify, where that may be served; call under the write lock.
+
+        Why no clear that succeeded is broken: all that is known here was obeyed, and ``is_doubtful`` says why what is
+        not known has not succeeded.
+
+        Args:
+            state: What the read was given in place of the State in force.
+            slot: The table.
+            key: The key there.
+            failed: Whether the loader was tried, so that a stale copy will do as well.
+        """
+        there = state.doubtful
+        if there is None:
+            return False, None
+        now = self.obey()
+        if now.store is not there.store or now.word is None or not self.running or not self.log.is_doubtful(now.word):
+            return False, None
+        entry = now.store.find(key, slot.index)
+        if entry is None or entry.error is not None or entry.value is GONE:
+            return False, None
+        stale = (Verdict.STALE, Verdict.FAILSAFE) if failed else ()
+        if self.judge(now, entry) not in (Verdict.FRESH, Verdict.AHEAD, Verdict.HELD, *stale):
+            return False, None
+        return True, entry.value
+
     def hand_out(self, value: Any) -> Any:
         """Return a value as callers get it."""
         return value if self.treatment.hand_out is None else self.treatment.hand_out(value)

@@ -52,7 +52,16 @@ class RemoteCore(FarReader):
         """Write the record of a key, and what becomes of its value at the server."""
         record = self.key_record(slot, key)
         assert record is not None  # noqa: S101  # there are others to be told
-        return self.log.write_key(record, value)
+        try:
+            return self.log.write_key(record, value)
+        except ClearFailedError:
+            # Others do not learn of it. This process knows better than to serve what it has, verified or not.
+            with self.lock:
+                state = self.obey()
+                state.detach_key(slot.index, key)
+                dropped = self._take_out(state, slot.index, key)
+            self.discard(dropped)
+            raise
 
     # Changes
 

@@ -68,11 +68,14 @@ class State:
         generation: The sequence of the last whole hard clear.
         gauge: Where other processes see how many entries there are; None where there are none to see it.
         shelf: What the cache is called in a shared store: its name, and the incarnation that sequences belong to.
+        doubtful: The State in force that could not be verified because the server is out of reach, where this one
+            stands in for it.
     """
 
     __slots__ = (
         "applied",
         "deadline",
+        "doubtful",
         "fills",
         "flights",
         "gauge",
@@ -108,6 +111,7 @@ class State:
         self.generation = generation
         self.shelf = shelf
         self.gauge = gauge
+        self.doubtful: State | None = None
 
     def softened(self, floor: int) -> State:
         """Return a State that shares everything with this one but has obeyed a soft clear."""
@@ -124,6 +128,7 @@ class State:
         state.generation = self.generation
         state.shelf = self.shelf
         state.gauge = self.gauge
+        state.doubtful = None
         return state
 
     def detach_key(self, slot: int, key: Hashable) -> None:

@@ -35,8 +35,10 @@ class NetworkSoak(Soak):
     reading = 0.97
     killing = 0.3
 
-    def __init__(self, folder, servers, *, threads, machines, faults=True):
+    def __init__(self, folder, servers, *, threads, machines, faults=True, unverified=0.0):
         super().__init__(folder, "redis", threads, broken=False)
+        self._unverified = unverified
+        self.set_seen_after += int(unverified * 1.05e9)
         self._master, *self._replicas = servers
         self._copy = folder / "copy"
         self._timers = []
@@ -55,6 +57,7 @@ class NetworkSoak(Soak):
         """Return the proxy and the directory of one of the machines."""
         at = number % len(self.machines)
         demanded = f"&replicas={len(self._replicas) - 1}" if self._replicas else ""
+        demanded += f"&serve_unverified={self._unverified}" * bool(self._unverified)
         return f"{self.proxies[at].url}?dir={self.machines[at]}&lease={LEASE}{demanded}"
 
     def disturb(self, chances):
@@ -197,7 +200,18 @@ def _signal(pid, number):
         os.kill(pid, number)
 
 
-def soak(seconds, *, kind="valkey", processes=8, machines=4, threads=4, seed=None, faults=True, replicated=False):
+def soak(
+    seconds,
+    *,
+    kind="valkey",
+    processes=8,
+    machines=4,
+    threads=4,
+    seed=None,
+    faults=True,
+    replicated=False,
+    unverified=0.0,
+):
     """Run a soak and return its report."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -207,7 +221,7 @@ def soak(seconds, *, kind="valkey", processes=8, machines=4, threads=4, seed=Non
             stack.enter_context(server)
         for replica in servers[1:]:
             replica.follow(servers[0])
-        run = NetworkSoak(folder, servers, threads=threads, machines=machines, faults=faults)
+        run = NetworkSoak(folder, servers, threads=threads, machines=machines, faults=faults, unverified=unverified)
         stack.callback(run.close)
         run.run(seconds, processes, random.Random(seed))
         run.judge()
@@ -224,6 +238,7 @@ def main(arguments):
     parser.add_argument("--seed", type=int)
     parser.add_argument("--kind", choices=["valkey", "redis"], default="valkey")
     parser.add_argument("--replicated", action="store_true", help="two replicas, and failovers")
+    parser.add_argument("--unverified", type=float, default=0.0, help="seconds that copies are served without a lease")
     parser.add_argument("--calm", action="store_true", help="no faults but killed workers")
     options = parser.parse_args(arguments)
     report = soak(
@@ -235,6 +250,7 @@ def main(arguments):
         seed=options.seed,
         faults=not options.calm,
         replicated=options.replicated,
+        unverified=options.unverified,
     )
     sys.stdout.write(f"{report}\n")
     return 1 if report.violations or report.failed else 0

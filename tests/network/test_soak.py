@@ -24,6 +24,16 @@ def test_no_read_is_stale_while_agents_links_and_servers_fail(kind, replicated):
     assert report.invalidations > 10, str(report)
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["valkey"])
+def test_no_clear_that_succeeded_is_broken_by_copies_that_nobody_can_verify(kind):
+    report = soak(30, kind=kind, unverified=1.0)
+    assert not report.failed, str(report)
+    assert not report.violations, str(report)
+    assert report.reads > 500, str(report)
+    assert report.invalidations > 5, str(report)
+
+
 IMPATIENT = """
 from cenote.invalidation.log import Members
 from cenote.invalidation.network.log import NetworkLog

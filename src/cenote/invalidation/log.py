@@ -84,11 +84,11 @@ class Seen(NamedTuple):
 
     Attributes:
         word: That of the log that was asked about.
-        head: The sequence that a State must have obeyed to be current.
+        head: The sequence that a State must have obeyed to be current; None when the server is out of reach.
     """
 
     word: Sequence[int]
-    head: int
+    head: int | None
 
 
 class Members(NamedTuple):
@@ -172,6 +172,14 @@ class InvalidationLog(ABC):
             The sequence, which is under the head now; None when nobody can say.
         """
         return None  # who has no lease to lose needs not ask
+
+    def is_doubtful(self, word: Sequence[int]) -> bool:  # noqa: ARG002  # the same
+        """Whether copies may be served though nobody can say whether they are valid.
+
+        Args:
+            word: That of the State which holds them; the server was found out of reach.
+        """
+        return False
 
     @property
     @abstractmethod

@@ -14,9 +14,10 @@ from typing import Any, Final
 from cenote.clock import Clock
 from cenote.errors import ClearFailedError, ClosedError, DecodeError, StoreFullError
 from cenote.invalidation.log import Seen
+from cenote.invalidation.machine.parts import ScopedWord
 from cenote.invalidation.network.answers import Value
 from cenote.invalidation.network.ledger import Ledger
-from cenote.invalidation.network.log import NetworkLog, ScopedWord
+from cenote.invalidation.network.log import NetworkLog
 from cenote.stores.batching import Batching
 from cenote.stores.shared import Place, SharedReads
 from cenote.stores.stored import SOFT, StoredEntry, fresh_payload, pack, unpack

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from cenote.invalidation.log import RecordKind
 from cenote.invalidation.machine.file import SharedFile
@@ -19,7 +20,21 @@ from cenote.invalidation.machine.processes import Processes
 from cenote.invalidation.machine.ring import Draft, Ring
 from cenote.invalidation.machine.services import DamagedError, Services
 
-__all__ = ["Parts"]
+__all__ = ["Parts", "ScopedWord"]
+
+
+class ScopedWord(NamedTuple):
+    """Where a sequence stands after which tags or a prefix made nothing of a cache old.
+
+    Attributes:
+        parts: The mirror; this says nothing once a process is attached to another one.
+        words: The words of its file.
+        at: Which of them.
+    """
+
+    parts: Parts
+    words: Sequence[int]
+    at: int
 
 
 class Parts:
@@ -86,3 +101,7 @@ class Parts:
         if draft.kind in (RecordKind.CLEAR, RecordKind.CLEAR_ALL):
             everything = draft.kind is RecordKind.CLEAR_ALL
             self.services.raise_floor(None if everything else draft.service, sequence, soft=draft.soft)
+
+    def scoped_word(self, cache: str | None) -> ScopedWord:
+        """Return where the last invalidation of a cache by tags or a prefix stands; only a mirror knows."""
+        return ScopedWord(self, *self.services.scoped_word(self.services.number(cache)))

@@ -1,8 +1,8 @@
 """The network reach: machines that share a log at a Redis or Valkey server."""
 
-from cenote.invalidation.network.lease import LEASE_SECONDS, Lease
+from cenote.invalidation.network.lease import LEASE_SECONDS, Lease, Unverified
 from cenote.invalidation.network.ledger import Ledger
 from cenote.invalidation.network.link import Link
 from cenote.invalidation.network.log import NetworkLog
 
-__all__ = ["LEASE_SECONDS", "Lease", "Ledger", "Link", "NetworkLog"]
+__all__ = ["LEASE_SECONDS", "Lease", "Ledger", "Link", "NetworkLog", "Unverified"]

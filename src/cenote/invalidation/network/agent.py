@@ -22,7 +22,7 @@ from cenote.invalidation.log import Record, RecordKind
 from cenote.invalidation.machine import Mirror
 from cenote.invalidation.network import scripts
 from cenote.invalidation.network.answers import Peer, Renewal
-from cenote.invalidation.network.lease import Lease
+from cenote.invalidation.network.lease import Lease, Unverified
 from cenote.invalidation.network.ledger import Ledger
 from cenote.invalidation.network.link import Link
 from cenote.invalidation.network.records import heard
@@ -57,6 +57,7 @@ class Agent:
         *,
         replicas: int = 0,
         leased: bool = True,
+        unverified: float = 0.0,
     ) -> None:
         """Prepare; ``run`` does the work.
 
@@ -68,6 +69,7 @@ class Agent:
             member: What this machine is called.
             replicas: How many replicas the server has at least; what it was seen to have counts too.
             leased: Whether this machine holds leases; without, nobody waits for it, and its reads ask the server.
+            unverified: Seconds for which this machine's processes may serve copies unverified after a lease.
 
         Raises:
             ConfigurationError: The mirror cannot be opened.
@@ -77,6 +79,7 @@ class Agent:
         self._lease = lease
         self._member = member
         self._leased = leased
+        self._unverified = Unverified(unverified)
         self._stop = threading.Event()
         self._bell: Any = None
         self._moves = 0
@@ -139,6 +142,8 @@ class Agent:
             self._followed,
             mirror.head if known else -1,
             lease=self._lease.seconds if self._leased else 0.0,
+            # With each renewal, so that nobody relies on a deadline that comes without it.
+            unverified=self._unverified.seconds,
             replicas=self._replicas,
             patience=self._lease.renewed,
         )
@@ -167,12 +172,12 @@ class Agent:
         self._mirror.begin(found.incarnation, found.head, found.floors, found.everything)
 
     def _ripen(self, found: Renewal) -> None:
-        """Mark an incarnation mature once it was seen for as long as a lease of an earlier one may last."""
+        """Mark an incarnation mature once it was seen for as long as anything of an earlier one may be served."""
         if found.mature:
             return
         if self._seen[0] != found.incarnation:
             self._seen = (found.incarnation, now())
-        elif now() - self._seen[1] > self._lease.outwaited:
+        elif now() - self._seen[1] > self._lease.outwaited + self._unverified.outwaited:
             self._ledger.ripen(found.incarnation)
 
     def _listen(self) -> None:

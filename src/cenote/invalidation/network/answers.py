@@ -17,11 +17,13 @@ class Peer(NamedTuple):
         name: The member.
         renewals: The number of its last renewal; no other renewal has it.
         acknowledged: The sequence up to which its machine obeys all records.
+        unverified: Seconds for which its machine may serve copies that it cannot verify, after its lease.
     """
 
     name: str
     renewals: int
     acknowledged: int
+    unverified: float = 0.0
 
 
 class Floors(NamedTuple):

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["GIVE_BACK", "INDEXES", "KEPT_MS"]
+__all__ = ["GIVE_BACK", "INDEXES", "KEEPING", "KEPT_MS"]
 
 KEPT_MS: Final = 7 * 24 * 3600 * 1000
 """Milliseconds after which the hash of a namespace that nobody renews is gone."""
@@ -31,7 +31,7 @@ AT_ONCE: Final = 100
 COUNTED: Final = 1000
 """How many entries of several tags are looked at to count none of them twice; of more, an upper bound is said."""
 
-INDEXES: Final = f"""
+KEEPING: Final = f"""
 local opening = string.sub(KEYS[1], 1, -4)
 local function by_end(place) return opening .. 'e:' .. place end
 local function by_name(place) return opening .. 'n:' .. place end
@@ -40,43 +40,34 @@ local function value_at(place, key) return opening .. 'v:' .. place .. ':' .. ke
 local function told(value)
     local head = redis.call('GETRANGE', value, 0, 255)
     if #head < 9 then return nil, {{}} end
+    local found, count, length = {{}}, 0, 0
+    if #head >= 73 and string.byte(head, 9) == 1 then count, length = struct.unpack('<I4I4', head, 10) end
+    local at = 73 + length
     local function bytes(first, last)
         if last < #head then return string.sub(head, first + 1, last + 1) end
         return redis.call('GETRANGE', value, first, last)
     end
-    local found = {{}}
-    if #head >= 73 and string.byte(head, 9) == 1 then
-        local count, length = struct.unpack('<I4I4', head, 10)
-        local at = 73 + length
-        for each = 1, count do
-            local size = bytes(at, at + 3)
-            if #size < 4 then break end
-            size = struct.unpack('<I4', size)
-            found[each] = bytes(at + 4, at + 3 + size)
-            at = at + 4 + size
-        end
+    for each = 1, count do
+        local size = bytes(at, at + 3)
+        if #size < 4 then break end
+        size = struct.unpack('<I4', size)
+        found[each] = bytes(at + 4, at + 3 + size)
+        at = at + 4 + size
     end
     return struct.unpack('>I8', head) - 1, found
 end
 local function without(place, key, found)
     for _, tag in ipairs(found) do redis.call('ZREM', by_tag(place, tag), key) end
 end
-local function take_out(place, key)
-    local value = value_at(place, key)
-    local _, found = told(value)
-    without(place, key, found)
-    redis.call('UNLINK', value)
-    redis.call('ZREM', by_end(place), key)
-    redis.call('ZREM', by_name(place), key)
-end
 local function keep(place, key, value, milliseconds, ends, at)
-    local _, found = told(value_at(place, key))
-    without(place, key, found)
-    redis.call('SET', value_at(place, key), value, 'PX', milliseconds)
-    redis.call('ZADD', by_end(place), ends, key)
-    redis.call('ZADD', by_name(place), 0, key)
-    redis.call('PEXPIRE', by_end(place), {KEPT_MS})
-    redis.call('PEXPIRE', by_name(place), {KEPT_MS})
+    local name, ended, named = value_at(place, key), by_end(place), by_name(place)
+    local birth, found = told(name)
+    if birth then without(place, key, found) end
+    redis.call('SET', name, value, 'PX', milliseconds)
+    redis.call('ZADD', ended, ends, key)
+    redis.call('ZADD', named, 0, key)
+    redis.call('PEXPIRE', ended, {KEPT_MS})
+    redis.call('PEXPIRE', named, {KEPT_MS})
     for at = at, #ARGV do
         local index = by_tag(place, ARGV[at])
         local over = redis.call('ZRANGEBYSCORE', index, '-inf', ends - milliseconds / 1000, 'LIMIT', 0, 2)
@@ -84,6 +75,19 @@ local function keep(place, key, value, milliseconds, ends, at)
         redis.call('ZADD', index, ends, key)
         redis.call('PEXPIRE', index, {KEPT_MS})
     end
+end
+"""
+
+INDEXES: Final = (
+    KEEPING
+    + f"""
+local function take_out(place, key)
+    local value = value_at(place, key)
+    local _, found = told(value)
+    without(place, key, found)
+    redis.call('UNLINK', value)
+    redis.call('ZREM', by_end(place), key)
+    redis.call('ZREM', by_name(place), key)
 end
 local function give_back(place, key, sequence, tag)
     local birth, found = told(value_at(place, key))
@@ -148,6 +152,7 @@ local function drop_named(place, prefix, live, sequence)
     for _, name in ipairs(names) do give_back(place, name, sequence) end
 end
 """
+)
 
 GIVE_BACK: Final = (
     INDEXES

@@ -89,7 +89,15 @@ class Ledger:
     # Members
 
     def renew(
-        self, member: str, incarnation: str, applied: int, *, lease: float, replicas: int, patience: float
+        self,
+        member: str,
+        incarnation: str,
+        applied: int,
+        *,
+        lease: float,
+        unverified: float,
+        replicas: int,
+        patience: float,
     ) -> Renewal:
         """Register a member and return what it does not know yet.
 
@@ -98,10 +106,11 @@ class Ledger:
             incarnation: The incarnation that it followed last; "" for none.
             applied: The sequence that it has; -1 for nothing.
             lease: Seconds that its leases last.
+            unverified: Seconds for which it may serve copies unverified after one.
             replicas: How many replicas must know of it, as far as the member knows.
             patience: Seconds to wait for them.
         """
-        arguments = [member, incarnation, applied, int(lease * 1000)]
+        arguments = [member, incarnation, applied, int(lease * 1000), int(unverified * 1000)]
         waited = ["WAIT", replicas, self._milliseconds(patience)] if replicas else None
         answer, told = self.link.run_and(scripts.RENEW, self._hashes, lambda: [_candidate(), *arguments], waited)
         found, head, mature, needed, number, known, rest = answer
@@ -283,7 +292,9 @@ class Ledger:
 
 
 def _peers(found: Sequence[Any]) -> list[Peer]:
-    return [Peer(name.decode(), renewals, acknowledged) for name, renewals, acknowledged in found]
+    return [
+        Peer(name.decode(), renewals, acknowledged, doubts / 1000) for name, renewals, acknowledged, doubts in found
+    ]
 
 
 def new_name() -> str:

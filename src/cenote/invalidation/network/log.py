@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from cenote.clock import lease_clock as now
 from cenote.errors import ClearFailedError, ClosedError
@@ -22,38 +22,24 @@ from cenote.invalidation.log import Members, News, Record, RecordKind, Seen
 from cenote.invalidation.machine import MachineLog, fitted
 from cenote.invalidation.machine.membership import Membership
 from cenote.invalidation.machine.mirror import follows, forsake, incarnation_of
-from cenote.invalidation.network.acknowledgement import await_members
+from cenote.invalidation.machine.parts import ScopedWord
 from cenote.invalidation.network.answers import TAKE_OUT, Peer, Receipt, Value
 from cenote.invalidation.network.attendance import Attendance
 from cenote.invalidation.network.claims import NetworkClaims
-from cenote.invalidation.network.lease import Lease
+from cenote.invalidation.network.lease import Lease, Unverified
 from cenote.invalidation.network.ledger import Ledger, new_name
 from cenote.invalidation.network.link import FullError, UnreachableError
 from cenote.invalidation.network.owed import Owed
+from cenote.invalidation.network.rollcall import RollCall
 
-__all__ = ["NetworkLog", "ScopedWord"]
+__all__ = ["NetworkLog"]
 
 logger = logging.getLogger("cenote")
 
 _NOWHERE: Final = (-1,)
 _SHORTEST_NAP: Final = 0.0003
-_LONGEST_NAP: Final = 0.004
 _TRIES: Final = 5
 _CATCH_UP_SECONDS: Final = 0.1
-
-
-class ScopedWord(NamedTuple):
-    """Where a sequence stands after which tags or a prefix made nothing of a cache old.
-
-    Attributes:
-        parts: The mirror; it says nothing once this process is attached to another one.
-        words: The words of its file.
-        at: Which of them.
-    """
-
-    parts: Membership
-    words: Sequence[int]
-    at: int
 
 
 class NetworkLog(MachineLog):
@@ -72,6 +58,7 @@ class NetworkLog(MachineLog):
         replicas: int = 0,
         thread: bool = False,
         always: bool = False,
+        unverified: Unverified | None = None,
     ) -> None:
         """Attach to this machine's mirror, and see to it that an agent keeps it.
 
@@ -83,6 +70,7 @@ class NetworkLog(MachineLog):
             replicas: How many replicas the server has at least.
             thread: Whether the agent, if this process is to start it, is a thread and not a process.
             always: Whether every read asks the server, and this machine holds no leases.
+            unverified: For how long after a lease this machine's processes may serve copies unverified.
 
         Raises:
             ConfigurationError: The mirror cannot be opened or made.
@@ -96,12 +84,15 @@ class NetworkLog(MachineLog):
         self._least_replicas = self._replicas = replicas
         self._always = always
         self._owed = Owed()
+        self._unverified = unverified or Unverified()
+        self._roll_call = RollCall(ledger, lease, self._unverified)
         told = {
             "url": url,
             "namespace": ledger.namespace,
             "seconds": lease.seconds,
             "replicas": replicas,
             "leased": not always,
+            "unverified": self._unverified.seconds,
         }
         self._attendance = Attendance(path, told, thread=thread)
         super().__init__(path)
@@ -161,9 +152,8 @@ class NetworkLog(MachineLog):
     def scoped_word(self, cache: str | None, opening: int) -> ScopedWord | None:
         """Return where the last invalidation of a cache by tags or a prefix stands; None in another incarnation."""
         joined = self._joined()
-        if not follows(joined, opening):  # this very file, which never follows another one
-            return None
-        return ScopedWord(joined, *joined.services.scoped_word(joined.services.number(cache)))
+        # This very file, which never follows another one.
+        return joined.scoped_word(cache) if follows(joined, opening) else None
 
     def verify(self) -> Seen | None:
         """Ask the server, where there is no lease, up to which sequence a State must have obeyed to be current."""
@@ -174,7 +164,7 @@ class NetworkLog(MachineLog):
         try:
             there, head, replicas = self.ledger.head()
         except UnreachableError:
-            return None
+            return Seen(joined.word, None)
         # A server that has, had or should have replicas may have been deposed: only a lease is worth something then.
         if there != incarnation or replicas or self._least_replicas:
             return None
@@ -184,6 +174,17 @@ class NetworkLog(MachineLog):
                 return None
             time.sleep(_SHORTEST_NAP)
         return Seen(joined.word, head)
+
+    def is_doubtful(self, word: Sequence[int]) -> bool:
+        """Whether copies may be served that cannot be verified: for a while after the lease, and of this file alone.
+
+        Why no clear that succeeded is broken: a clear that this member has not acknowledged answers success only once
+        that while is over, and whoever gives the file up takes its deadline away.
+        """
+        joined = self._followed()
+        if joined is None or joined.word is not word or not joined.deadline[0] or not joined.file.in_place:
+            return False
+        return now() < joined.deadline[0] + self._unverified.held
 
     # What changes need
 
@@ -339,8 +340,12 @@ class NetworkLog(MachineLog):
         return found
 
     def await_members(self, receipt: Receipt) -> Members:
-        """Wait until every member has obeyed a record, or can serve nothing older any more."""
-        return await_members(self.ledger, self.lease, receipt)
+        """Wait until every member has obeyed a record, or can serve nothing older any more.
+
+        Raises:
+            ClearFailedError: One that did not say so may still serve older copies, unverified.
+        """
+        return self._roll_call.wait(receipt)
 
     def peers(self) -> list[Peer]:
         """Return the members that the server knows."""
@@ -370,6 +375,7 @@ class NetworkLog(MachineLog):
             self._attendance.look()
             self.claims.extend()
             self._owed.settle(self._make_up_for)
+            self._roll_call.tend()
 
     def after_fork(self) -> None:
         """Take no part any more, as on one machine, and use no connection of the parent's."""
@@ -379,6 +385,7 @@ class NetworkLog(MachineLog):
         self._attendance.after_fork()
         self.claims.after_fork()
         self._owed.after_fork()
+        self._roll_call.after_fork()
         self.ledger.link.after_fork()
 
     def close(self) -> None:

@@ -11,7 +11,8 @@ Fields of the first hash, ``{seq}`` standing for a number and ``{cache}`` for a 
 inc, id                   incarnation; run_id and master_replid of the server
 head, low                 last sequence; how far records are no longer kept
 mature                    "1" once somebody has seen this incarnation for as long as any lease may last
-members                   packed: member -> {number of its last renewal, acknowledged sequence}
+members                   packed: member -> {number of its last renewal, acknowledged sequence, milliseconds for
+                          which it may serve copies unverified after its lease}
 renewals                  how many renewals there were: no number comes twice
 past                      incarnations that ended before this one, each of 32 letters
 lease                     milliseconds of the longest leases that a member takes
@@ -136,7 +137,7 @@ redis.call('HDEL', log, 'rung')
 if member ~= '' then
     local members = unpacked(redis.call('HGET', log, 'members'))
     local own = members[member] or {{0, 0}}
-    members[member] = {{renewals, own[2]}}
+    members[member] = {{renewals, own[2], tonumber(ARGV[6])}}
     redis.call('HSET', log, 'members', cmsgpack.pack(members))
 end
 redis.call('PEXPIRE', log, {KEPT_MS})
@@ -167,7 +168,7 @@ A member that comes from an incarnation that this one does not descend from was 
 invalidations nothing is known here: a new incarnation begins.
 
 Arguments: a new incarnation in case one begins, the member, "" to register none, the incarnation and the sequence that
-it has, and the milliseconds of its leases.
+it has, the milliseconds of its leases, and those for which it may serve copies unverified after one.
 """
 
 ACK: Final = (
@@ -180,7 +181,7 @@ local members = cmsgpack.unpack(kept[2])
 local own = members[member]
 if not own then return 0 end
 if sequence > own[2] then
-    members[member] = {own[1], sequence}
+    members[member] = {own[1], sequence, own[3]}
     redis.call('HSET', log, 'members', cmsgpack.pack(members))
 end
 return 1
@@ -201,12 +202,13 @@ local kept = redis.call('HMGET', log, 'inc', 'members', 'syncs')
 if not kept[1] or kept[3] ~= syncs() then return {'', {}} end
 local found = {}
 for member, own in pairs(kept[2] and cmsgpack.unpack(kept[2]) or {}) do
-    found[#found + 1] = {member, own[1], own[2]}
+    found[#found + 1] = {member, own[1], own[2], own[3] or 0}
 end
 return {kept[1], found}
 """
 )
-"""Return the incarnation, "" when a new one is due, and each member with its renewals and what it acknowledged."""
+"""Return the incarnation, "" when a new one is due, and each member with its renewals, the sequence that it
+acknowledged, and for how many milliseconds after its lease it may serve copies unverified."""
 
 EXPEL: Final = """
 local log = KEYS[1]
@@ -248,7 +250,7 @@ local function answer(sequence, before, live, sample, exact)
     local members = {{}}
     -- Nobody waits until others have learned of a set.
     for member, own in pairs(payload == '' and unpacked(redis.call('HGET', log, 'members')) or {{}}) do
-        members[#members + 1] = {{member, own[1], own[2]}}
+        members[#members + 1] = {{member, own[1], own[2], own[3] or 0}}
     end
     local kept = redis.call('HMGET', log, 'mature', 'lease', 'replicas')
     local most = math.max(replicas, number(kept[3]))

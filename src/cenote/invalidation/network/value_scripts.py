@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from cenote.invalidation.network.index_scripts import INDEXES
+from cenote.invalidation.network.index_scripts import KEEPING
 from cenote.invalidation.network.scripts import PRELUDE
 
 __all__ = ["CHECK", "CLAIM", "EXTEND", "PUT"]
 
 PUT: Final = (
     PRELUDE
-    + INDEXES
+    + KEEPING
     + """
 local inc, generation, birth, cache, key = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], ARGV[5]
 local kept = redis.call('HMGET', log, 'inc', 'tags')
