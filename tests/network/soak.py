@@ -26,6 +26,8 @@ LONGEST = 3 * LEASE
 """Seconds that something is stopped or cut off at most: some leases end meanwhile, others do not."""
 
 LINES = ("auto-aof-rewrite-percentage 0", "maxmemory-policy noeviction")
+WRITTEN = ("appendfsync no",)
+"""What is answered was written before, and survives that the server is killed. No power fails here."""
 
 
 class NetworkSoak(Soak):
@@ -33,6 +35,7 @@ class NetworkSoak(Soak):
 
     set_seen_after = int(LEASE * 1.05e9)
     reading = 0.97
+    burst = 32
     killing = 0.3
 
     def __init__(self, folder, servers, *, threads, machines, faults=True, unverified=0.0):
@@ -211,11 +214,12 @@ def soak(
     faults=True,
     replicated=False,
     unverified=0.0,
+    reads=0,
 ):
     """Run a soak and return its report."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        lines = LINES if faults else ()
+        lines = [*WRITTEN, *(LINES if faults else ())]
         servers = [Server(kind, keep=not replicated, lines=lines) for _ in range(1 + 2 * replicated)]
         for server in servers:
             stack.enter_context(server)
@@ -223,8 +227,7 @@ def soak(
             replica.follow(servers[0])
         run = NetworkSoak(folder, servers, threads=threads, machines=machines, faults=faults, unverified=unverified)
         stack.callback(run.close)
-        run.run(seconds, processes, random.Random(seed))
-        run.judge()
+        run.go_on(seconds, processes, random.Random(seed), reads=reads)
         return run.report
 
 
@@ -232,6 +235,7 @@ def main(arguments):
     """Run a soak and print its report."""
     parser = argparse.ArgumentParser(prog="soak", description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--reads", type=int, default=0, help="go on until so many were judged")
     parser.add_argument("--processes", type=int, default=8)
     parser.add_argument("--machines", type=int, default=4)
     parser.add_argument("--threads", type=int, default=4)
@@ -251,6 +255,7 @@ def main(arguments):
         faults=not options.calm,
         replicated=options.replicated,
         unverified=options.unverified,
+        reads=options.reads,
     )
     sys.stdout.write(f"{report}\n")
     return 1 if report.violations or report.failed else 0

@@ -17,10 +17,10 @@ from .soak import soak
 @pytest.mark.long
 @pytest.mark.parametrize(("kind", "replicated"), [("valkey", False), ("redis", True)])
 def test_no_read_is_stale_while_agents_links_and_servers_fail(kind, replicated):
-    report = soak(30, kind=kind, replicated=replicated)
+    report = soak(60, kind=kind, replicated=replicated)
     assert not report.failed, str(report)
     assert not report.violations, str(report)
-    assert report.reads > 500, str(report)
+    assert report.reads > 5000, str(report)
     assert report.invalidations > 10, str(report)
 
 

@@ -151,8 +151,7 @@ class NetworkLog(MachineLog):
 
     def scoped_word(self, cache: str | None, opening: int) -> ScopedWord | None:
         """Return where the last invalidation of a cache by tags or a prefix stands; None in another incarnation."""
-        joined = self._joined()
-        # This very file, which never follows another one.
+        joined = self._joined()  # a file never follows another one
         return joined.scoped_word(cache) if follows(joined, opening) else None
 
     def verify(self) -> Seen | None:

@@ -51,8 +51,8 @@ class RollCall:
         Why that is enough: a lease that was asked for after the record was written comes with the record; one that was
         asked for before has ended once ``outwaited`` has passed since the reply, and what may be served unverified
         after it once that has passed too. Members that an immature incarnation may have forgotten are waited for in
-        that way as well. So are those of a former replica: where there are replicas, one that has been the master meanwhile
-        shows in the incarnation, once it is among those that know of the record.
+        that way as well. So are those of a former replica: where there are replicas, one that has been the master
+        meanwhile shows in the incarnation, once it is among those that know of the record.
 
         Raises:
             ClearFailedError: One that did not say so may still serve older copies, unverified.
