@@ -12,6 +12,9 @@ covered               what is still to be given back: {"t", place, sequence, ind
 garbage               the places that were cleared
 ====================  ==========================================================================================
 
+Of a stored entry, version 1 of ``stores.stored``, scripts read its tags: the head ends 73 bytes behind the beginning of
+the value, and has the number of tags and the length of the identifier behind its first byte.
+
 Why nothing is taken away that was stored since: a script compares the birth of what stands there now with the sequence
 of the invalidation, and looks whether that carries the tag, in one step with taking it out.
 """
