@@ -177,13 +177,17 @@ def test_many_keys_and_one_key_wait_for_each_other(pair, asked_again):
 def test_loads_of_many_inside_of_loads_of_many_do_not_wait_in_a_circle_over_machines(pair, way):
     one, other = pair
     call = {
-        "threads": "cache.get_or_load_many([needs], lambda keys: dict.fromkeys(keys, 'inner'))",
-        "asyncio": "await cache.aget_or_load_many([needs], lambda keys: dict.fromkeys(keys, 'inner'))",
+        "threads": "cache.get_or_load_many([needs], inner)",
+        "asyncio": "await cache.aget_or_load_many([needs], inner)",
     }[way]
     for process, own, needs in ((one, "x", "y"), (other, "y", "x")):
         process.do(
             f"""
             needs = {needs!r}
+            def inner(keys):
+                connection.send(("inner", keys))
+                connection.recv()
+                return dict.fromkeys(keys, "inner")
             {"async " * (way == "asyncio")}def load(keys):
                 connection.send(("loading", keys))
                 connection.recv()
@@ -193,6 +197,11 @@ def test_loads_of_many_inside_of_loads_of_many_do_not_wait_in_a_circle_over_mach
         )
         ask(process, own, way)
         assert process.receive() == ("loading", [own])
+    # Each is inside the load of its own key, and needs the other's: neither waits.
+    for process in pair:
+        process.send("go on")
+    for process, needs in ((one, "y"), (other, "x")):
+        assert process.receive(15) == ("inner", [needs])
     for process in pair:
         process.send("go on")
     for process, own, needs in ((one, "x", "y"), (other, "y", "x")):
