@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -191,16 +192,19 @@ def run_clear(
         actor=order.actor,
         clear_id=_new_receipt(),
     )
+    observed = nullcontext(_nobody) if core.observer is None or order.dry_run else core.observer.clear(event)
     begin = time.perf_counter()
-    try:
-        clear(tally)
-    except Exception as error:
-        message = f"Failed to clear {what}: {error}"
-        level = error.level if isinstance(error, ClearFailedError) else "none"
-        failed = replace(event, status="error", level=level, entries=tally.entries, message=message)
-        audit.record(replace(failed, duration=time.perf_counter() - begin))
-        raise
-    duration = time.perf_counter() - begin
+    with observed as tell:
+        try:
+            clear(tally)
+        except Exception as error:
+            message = f"Failed to clear {what}: {error}"
+            level = error.level if isinstance(error, ClearFailedError) else "none"
+            failed = replace(event, status="error", level=level, entries=tally.entries, message=message)
+            tell(audit.record(replace(failed, duration=time.perf_counter() - begin)))
+            raise
+        duration = time.perf_counter() - begin
+        tell(replace(event, entries=tally.entries, duration=duration))
     if order.dry_run:
         message = f"Would {'mark stale' if order.soft else 'clear'} {what}"
     elif order.soft:
@@ -225,6 +229,10 @@ def run_clear(
         acknowledged=() if order.dry_run else core.log.members.acknowledged,
         lapsed=() if order.dry_run else core.log.members.lapsed,
     )
+
+
+def _nobody(event: AuditEvent) -> None:
+    """Tell nobody."""
 
 
 def _new_receipt() -> str:

@@ -18,6 +18,7 @@ from cenote.figures import Figures
 from cenote.flight import Fill, Flight, Outcome
 from cenote.invalidation.log import Record
 from cenote.keeper import keeper
+from cenote.observing import LoadEnd
 from cenote.stores.stored import StoredEntry
 from cenote.tables import Slot
 from cenote.terms import Terms
@@ -110,9 +111,11 @@ class CacheCore(Figures):
     def _publish(self, slot: Slot, flight: Flight, entry: Entry | None, stored: StoredEntry | None) -> list[Entry]:
         """Store what a flight loaded, if it may; return the entries that went for it; call under the write lock."""
         state = flight.state
-        if flight.outcome is not None or not flight.registered:
+        flight.discarded = not flight.registered
+        if flight.outcome is not None or flight.discarded:
             return []
         if not self.is_current(state) or (entry is not None and flight.missed & entry.tags):
+            flight.discarded = True
             flight.detach()
             return []
         self._share(state, slot, flight.key, stored, birth=flight.birth)
@@ -161,7 +164,7 @@ class CacheCore(Figures):
                     if failure is not None:
                         dropped = self._put(state, failure)
             flight.detach()
-            flight.end(outcome)
+            flight.end(outcome, LoadEnd.FAILED, error)
         flight.wake()
         self.discard(dropped)
         return outcome
@@ -170,7 +173,9 @@ class CacheCore(Figures):
         """End a flight whose loader was interrupted; those who waited try again by themselves."""
         with self.lock:
             flight.detach()
-            flight.end(Outcome(abandoned=reason))
+            # A loader of many keys raises no LookupError here: this is how a key that it left out is told of.
+            left_out = isinstance(reason, LookupError)
+            flight.end(Outcome(abandoned=reason), LoadEnd.ABSENT if left_out else LoadEnd.INTERRUPTED, reason)
         flight.wake()
 
     def fill_value(self, fill: Fill, value: Any, ttl: Any, tags: Any) -> bool:

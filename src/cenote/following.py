@@ -19,6 +19,7 @@ from cenote.entry import SOFTLY_CLEARED, Entry
 from cenote.errors import ClearFailedError, ClosedError, ReentrantError
 from cenote.invalidation.log import DEADLINE, InvalidationLog, Record, RecordKind
 from cenote.keeper import keeper
+from cenote.observing import Observer
 from cenote.options import CacheOptions
 from cenote.scope import Scope
 from cenote.state import NOT_SHARED, Root, State, shelf_of
@@ -58,6 +59,8 @@ class Follower(Tables):
         self.running = True
         """Whether reads may be served and values stored; False while the cache is switched off."""
         self.closed = False
+        self.observer: Observer | None = None
+        """Who is told of loads and clears; the manager sets it."""
         self.rejoin: Callable[[], object] = bool
         """What attaches all caches of the manager to a log that was lost; the manager sets it."""
         root.replace({index: self.fresh()})

@@ -17,6 +17,7 @@ from cenote.forking import Registry
 from cenote.keeper import keeper
 from cenote.keys import check_name
 from cenote.member import Member
+from cenote.observing import Observer
 from cenote.options import CacheOptions
 from cenote.result import ClearResult, Mode
 from cenote.state import Root
@@ -69,6 +70,7 @@ class CacheManager(Member):
         self._lock = locks.make_lock()
         self._enabled = True
         self._closed = False
+        self._observer: Observer | None = None
         self.audit = AuditTrail(self._clock)
         self._services: dict[str, Cache] = {}
         self._adopted: set[str] = set()
@@ -242,6 +244,22 @@ class CacheManager(Member):
         self._call_census()
         return cache.stats()
 
+    def observe(self, observer: Observer | None) -> None:
+        """Have an observer told of every load and clear from now on, in the place of the one before.
+
+        Args:
+            observer: The observer; None for nobody.
+        """
+        with self._changing("observe"):
+            self._observer = observer
+            for core in self._cores:
+                core.observer = observer
+
+    @property
+    def observer(self) -> Observer | None:
+        """Who is told of every load and clear."""
+        return self._observer
+
     def close(self) -> None:
         """Empty every cache and end the manager; a second call does nothing.
 
@@ -293,6 +311,7 @@ class CacheManager(Member):
         cache = Cache(core, self.audit)
         self._cores.append(core)
         self._all.append(cache)
+        core.observer = self._observer
         if not self._enabled:
             cache.apply_switches(all_on=False)
         keeper.watch(core)

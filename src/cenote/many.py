@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
 from cenote import locks
 from cenote.aloading import awaited, off_loop, start_task, wait_in_loop, waker_of
-from cenote.approach import Started, Step, apart, approach, leave, outcome_of, serve
+from cenote.approach import Started, Step, alone, apart, approach, leave, outcome_of, serve
 from cenote.core import CacheCore
 from cenote.entry import Entry
 from cenote.errors import LoadTimeoutError
@@ -52,6 +53,12 @@ class _Batch:
         """The keys to ask the loader for."""
         return [*self.led, *self.alone]
 
+    def running(self, core: CacheCore) -> AbstractContextManager[Any]:
+        """Return what the loader runs inside of."""
+        for flight in self.led.values():
+            return flight.running()  # they share what is kept of it
+        return alone(core, lambda: self.alone[0])
+
     def give_up(self, core: CacheCore, reason: BaseException) -> None:
         """End what this caller began, and wait for nobody, because it was interrupted."""
         for flight in self.started:
@@ -66,7 +73,7 @@ class _Batch:
             leave(core, flight)
 
 
-class _Left(Exception):  # noqa: N818  # never raised to a caller
+class _Left(LookupError):  # noqa: N818  # never raised to a caller
     """A loader left a key out."""
 
 
@@ -94,7 +101,8 @@ def load_many(
             for key, (flight, wait, waiter) in list(batch.joined.items()):
                 del batch.joined[key]
                 try:
-                    ended = wait_for(core, places[key][0], flight, waiter)
+                    with flight.waiting():
+                        ended = wait_for(core, places[key][0], flight, waiter)
                 finally:
                     wait.over()
                 if not ended or (flight.outcome is not None and flight.outcome.abandoned is not None):
@@ -138,7 +146,8 @@ async def aload_many(
             for key, (flight, wait, waiter) in list(batch.joined.items()):
                 del batch.joined[key]
                 try:
-                    ended = await wait_in_loop(core, flight, waiter, loop)
+                    with flight.waiting():
+                        ended = await wait_in_loop(core, flight, waiter, loop)
                 finally:
                     wait.over()
                 if not ended or (flight.outcome is not None and flight.outcome.abandoned is not None):
@@ -162,7 +171,7 @@ def _split(
     found: Sequence[Entry | None] | None,
 ) -> _Batch:
     """Serve what can be served, and find out who loads the rest."""
-    batch = _Batch(Started(core))
+    batch = _Batch(Started(core, together=True))
     there = [None] * len(places) if found is None else found
     try:
         for (key, (slot, place)), entry in zip(places.items(), there, strict=True):
@@ -289,7 +298,8 @@ def _run_batch(
     token = CURRENT.set(CURRENT.get())
     try:
         _enter(batch)
-        values = loader(batch.wanted)
+        with batch.running(core):
+            values = loader(batch.wanted)
         return _settle(core, places, batch, values, terms)
     except Exception as error:  # noqa: BLE001  # raised again unless stale copies stand in
         return _fail(core, places, batch, error)
@@ -345,7 +355,8 @@ async def _arun_batch(
         _enter(batch)
         try:
             async with asyncio.timeout(limit) as scope:
-                values = await awaited(lambda: loader(batch.wanted))
+                with batch.running(core):
+                    values = await awaited(lambda: loader(batch.wanted))
         except TimeoutError:
             if limit is None or not scope.expired():
                 raise

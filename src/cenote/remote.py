@@ -91,15 +91,17 @@ class RemoteCore(FarReader):
         entry, kept = self._entry(slot.index, flight.key, value, terms, birth=flight.birth, born=flight.born, cost=cost)
         outcome, dropped = Outcome(kept), list[Entry]()
         stored = self._pack(slot, flight.key, value, entry)
-        wanted = False
         with self.lock:
             self.obey()
             wanted = self._may_publish(flight, entry)
+        shared: bool | None = wanted
         if wanted and stored is not None:
-            wanted = self._keep(flight.state, stored, flight.birth)
+            shared = self._keep(flight.state, stored, flight.birth)
         with self.lock:
             self.obey()
-            if wanted and self._may_publish(flight, entry):
+            wanted = wanted and self._may_publish(flight, entry)
+            flight.discarded = not wanted or shared is False
+            if wanted and shared:
                 flight.detach()
                 if entry is None:
                     dropped = self._take_out(flight.state, slot.index, flight.key)
@@ -119,14 +121,17 @@ class RemoteCore(FarReader):
             return False
         return self.is_current(flight.state) and (entry is None or not flight.missed & entry.tags)
 
-    def _keep(self, state: State, stored: StoredEntry, birth: int) -> bool:
-        """Give a loaded value to the server; return whether it may be copied here: not if it is old there."""
+    def _keep(self, state: State, stored: StoredEntry, birth: int) -> bool | None:
+        """Give a loaded value to the server; return whether it may be copied here.
+
+        False if it is old there, None if the server does not keep it for another reason.
+        """
         stored.birth = birth
         try:
             return self._store.put(state.shelf, state.generation, stored)
         except (StoreError, ClearFailedError, ClosedError) as error:
             logger.info("%s was loaded and cannot be shared: %s", stored.identifier, error)
-            return False
+            return None
 
     def fill_value(self, fill: Fill, value: Any, ttl: Any, tags: Any) -> bool:
         """Publish the value of a fill token, unless a covering invalidation or a later birth came first."""

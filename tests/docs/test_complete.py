@@ -24,6 +24,10 @@ from cenote.cli.app import app as command_line
 from cenote.cli.exit_codes import ExitCode
 from cenote.codecs.extensions import KEPT
 from cenote.control import Settings, create_app
+from cenote.observing import LoadEnd
+from cenote.telemetry.otel import attributes
+from cenote.telemetry.otel.metrics import CACHE_INSTRUMENTS, MANAGER_INSTRUMENTS
+from cenote.telemetry.otel.observer import HISTOGRAMS
 from cenote.telemetry.prometheus import exposition
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -143,6 +147,21 @@ def test_every_metric_has_a_row() -> None:
     caches.service("weighed", max_bytes=1, weigher=len)
     samples = {line.split("{")[0].split(" ")[0] for line in exposition(caches).decode().splitlines() if line[0] != "#"}
     assert sorted(rows(page("metrics"))) == sorted(samples)
+
+
+def test_every_metric_of_opentelemetry_has_a_row_with_kind_and_unit() -> None:
+    measured = {**CACHE_INSTRUMENTS, **MANAGER_INSTRUMENTS}
+    made = {(name, each.kind.replace("up_down_", "up-down "), each.unit) for name, each in measured.items()}
+    made |= {(name, "histogram", "s") for name in HISTOGRAMS}
+    shown = re.findall(r"^\| `([^`]+)` \| ([^|]+) \| `([^`]+)` \|", section("opentelemetry", "Metrics"), re.MULTILINE)
+    assert sorted(shown) == sorted(made)
+
+
+def test_every_span_attribute_and_outcome_of_opentelemetry_has_a_row() -> None:
+    made = {getattr(attributes, name) for name in attributes.__all__}
+    text = section("opentelemetry", "Spans")
+    shown = {name for row in rows(text) for name in row.split(", ")} | {attributes.WAIT_EVENT}
+    assert shown == made | {how.value for how in LoadEnd} - {LoadEnd.ADOPTED.value}
 
 
 def test_every_public_name_is_in_the_library_reference() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from cenote.errors import MissingExtraError
+from cenote.telemetry.labels import GLOBAL_LABEL
 
 try:
     from prometheus_client import CollectorRegistry, generate_latest
@@ -22,9 +23,6 @@ __all__ = ["CONTENT_TYPE", "GLOBAL_LABEL", "CenoteCollector", "exposition", "mak
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """The media type of the exposition."""
-
-GLOBAL_LABEL = "(global)"
-"""The ``cache`` label of the global cache; no service can be called so."""
 
 _COUNTERS = {
     "hits": "Reads answered from the cache",
