@@ -61,6 +61,26 @@ class AuditEvent:
     message: str = ""
 
 
+def _log(event: AuditEvent) -> None:
+    level = logging.INFO if event.status == "success" else logging.WARNING
+    if logger.isEnabledFor(level):
+        everything = event.action == "clear_all" or (event.action == "switch" and event.service is None)
+        fields = {
+            "action": event.action,
+            "actor": event.actor,
+            "cache": None if everything else event.service or "(global)",
+            "clear_id": event.clear_id,
+            "duration": event.duration,
+            "entries": event.entries,
+            "key": event.key,
+            "mode": event.mode,
+            "reach": event.level,
+            "reason": event.reason,
+            "status": event.status,
+        }
+        logger.log(level, "%s", event.message, extra=fields)
+
+
 class AuditTrail:
     """The last events, and whoever wants to hear of new ones."""
 
@@ -89,6 +109,7 @@ class AuditTrail:
             kept = replace(event, id=self._last, timestamp=event.timestamp or moment)
             self._events.append(kept)
             listeners = list(self._listeners)
+        _log(kept)
         for listener in listeners:
             try:
                 listener(kept)

@@ -99,7 +99,12 @@ class CacheCore(Figures):
                     self.obey()
                     dropped = self._publish(slot, flight, entry, stored)
             except (ClearFailedError, ClosedError, StoreError) as error:
-                logger.warning("%s was loaded and cannot be kept: %s", slot.identifier(flight.key), error)
+                logger.warning(
+                    "%s was loaded and cannot be kept: %s",
+                    slot.identifier(flight.key),
+                    error,
+                    extra={"cache": self.title},
+                )
             with self.lock:
                 ended = self._end(slot, flight, outcome, cost)
         flight.wake()

@@ -66,6 +66,11 @@ class Follower(Tables):
         root.replace({index: self.fresh()})
 
     @property
+    def title(self) -> str:
+        """What logs call it."""
+        return self.name or "(global)"
+
+    @property
     def state(self) -> State:
         """The State in force."""
         return self.root.states[self.index]
@@ -184,7 +189,7 @@ class Follower(Tables):
             return state
         head, records = self.log.news(self.name, state.applied)
         if records is None:
-            logger.info("the cache %s forgets everything: it missed records", self.name or "(global)")
+            logger.info("the cache %s forgets everything: it missed records", self.title, extra={"cache": self.title})
             return self.forget()
         for record in records:
             state = self._obey_one(state, record)

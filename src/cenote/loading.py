@@ -128,7 +128,7 @@ def _lead_behind(core: CacheCore, slot: Slot, flight: Flight, call: Callable[[],
     try:
         _lead(core, slot, flight, call, terms)
     except BaseException as error:  # noqa: BLE001  # the flight carries it to whoever waits
-        logger.debug("a background load in table %d failed: %r", slot.index, error)
+        logger.debug("a background load in table %d failed: %r", slot.index, error, extra={"cache": core.title})
 
 
 def start_behind(core: CacheCore, slot: Slot, flight: Flight, call: Callable[[], Any], terms: Terms) -> None:
@@ -137,7 +137,9 @@ def start_behind(core: CacheCore, slot: Slot, flight: Flight, call: Callable[[],
         workers.submit(lambda: _lead_behind(core, slot, flight, call, terms))
     except RuntimeError as reason:
         core.abandon(flight, reason)
-        logger.warning("no thread for a load of %s: %s", slot.identifier(flight.key), reason)
+        logger.warning(
+            "no thread for a load of %s: %s", slot.identifier(flight.key), reason, extra={"cache": core.title}
+        )
     except BaseException as reason:
         core.abandon(flight, reason)
         raise

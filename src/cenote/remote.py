@@ -130,7 +130,7 @@ class RemoteCore(FarReader):
         try:
             return self._store.put(state.shelf, state.generation, stored)
         except (StoreError, ClearFailedError, ClosedError) as error:
-            logger.info("%s was loaded and cannot be shared: %s", stored.identifier, error)
+            logger.info("%s was loaded and cannot be shared: %s", stored.identifier, error, extra={"cache": self.title})
             return None
 
     def fill_value(self, fill: Fill, value: Any, ttl: Any, tags: Any) -> bool:

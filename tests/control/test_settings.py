@@ -24,6 +24,7 @@ def test_every_field_can_come_from_the_environment():
         "CENOTE_MAX_STREAMS": "3",
         "CENOTE_HEARTBEAT_SECONDS": "2.5",
         "CENOTE_STREAM_SECONDS": "60",
+        "CENOTE_LOG_FORMAT": "json",
     }
     assert environ.keys() == {f"CENOTE_{field.name.upper()}" for field in dataclasses.fields(Settings)}
     assert Settings.from_env(environ) == Settings(
@@ -36,6 +37,7 @@ def test_every_field_can_come_from_the_environment():
         max_streams=3,
         heartbeat_seconds=2.5,
         stream_seconds=60.0,
+        log_format="json",
     )
 
 

@@ -25,6 +25,7 @@ from cenote.cli.exit_codes import ExitCode
 from cenote.codecs.extensions import KEPT
 from cenote.control import Settings, create_app
 from cenote.observing import LoadEnd
+from cenote.telemetry.logs import FIELDS
 from cenote.telemetry.otel import attributes
 from cenote.telemetry.otel.metrics import CACHE_INSTRUMENTS, MANAGER_INSTRUMENTS
 from cenote.telemetry.otel.observer import HISTOGRAMS
@@ -155,6 +156,10 @@ def test_every_metric_of_opentelemetry_has_a_row_with_kind_and_unit() -> None:
     made |= {(name, "histogram", "s") for name in HISTOGRAMS}
     shown = re.findall(r"^\| `([^`]+)` \| ([^|]+) \| `([^`]+)` \|", section("opentelemetry", "Metrics"), re.MULTILINE)
     assert sorted(shown) == sorted(made)
+
+
+def test_every_field_of_a_log_record_has_a_row() -> None:
+    assert sorted(rows(section("logs", "Fields"))) == sorted(FIELDS)
 
 
 def test_every_span_attribute_and_outcome_of_opentelemetry_has_a_row() -> None:

@@ -67,6 +67,7 @@ class Settings:
         max_streams: The number of event streams that may be open at once.
         heartbeat_seconds: Seconds of silence after which an event stream sends a comment.
         stream_seconds: Seconds after which an event stream ends; clients reconnect and miss nothing.
+        log_format: How ``cenote serve`` writes its logs: "text" or "json".
     """
 
     host: str = "127.0.0.1"
@@ -78,6 +79,7 @@ class Settings:
     max_streams: int = 32
     heartbeat_seconds: float = 15.0
     stream_seconds: float = 3600.0
+    log_format: str = "text"
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, naming the setting.
@@ -92,6 +94,8 @@ class Settings:
         _whole("max_streams", self.max_streams, 0, 10_000)
         _seconds("heartbeat_seconds", self.heartbeat_seconds)
         _seconds("stream_seconds", self.stream_seconds)
+        if self.log_format not in ("text", "json"):
+            raise _refused("log_format", self.log_format, "must be text or json")
         if self.token is not None and not _TOKEN.fullmatch(self.token):
             # The value is a secret, so the message does not repeat it.
             raise ConfigurationError(f"{_PREFIX}TOKEN must be printable ASCII characters without spaces")

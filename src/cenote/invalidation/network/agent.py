@@ -101,7 +101,9 @@ class Agent:
                     rest = _REST_SECONDS
                     self._wait()
                 except (StoreError, CenoteError, ValueError, OSError) as error:
-                    logger.info("the lease of %s was not renewed: %s", self._member, error)
+                    logger.info(
+                        "the lease of %s was not renewed: %s", self._member, error, extra={"member": self._member}
+                    )
                     self._hang_up()
                     self._link.look_anew()
                     self._stop.wait(rest)
@@ -154,7 +156,13 @@ class Agent:
     def _begin(self, found: Renewal) -> None:
         if found.records is not None and found.head != len(found.records):
             raise StoreError("the server left records out")
-        logger.info("%s follows incarnation %s from %d on", self._member, found.incarnation[:8], found.head)
+        logger.info(
+            "%s follows incarnation %s from %d on",
+            self._member,
+            found.incarnation[:8],
+            found.head,
+            extra={"member": self._member},
+        )
         self._mirror.begin(found.incarnation, found.head, found.floors, found.everything)
 
     def _ripen(self, found: Renewal) -> None:

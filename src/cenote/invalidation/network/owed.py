@@ -57,9 +57,9 @@ class Owed:
                 write(record)
             except (UnreachableError, ClearFailedError):
                 return
-            logger.warning(
-                "made up for an invalidation that failed: %s, %s", record.kind.value, record.cache or "global"
-            )
+            cache = None if record.kind is RecordKind.CLEAR_ALL else record.cache or "(global)"
+            text = "made up for an invalidation that failed: %s, %s"
+            logger.warning(text, record.kind.value, cache or "all caches", extra={"cache": cache})
             self.done(record)
 
     def after_fork(self) -> None:
