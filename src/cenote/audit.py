@@ -11,6 +11,7 @@ from typing import Final
 
 from cenote import locks
 from cenote.clock import Clock
+from cenote.meters import CLEAR_KINDS, Durations
 
 __all__ = ["AuditEvent", "AuditTrail", "timestamp_of"]
 
@@ -95,6 +96,7 @@ class AuditTrail:
         self._lock = locks.make_lock()
         self._events: deque[AuditEvent] = deque(maxlen=kept)
         self._last = 0
+        self._durations = {kind: Durations() for kind in CLEAR_KINDS}
         self._listeners: list[Callable[[AuditEvent], None]] = []
 
     def record(self, event: AuditEvent) -> AuditEvent:
@@ -108,6 +110,8 @@ class AuditTrail:
             self._last += 1
             kept = replace(event, id=self._last, timestamp=event.timestamp or moment)
             self._events.append(kept)
+            if event.action in ("clear", "clear_all"):
+                self._durations[kept.level, kept.status].note(kept.duration)
             listeners = list(self._listeners)
         _log(kept)
         for listener in listeners:
@@ -128,6 +132,11 @@ class AuditTrail:
             events = [event for event in self._events if event.id > after]
         return events[-limit:] if limit > 0 else []
 
+    def durations(self) -> dict[tuple[str, str], Durations]:
+        """Return how long clears took that this process was asked for, by level and status."""
+        with self._lock:
+            return {kind: Durations.of(each.words()) for kind, each in self._durations.items()}
+
     def subscribe(self, listener: Callable[[AuditEvent], None]) -> Callable[[], None]:
         """Call a function with every new event, in the thread that caused it; it must be quick.
 
@@ -145,6 +154,7 @@ class AuditTrail:
         return unsubscribe
 
     def after_fork(self) -> None:
-        """Replace the lock in a forked child, where its holder may not exist, and forget the parent's listeners."""
+        """Replace the lock in a forked child, and forget the parent's listeners and counts."""
         self._lock = locks.make_lock()
+        self._durations = {kind: Durations() for kind in CLEAR_KINDS}
         self._listeners = []

@@ -7,7 +7,7 @@ from dataclasses import replace
 from cenote.copying import Copier
 from cenote.entry import Entry, ParticularEntry
 from cenote.state import NOT_SHARED, State
-from cenote.stats import CacheStats
+from cenote.stats import CacheStats, Counts
 from cenote.tables import GIL, Slot
 
 __all__ = ["Figures"]
@@ -68,6 +68,12 @@ class Figures(Copier):
             return total
         entries, size = self.sharing.count(state)
         return replace(total, current_size=entries, max_size=None, bytes=size)
+
+    def restart_counts(self) -> None:
+        """Count from nothing."""
+        self.counts = Counts()
+        for slot in self.slots:
+            slot.restart_counts()
 
     def own_stats(self) -> CacheStats:
         """Return what this process counted."""

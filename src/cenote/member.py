@@ -14,7 +14,8 @@ from cenote.clock import Clock
 from cenote.core import CacheCore
 from cenote.errors import ClosedError
 from cenote.invalidation.census import Process
-from cenote.invalidation.log import InvalidationLog
+from cenote.invalidation.log import InvalidationLog, Standing
+from cenote.meters import Meters
 from cenote.state import NOT_SHARED, Root, State, cache_of
 from cenote.stores.shared import Place, SharedStore
 from cenote.swapping import forget_all, hold_all, release_all
@@ -56,6 +57,31 @@ class Member:
         if self._log.census is not None and not self._closed:
             for core in list(self._cores):
                 core.report()
+            self._measure()
+
+    def _measure(self) -> Meters:
+        """Return the meters of this process, published for the others' sums."""
+        meters = Meters(clears=self.audit.durations())
+        self._log.measure(meters)
+        if self._log.census is not None and self._log.connected:
+            self._log.census.measure(meters)
+        return meters
+
+    def meters(self) -> Meters:
+        """Return what the processes that share the caches did for all of them together.
+
+        They are sums over all processes of this machine, as each last reported; ``stats`` has them report.
+        """
+        self._check_open()
+        own = self._measure()
+        census = self._log.census
+        return own if census is None or not self._log.connected else census.meters()
+
+    def standing(self) -> Standing | None:
+        """Return how this machine stands with the others that share the caches; None where it is one machine's."""
+        self._check_open()
+        self._attach()
+        return self._log.standing()
 
     def rejoin(self) -> bool:
         """Take part again when what is shared was lost, or in a forked child; whatever was cached is forgotten."""
@@ -156,6 +182,7 @@ class Member:
         for core in self._cores:
             core.lock = locks.make_lock()
             core.tasks.clear()
+            core.restart_counts()  # the parent counts what it did
             # Freeing the parent's entries would copy every page that the two still share.
             _inherited.append(core.state)
             core.install(core.fresh())

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Protocol
 
+from cenote.meters import Meters
 from cenote.stats import CacheStats
 
 __all__ = ["Census", "Gauge", "Process"]
@@ -41,6 +42,14 @@ class Census(ABC):
     @abstractmethod
     def report(self, cache: str | None, stats: CacheStats) -> None:
         """Publish this process's own figures of a cache."""
+
+    @abstractmethod
+    def measure(self, meters: Meters) -> None:
+        """Publish the meters of this process."""
+
+    @abstractmethod
+    def meters(self) -> Meters:
+        """Return the meters of all processes, those that ended included."""
 
     @abstractmethod
     def gauge(self, cache: str | None) -> Gauge:

@@ -11,8 +11,9 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from cenote.invalidation.census import Census
 from cenote.invalidation.claims import Claims
+from cenote.meters import Meters
 
-__all__ = ["DEADLINE", "InvalidationLog", "Listener", "Members", "News", "Record", "RecordKind"]
+__all__ = ["DEADLINE", "InvalidationLog", "Listener", "Members", "News", "Record", "RecordKind", "Standing"]
 
 DEADLINE: Final = 8
 """Which item of a leased log's ``word`` is the deadline."""
@@ -63,6 +64,22 @@ class News(NamedTuple):
 
     head: int
     records: list[Record] | None
+
+
+class Standing(NamedTuple):
+    """How one machine stands with the others that share a log.
+
+    Attributes:
+        lease: Seconds that its lease still lasts; 0 without one.
+        renewals: How often its lease was renewed.
+        failures: How often that failed.
+        members: How many machines share the log; None while the server cannot be asked.
+    """
+
+    lease: float
+    renewals: int
+    failures: int
+    members: int | None
 
 
 class Members(NamedTuple):
@@ -219,6 +236,13 @@ class InvalidationLog(ABC):
     def members(self) -> Members:
         """The machines that learned of what this thread wrote last; none where the log is one machine's."""
         return Members()
+
+    def measure(self, meters: Meters) -> None:  # noqa: B027  # a log in memory has nothing to tell
+        """Write into the meters of this process what the log counted."""
+
+    def standing(self) -> Standing | None:
+        """Return how this machine stands with the others; None where the log is one machine's."""
+        return None
 
     def attend(self, listener: Listener) -> None:  # noqa: B027  # a log in memory has nothing to tell
         """Keep a manager's caches abreast while nobody reads them; called once they can be used, and after a fork."""

@@ -11,6 +11,7 @@ from cenote.invalidation.census import Census, Process
 from cenote.invalidation.machine.bell import ring
 from cenote.invalidation.machine.layout import Counter, Word
 from cenote.invalidation.machine.membership import Membership
+from cenote.meters import Meters
 from cenote.stats import CacheStats
 
 __all__ = ["MachineCensus"]
@@ -55,6 +56,16 @@ class MachineCensus(Census):
             counters[counter] = int(getattr(stats, name) * 1e9)
         counters[Counter.BYTES] = stats.bytes or 0
         counters[Counter.LIMIT] = stats.max_size or 0
+
+    def measure(self, meters: Meters) -> None:
+        """Publish the meters of this process."""
+        self._joined().place.measured(meters.words())
+
+    def meters(self) -> Meters:
+        """Return the meters of all processes."""
+        joined = self._joined()
+        with joined.file.lock:
+            return Meters.of(joined.processes.meters())
 
     def gauge(self, cache: str | None) -> memoryview:
         """Return where this process publishes how many live entries of a cache it holds."""

@@ -16,7 +16,9 @@ when it counts.
     8,622,080   records of clears, tags and prefixes: 4,096 of 256 bytes, a ring
     9,670,656   records of single keys: 32,768 of 192 bytes, a ring of their own
     15,962,112  claims: 4,096 of 64 bytes
-    16,224,256  end
+    16,224,256  totals of meters: two sets, of processes that ended
+    16,227,328  meters: for each process a set of 192 words
+    16,423,936  end
 
 Version 1. A process refuses a file of another version. What later versions of version 1 may add without a new number:
 words in what is reserved here and written as zero.
@@ -27,6 +29,8 @@ from __future__ import annotations
 import struct
 from enum import IntEnum
 from typing import Final
+
+from cenote.meters import WORDS
 
 __all__ = [
     "CLAIMS",
@@ -40,6 +44,9 @@ __all__ = [
     "KEY_RECORDS_AT",
     "KEY_RECORDS_EACH",
     "MAGIC",
+    "METERS",
+    "METERS_AT",
+    "METER_TOTALS_AT",
     "PROCESSES",
     "PROCESSES_AT",
     "PROCESSES_EACH",
@@ -75,6 +82,7 @@ KEY_RECORDS: Final = 32768
 KEY_RECORDS_EACH: Final = 192
 CLAIMS: Final = 4096
 CLAIMS_EACH: Final = 64
+METERS: Final = WORDS
 
 SERVICES_AT: Final = 4096
 PROCESSES_AT: Final = SERVICES_AT + SERVICES * SERVICES_EACH
@@ -83,7 +91,9 @@ COUNTERS_AT: Final = TOTALS_AT + 2 * SERVICES * COUNTERS * 8
 RECORDS_AT: Final = COUNTERS_AT + PROCESSES * SERVICES * COUNTERS * 8
 KEY_RECORDS_AT: Final = RECORDS_AT + RECORDS * RECORDS_EACH
 CLAIMS_AT: Final = KEY_RECORDS_AT + KEY_RECORDS * KEY_RECORDS_EACH
-FILE_BYTES: Final = CLAIMS_AT + CLAIMS * CLAIMS_EACH
+METER_TOTALS_AT: Final = CLAIMS_AT + CLAIMS * CLAIMS_EACH
+METERS_AT: Final = METER_TOTALS_AT + 2 * METERS * 8
+FILE_BYTES: Final = METERS_AT + PROCESSES * METERS * 8
 
 
 class Word(IntEnum):
@@ -118,6 +128,9 @@ class Word(IntEnum):
 
     NETWORK = 136
     """Two words: the incarnation that sequences belong to, where a file mirrors the log of a network; else 0."""
+
+    RENEWALS = 144
+    """Two words: how often the lease was renewed, and how often that failed; in a mirror."""
 
 
 class ServiceWord(IntEnum):

@@ -18,7 +18,7 @@ from cenote.invalidation.machine.layout import Word
 from cenote.invalidation.machine.parts import Parts
 from cenote.invalidation.machine.ring import Draft, drafts, key_draft
 
-__all__ = ["Mirror", "follows", "forsake", "incarnation_of"]
+__all__ = ["Mirror", "follows", "forsake", "incarnation_of", "renewals_of"]
 
 _HALF: Final = 16
 _TRIES: Final = 3
@@ -83,6 +83,16 @@ class Mirror:
         with file.lock:
             if file.in_place:
                 file.words[Word.DEADLINE] = deadline
+
+    def count_renewals(self, renewals: int, failures: int) -> None:
+        """Say how often the lease was renewed, and how often that failed."""
+        words = self._parts.file.words
+        words[Word.RENEWALS], words[Word.RENEWALS + 1] = renewals, failures
+
+    @property
+    def renewals(self) -> tuple[int, int]:
+        """How often the lease was renewed, and how often that failed, as far as this file says."""
+        return renewals_of(self._parts)
 
     def begin(
         self,
@@ -172,3 +182,9 @@ def incarnation_of(parts: Parts) -> str:
     """Return the incarnation of a network that a file follows; "" for none."""
     first, second = parts.file.words[Word.NETWORK : Word.NETWORK + 2]
     return f"{first:016x}{second:016x}" if first else ""
+
+
+def renewals_of(parts: Parts) -> tuple[int, int]:
+    """Return how often a machine's lease was renewed, and how often that failed."""
+    renewals, failures = parts.file.words[Word.RENEWALS : Word.RENEWALS + 2]
+    return renewals, failures

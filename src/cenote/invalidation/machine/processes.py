@@ -12,6 +12,7 @@ import os
 import struct
 import sys
 import time
+from collections.abc import Sequence
 from typing import Final
 
 from cenote.errors import ConfigurationError
@@ -22,6 +23,9 @@ from cenote.invalidation.machine.layout import (
     COUNTERS,
     COUNTERS_AT,
     FILE_BYTES,
+    METER_TOTALS_AT,
+    METERS,
+    METERS_AT,
     PROCESSES,
     PROCESSES_AT,
     PROCESSES_EACH,
@@ -31,6 +35,7 @@ from cenote.invalidation.machine.layout import (
     ProcessWord,
     Word,
 )
+from cenote.meters import SUMMED_WORDS
 
 __all__ = ["Place", "Processes"]
 
@@ -52,11 +57,17 @@ class Place:
         self._words = file.words
         self._own = (PROCESSES_AT + number * PROCESSES_EACH) // 8
         self._counters = (COUNTERS_AT // 8) + number * _ALL
+        self._meters = (METERS_AT // 8) + number * METERS
 
     def counters(self, service: int) -> memoryview:
         """Return the counters of a service, to be written as words."""
         first = self._counters + service * COUNTERS
         return self._words[first : first + COUNTERS]
+
+    def measured(self, words: Sequence[int]) -> None:
+        """Publish the meters of this process."""
+        for at, word in enumerate(words, self._meters):
+            self._words[at] = word
 
     def obeyed(self, sequence: int) -> None:
         """Say that all caches of this process have obeyed a sequence."""
@@ -186,6 +197,18 @@ class Processes:
                     found[counter] += self._words[at + counter]
         return found
 
+    def meters(self) -> list[int]:
+        """Return the meters summed over all processes; what follows ``SUMMED_WORDS`` over those that run."""
+        whole = METER_TOTALS_AT // 8 + (self._words[Word.FOLD] & 1) * METERS
+        found = list(self._words[whole : whole + METERS])
+        for number in range(PROCESSES):
+            if self._words[self._own(number)] and not self._is_folded(number):
+                upto = METERS if self.alive(number) else SUMMED_WORDS
+                at = METERS_AT // 8 + number * METERS
+                for word in range(upto):
+                    found[word] += self._words[at + word]
+        return found
+
     @staticmethod
     def _own(number: int) -> int:
         return (PROCESSES_AT + number * PROCESSES_EACH) // 8
@@ -216,8 +239,15 @@ class Processes:
                 for counter in range(at, at + _SUMMED):
                     sums[counter] += counted[counter]
             self._file.bytes[then * 8 : (then + _ALL) * 8] = struct.pack(f"={_ALL}Q", *sums)
+            self._fold_meters(number, which)
             self._words[Word.FOLD] = self._mark(number) | (1 - which)
         self._words[self._own(number)] = 0
+
+    def _fold_meters(self, number: int, which: int) -> None:
+        now, then = (METER_TOTALS_AT // 8 + each * METERS for each in (which, 1 - which))
+        own = METERS_AT // 8 + number * METERS
+        sums = [self._words[now + word] + self._words[own + word] for word in range(SUMMED_WORDS)]
+        self._file.bytes[then * 8 : (then + SUMMED_WORDS) * 8] = struct.pack(f"={SUMMED_WORDS}Q", *sums)
 
     def _end_cut_off_fold(self) -> None:
         """Free the place whose figures are in the totals already, before the word that says so is overwritten."""
@@ -235,6 +265,8 @@ class Processes:
     def _wipe(self, number: int) -> None:
         at = self._set(number) * 8
         self._file.bytes[at : at + SERVICES * _SET] = bytes(SERVICES * _SET)
+        at = METERS_AT + number * METERS * 8
+        self._file.bytes[at : at + METERS * 8] = bytes(METERS * 8)
         own = self._own(number) * 8
         self._file.bytes[own : own + PROCESSES_EACH] = bytes(PROCESSES_EACH)
 

@@ -73,6 +73,7 @@ class Agent:
         self._seen = ("", 0)
         self._least_replicas = self._replicas = replicas
         self._mirror = Mirror(path)
+        self._renewals, self._failures = self._mirror.renewals
         self._followed = ""
         """The last incarnation that this machine followed, though it may have forgotten all of it."""
         self._standing: tuple[str, Peer] | None = None
@@ -101,6 +102,8 @@ class Agent:
                     rest = _REST_SECONDS
                     self._wait()
                 except (StoreError, CenoteError, ValueError, OSError) as error:
+                    self._failures += 1
+                    self._mirror.count_renewals(self._renewals, self._failures)
                     logger.info(
                         "the lease of %s was not renewed: %s", self._member, error, extra={"member": self._member}
                     )
@@ -152,6 +155,8 @@ class Agent:
             # A master that was deposed would go on granting leases for ever.
             raise StoreError(f"{found.told} of {self._replicas} replicas follow the server, so there is no lease")
         self._mirror.publish(asked + self._lease.held)
+        self._renewals += 1
+        self._mirror.count_renewals(self._renewals, self._failures)
 
     def _begin(self, found: Renewal) -> None:
         if found.records is not None and found.head != len(found.records):

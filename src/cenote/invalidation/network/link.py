@@ -61,6 +61,8 @@ class Link:
     Attributes:
         answer: Seconds that an answer may take.
         moves: How often the namespace was found at another node of a cluster.
+        calls: How often the server was asked.
+        failures: How often it did not answer, or refused.
     """
 
     def __init__(self, url: str, namespace: str, *, answer: float = ANSWER_SECONDS) -> None:
@@ -84,6 +86,8 @@ class Link:
         self._refused_at = 0.0
         self._looked_at = 0.0
         self.moves = 0
+        self.calls = self.failures = 0
+        self._counting = threading.RLock()
         self._questions: dict[str, bytes] = {}
         self._connect()
 
@@ -119,7 +123,7 @@ class Link:
             self._probe_soon()
             raise UnreachableError("the server is out of reach; it is asked again in a moment")
         try:
-            found = self._follow(action)
+            found = self._counted(action)
         except _ABSENT as error:
             if not self._rest_until:
                 logger.warning("the server is out of reach: %s", error)
@@ -136,6 +140,22 @@ class Link:
             raise UnreachableError(f"the server refuses: {error}") from error
         self._reached()
         return found
+
+    @property
+    def broken(self) -> bool:
+        """Whether the server is taken for out of reach, and left alone for the moment."""
+        return self._rest_until > 0
+
+    def _counted(self, action: Callable[[Any], Any]) -> Any:
+        try:
+            return self._follow(action)
+        except Exception:
+            with self._counting:
+                self.failures += 1
+            raise
+        finally:
+            with self._counting:
+                self.calls += 1
 
     def _reached(self) -> None:
         if self._rest_until:
@@ -307,6 +327,8 @@ class Link:
         self._rest_until = 0.0
         self._probing = False
         self._own = threading.local()
+        self.calls = self.failures = 0
+        self._counting = threading.RLock()
         self._connect()
 
 

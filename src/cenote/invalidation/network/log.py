@@ -18,16 +18,18 @@ from typing import Any, Final
 
 from cenote.clock import lease_clock as now
 from cenote.errors import ClearFailedError, ClosedError
-from cenote.invalidation.log import DEADLINE, Members, News, Record, RecordKind
+from cenote.invalidation.log import DEADLINE, Members, News, Record, RecordKind, Standing
 from cenote.invalidation.machine import MachineLog, fitted
 from cenote.invalidation.machine.membership import Membership
-from cenote.invalidation.machine.mirror import follows, forsake, incarnation_of
+from cenote.invalidation.machine.mirror import follows, forsake, incarnation_of, renewals_of
+from cenote.invalidation.network.acknowledging import Acknowledgements
 from cenote.invalidation.network.attendance import Attendance
 from cenote.invalidation.network.claims import NetworkClaims
-from cenote.invalidation.network.lease import SHORTEST_SECONDS, Lease
+from cenote.invalidation.network.lease import Lease
 from cenote.invalidation.network.ledger import TAKE_OUT, Ledger, Peer, Receipt, Value
 from cenote.invalidation.network.link import FullError, UnreachableError
 from cenote.invalidation.network.owed import Owed
+from cenote.meters import Meters
 
 __all__ = ["NetworkLog"]
 
@@ -35,7 +37,6 @@ logger = logging.getLogger("cenote")
 
 _NOWHERE: Final = (-1, *[0] * DEADLINE)
 _SHORTEST_NAP: Final = 0.0002
-_LONGEST_NAP: Final = 0.004
 _TRIES: Final = 5
 _CATCH_UP_SECONDS: Final = 0.1
 
@@ -80,6 +81,7 @@ class NetworkLog(MachineLog):
         self._least_replicas = self._replicas = replicas
         self._always = always
         self._owed = Owed()
+        self._acknowledgements = Acknowledgements(ledger, lease)
         told = {
             "url": url,
             "namespace": ledger.namespace,
@@ -314,36 +316,30 @@ class NetworkLog(MachineLog):
         return found
 
     def await_members(self, receipt: Receipt) -> Members:
-        """Wait until every member has obeyed a record, or can serve nothing older any more.
-
-        Why that is enough: a lease that was asked for after the record was written comes with the record; one that was
-        asked for before has ended once ``outwaited`` has passed since the reply. Members that an immature incarnation
-        may have forgotten are waited for in that way too.
-        """
-        # Others may have been told of longer leases.
-        until = now() + max(self.lease, Lease(max(receipt.lease, SHORTEST_SECONDS))).outwaited
-        pending = {peer.name: peer for peer in receipt.members}
-        nap = _SHORTEST_NAP
-        while (pending or not receipt.mature) and now() < until:
-            time.sleep(min(nap, max(0.0, (until - now()) / 1e9)))
-            nap = min(1.5 * nap, _LONGEST_NAP)
-            try:
-                incarnation, peers = self.ledger.members()
-            except UnreachableError:
-                continue
-            if incarnation == receipt.incarnation:
-                # Who is no member any more has left, or was outwaited by another clear: its lease has ended.
-                late = {peer.name for peer in peers if peer.acknowledged < receipt.sequence}
-                pending = {name: peer for name, peer in pending.items() if name in late}
-        for peer in pending.values():
-            with contextlib.suppress(UnreachableError):
-                self.ledger.expel(receipt.incarnation, peer)
-        names = [peer.name for peer in receipt.members]
-        return Members(tuple(sorted(name for name in names if name not in pending)), tuple(sorted(pending)))
+        """Wait until every member has obeyed a record, or can serve nothing older any more."""
+        return self._acknowledgements.wait(receipt)
 
     def peers(self) -> list[Peer]:
         """Return the members that the server knows."""
         return self.ledger.members()[1]
+
+    def measure(self, meters: Meters) -> None:
+        """Write into the meters of this process what it did at the server, and waited for."""
+        link = self.ledger.link
+        meters.calls, meters.call_failures = link.calls, link.failures
+        meters.breakers, meters.owed = int(link.broken), self._owed.count
+        self._acknowledgements.measure(meters)
+
+    def standing(self) -> Standing:
+        """Return how this machine stands with the others, as its agent and the server say."""
+        joined = self._followed()
+        lease = 0.0 if joined is None else max(0.0, (joined.word[DEADLINE] - now()) / 1e9)
+        renewals, failures = (0, 0) if joined is None else renewals_of(joined)
+        try:
+            members = len(self.peers())
+        except UnreachableError:
+            members = None
+        return Standing(lease, renewals, failures, members)
 
     # Coming and going
 
@@ -378,6 +374,7 @@ class NetworkLog(MachineLog):
         self._attendance.after_fork()
         self.claims.after_fork()
         self._owed.after_fork()
+        self._acknowledgements.after_fork()
         self.ledger.link.after_fork()
 
     def close(self) -> None:

@@ -31,6 +31,11 @@ class Owed:
         self._lock = threading.Lock()
         self._records: list[Record] = []
 
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._records)
+
     def add(self, record: Record) -> None:
         """Keep a record that could not be written."""
         with self._lock:
