@@ -220,6 +220,14 @@ class InvalidationLog(ABC):
         """The machines that learned of what this thread wrote last; none where the log is one machine's."""
         return Members()
 
+    def machines(self) -> Sequence[str]:
+        """Return the names of the machines that share the log, sorted; none where it is one machine's.
+
+        Raises:
+            ClearFailedError: The server cannot be asked.
+        """
+        return ()
+
     def attend(self, listener: Listener) -> None:  # noqa: B027  # a log in memory has nothing to tell
         """Keep a manager's caches abreast while nobody reads them; called once they can be used, and after a fork."""
 

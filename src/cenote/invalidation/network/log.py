@@ -341,6 +341,13 @@ class NetworkLog(MachineLog):
         names = [peer.name for peer in receipt.members]
         return Members(tuple(sorted(name for name in names if name not in pending)), tuple(sorted(pending)))
 
+    def machines(self) -> Sequence[str]:
+        """Return the names of the machines that the server knows, sorted."""
+        try:
+            return sorted(peer.name for peer in self.peers())
+        except UnreachableError as error:
+            raise ClearFailedError(str(error), "none") from error
+
     def peers(self) -> list[Peer]:
         """Return the members that the server knows."""
         return self.ledger.members()[1]
