@@ -43,6 +43,8 @@ class AuditEvent:
         actor: Who did it, as far as known.
         clear_id: The receipt of a clear.
         key: The key, for an invalidation.
+        tags: The tags that a clear was restricted to.
+        prefix: The prefix that it was restricted to.
         message: One sentence for people.
     """
 
@@ -59,6 +61,8 @@ class AuditEvent:
     actor: str | None = None
     clear_id: str | None = None
     key: str | None = None
+    tags: tuple[str, ...] = ()
+    prefix: str | None = None
     message: str = ""
 
 

@@ -38,6 +38,9 @@ class ClearOrder:
     max_items: int = 100
     reason: str | None = None
     actor: str | None = None
+    clear_id: str | None = None
+    tags: tuple[str, ...] = ()
+    prefix: str | None = None
 
     def __post_init__(self) -> None:
         """Raise ConfigurationError when it cannot be carried out."""
@@ -76,6 +79,8 @@ def _clear_here(core: CacheCore, *, soft: bool, tell: bool, tally: Tally) -> int
             core.obey()
             _count_elsewhere(core, tally)
         old, sequence = swap(core, soft=soft, tell=tell)
+        if not soft:
+            core.note_clear(sequence, tally.clear_id)
         tally.entries += len(old.store) if core.keeps_originals else 0
         if core.sharing is not None and tell:
             core.sharing.mark(sequence)
@@ -116,6 +121,9 @@ def _clear_all_here(cores: Sequence[CacheCore], *, soft: bool, tell: bool, tally
                     _count_elsewhere(core, tally)
                 sequence = cores[0].log.append(Record(kind=RecordKind.CLEAR_ALL, soft=soft))
             swapped = swap_all(cores, soft=soft, sequence=sequence)
+            for core in cores:
+                if not soft:
+                    core.note_clear(sequence or 0, tally.clear_id)
             tally.entries += sum(len(old.store) for core, _, old in swapped if core.keeps_originals)
             if cores[0].sharing is not None and sequence is not None:
                 cores[0].sharing.mark(sequence)
@@ -182,7 +190,8 @@ def run_clear(
         action: The audit trail's name for it.
         service: The service, for the audit trail.
     """
-    tally = Tally(most=order.max_items)
+    clear_id = order.clear_id or _new_receipt()
+    tally = Tally(most=order.max_items, clear_id=clear_id)
     event = AuditEvent(
         action=action,
         service=service,
@@ -190,7 +199,9 @@ def run_clear(
         level=core.log.level,
         reason=order.reason,
         actor=order.actor,
-        clear_id=_new_receipt(),
+        clear_id=clear_id,
+        tags=order.tags,
+        prefix=order.prefix,
     )
     observed = nullcontext(_nobody) if core.observer is None or order.dry_run else core.observer.clear(event)
     begin = time.perf_counter()
@@ -220,7 +231,7 @@ def run_clear(
         cleared_items=tuple(tally.items),
         items_truncated=tally.entries > len(tally.items),
         level=core.log.level,
-        clear_id=event.clear_id or "",
+        clear_id=clear_id,
         timestamp=datetime.fromtimestamp(core.clock.time(), UTC),
         duration=duration,
         mode=order.mode,

@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from cenote.decide import Verdict
+from cenote.departures import Fate
 from cenote.entry import NO_TAGS, Entry, ParticularEntry
 from cenote.errors import ClearFailedError, ClosedError, StoreError
 from cenote.figures import Figures
@@ -126,6 +127,7 @@ class CacheCore(Figures):
         self._share(state, slot, flight.key, stored, birth=flight.birth)
         flight.detach()
         if entry is None:
+            self.departures.note(slot.index, flight.key, Fate.NOT_STORED, self.now())
             return self._take_out(state, slot.index, flight.key)
         entry.birth = flight.birth  # a soft clear may have changed it since the entry was made
         return self._put(state, entry)
@@ -134,7 +136,7 @@ class CacheCore(Figures):
         """Count a load and note how it ended; return how it ended before, if it did; call under the write lock."""
         if flight.outcome is not None:
             return flight.outcome
-        self.counts.loads += 1
+        self.counts.count_load(cost)
         slot.count_load(cost)
         flight.detach()
         flight.end(outcome)
@@ -147,6 +149,7 @@ class CacheCore(Figures):
             if flight.outcome is not None:
                 return flight.outcome
             self.counts.load_failures += 1
+            self.departures.note(slot.index, flight.key, Fate.FAILED, self.now())
             outcome = Outcome(error=error)
             state = flight.state
             if flight.registered and self.is_current(state):
@@ -205,7 +208,7 @@ class CacheCore(Figures):
             flight = state.flights.get((fill.slot, fill.key))
             if flight is not None and flight.born < fill.born:
                 flight.detach()  # as a set would: what began earlier does not overwrite it
-            self.counts.loads += 1
+            self.counts.count_load(cost)
             slot.count_load(cost)
             entry.birth = fill.birth
             dropped = self._put(state, entry)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from cenote.copying import Copier
 from cenote.entry import Entry, ParticularEntry
+from cenote.loadtimes import LoadTimes
 from cenote.state import NOT_SHARED, State
 from cenote.stats import CacheStats, Counts
 from cenote.tables import GIL, Slot
@@ -59,15 +60,20 @@ class Figures(Copier):
     def stats(self) -> CacheStats:
         """Return the statistics, of all processes that share the cache."""
         state = self.current()
+        total = self.counted()
+        apart = self.log.census is None or not self.log.connected
+        if apart or self.sharing is None or state.generation == NOT_SHARED:
+            return total
+        entries, size = self.sharing.count(state)
+        return replace(total, current_size=entries, max_size=None, bytes=size)
+
+    def counted(self) -> CacheStats:
+        """Return what all processes that share the cache counted; of entries, those in their memory only."""
         census = self.log.census
         if census is None or not self.log.connected:
             return self.own_stats()
         self.report()
-        total = census.total(self.name, self.own_stats())
-        if self.sharing is None or state.generation == NOT_SHARED:
-            return total
-        entries, size = self.sharing.count(state)
-        return replace(total, current_size=entries, max_size=None, bytes=size)
+        return census.total(self.name, self.own_stats())
 
     def restart_counts(self) -> None:
         """Count from nothing."""
@@ -99,4 +105,5 @@ class Figures(Copier):
                 bytes=store.size if self.options.weigher is not None else None,
                 load_seconds=sum(slot.load_seconds for slot in slots),
                 saved_seconds=sum(slot.saved_seconds for slot in slots),
+                load_times=LoadTimes.of(counts.load_times),
             )

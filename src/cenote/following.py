@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Final
 
 from cenote import locks
 from cenote.clock import Clock, lease_clock
+from cenote.departures import Departures, Fate, Obituary
 from cenote.entry import SOFTLY_CLEARED, Entry
 from cenote.errors import ClearFailedError, ClosedError, ReentrantError
 from cenote.invalidation.log import DEADLINE, InvalidationLog, Record, RecordKind
@@ -30,6 +32,8 @@ from cenote.tables import Tables
 __all__ = ["Follower"]
 
 logger = logging.getLogger("cenote")
+
+_KEPT_CLEARS: Final = 16
 
 
 class Follower(Tables):
@@ -54,6 +58,9 @@ class Follower(Tables):
         self.now = clock.monotonic
         self.leased = log.leased
         self.counts = Counts()
+        self.departures = Departures(clock.monotonic())
+        self.clears: deque[tuple[int, float, str | None]] = deque(maxlen=_KEPT_CLEARS)
+        """The last whole clears: sequence, monotonic seconds, and the receipt where this process made them."""
         super().__init__()
         self.lock = locks.make_lock()
         self.running = True
@@ -215,11 +222,28 @@ class Follower(Tables):
             self.counts.invalidations += invalidated
             self.counts.expirations += expired
 
-    @staticmethod
-    def bury(old: State) -> None:
-        """Have what a State holds freed in the background."""
+    def note_gone(self, entries: Iterable[Entry], fate: Fate) -> None:
+        """Note why entries went, for ``explain``."""
+        now = self.now()
+        for entry in entries:
+            self.departures.note(entry.slot, entry.key, fate, now)
+
+    def note_clear(self, sequence: int, clear_id: str | None = None) -> None:
+        """Note a whole hard clear, for ``explain``; one that is noted again gets its receipt."""
+        known = any(noted == sequence for noted, _, _ in self.clears)
+        if known and clear_id is not None:
+            kept = [(noted, when, clear_id if noted == sequence else name) for noted, when, name in self.clears]
+            self.clears = deque(kept, maxlen=_KEPT_CLEARS)
+        elif not known:
+            self.clears.append((sequence, self.now(), clear_id))
+
+    def bury(self, old: State, *, cleared: bool = False) -> None:
+        """Have what a State holds freed in the background, and its keys noted before, where a clear took them."""
         if len(old.store):
-            keeper.bury(old.store.dismantle(), len(old.store))
+            parts = old.store.dismantle()
+            if cleared:
+                parts.insert(0, Obituary(self.departures, old.tables, self.now()))
+            keeper.bury(parts, len(old.store))
 
     def note_size(self) -> None:
         """Tell the other processes how many entries this one holds."""
@@ -243,7 +267,8 @@ class Follower(Tables):
         self.count_gone(invalidated=len(state.store))
         self.install(new)
         if not record.soft:
-            self.bury(state)
+            self.note_clear(record.sequence)
+            self.bury(state, cleared=True)
             self.note_size()
         return new
 
@@ -266,6 +291,7 @@ class Follower(Tables):
                 taken.append(entry)
         self.count_gone(invalidated=len(taken))
         if not record.soft:
+            self.note_gone(taken, Fate.INVALIDATED)
             self.discard(taken)
             self.note_size()
         return len(taken)

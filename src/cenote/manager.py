@@ -14,15 +14,16 @@ from cenote.codecs import Codec, MsgpackCodec
 from cenote.core import CacheCore
 from cenote.errors import ClearFailedError, ConfigurationError, ReentrantError, UnknownServiceError
 from cenote.forking import Registry
+from cenote.history import History
 from cenote.keeper import keeper
 from cenote.keys import check_name
-from cenote.member import Member
 from cenote.observing import Observer
 from cenote.options import CacheOptions
 from cenote.result import ClearResult, Mode
 from cenote.state import Root
 from cenote.stats import CacheStats, ManagerStats
 from cenote.swapping import close_all
+from cenote.watching import Watched
 from cenote.wiring import connect, without_password
 
 __all__ = ["CacheManager", "live_managers"]
@@ -30,7 +31,7 @@ __all__ = ["CacheManager", "live_managers"]
 _live: Registry[CacheManager] = Registry()
 
 
-class CacheManager(Member):
+class CacheManager(Watched):
     """One global cache and a named cache for each service.
 
     It may be used from any thread, and as a context manager, which closes it.
@@ -72,6 +73,7 @@ class CacheManager(Member):
         self._closed = False
         self._observer: Observer | None = None
         self.audit = AuditTrail(self._clock)
+        self.history = History(self._clock)
         self._services: dict[str, Cache] = {}
         self._adopted: set[str] = set()
         """The services whose caches are here only because another process has them."""
@@ -176,6 +178,7 @@ class CacheManager(Member):
         max_items: int = 100,
         reason: str | None = None,
         actor: str | None = None,
+        clear_id: str | None = None,
     ) -> ClearResult:
         """Clear the global cache (None) or a service's; see ``Cache.clear`` for the arguments.
 
@@ -198,6 +201,7 @@ class CacheManager(Member):
             max_items=max_items,
             reason=reason,
             actor=actor,
+            clear_id=clear_id,
         )
 
     def clear_all(
@@ -208,12 +212,15 @@ class CacheManager(Member):
         max_items: int = 100,
         reason: str | None = None,
         actor: str | None = None,
+        clear_id: str | None = None,
     ) -> ClearResult:
         """Clear the global cache and every service's in one step: no reader finds one cleared and another old.
 
         The arguments and the result are those of ``Cache.clear``.
         """
-        order = ClearOrder(mode=mode, dry_run=dry_run, max_items=max_items, reason=reason, actor=actor)
+        order = ClearOrder(
+            mode=mode, dry_run=dry_run, max_items=max_items, reason=reason, actor=actor, clear_id=clear_id
+        )
         # A cache that is made meanwhile has nothing that is older than this call.
         cores = self._all_cores("clear_all")
         return run_clear(
@@ -271,6 +278,7 @@ class CacheManager(Member):
             self.report()
             close_all(self._cores)
             self._closed = True
+            self.end_watch()
             self._log.close()
             if self._shared is not None:
                 self._shared.close()

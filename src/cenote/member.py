@@ -133,6 +133,16 @@ class Member:
             return self._log.census.processes()
         return [Process(os.getpid(), self._since, sum(len(cache) for cache in self._all))]
 
+    def machines(self) -> list[str]:
+        """Return the names of the machines that share the caches; none where that is one alone.
+
+        Raises:
+            ClearFailedError: The server that knows them cannot be asked.
+        """
+        self._check_open()
+        self._attach()
+        return list(self._log.machines())
+
     def _attach(self) -> None:
         """Take part again where this process does not: it was forked, or what is shared was lost."""
         if not self._log.connected and not self._closed:

@@ -13,6 +13,7 @@ from collections.abc import Hashable, Sequence
 from typing import Any, Final
 
 from cenote import locks
+from cenote.departures import Fate
 from cenote.entry import Entry
 from cenote.errors import ClearFailedError, ClosedError, ReentrantError, StoreError
 from cenote.flight import Fill, Flight, Outcome
@@ -104,6 +105,7 @@ class RemoteCore(FarReader):
             if wanted and shared:
                 flight.detach()
                 if entry is None:
+                    self.departures.note(slot.index, flight.key, Fate.NOT_STORED, now)
                     dropped = self._take_out(flight.state, slot.index, flight.key)
                 else:
                     entry.birth = flight.birth
@@ -157,7 +159,7 @@ class RemoteCore(FarReader):
             flight = fill.state.flights.get((fill.slot, fill.key))
             if flight is not None and flight.born < fill.born:
                 flight.detach()
-            self.counts.loads += 1
+            self.counts.count_load(cost)
             slot.count_load(cost)
             entry.birth = fill.birth
             dropped = self._put(fill.state, entry)

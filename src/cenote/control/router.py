@@ -10,6 +10,7 @@ from cenote.control.routes.clear import add_clear_routes
 from cenote.control.routes.entries import add_entry_routes
 from cenote.control.routes.events import add_event_routes
 from cenote.control.routes.health import add_health_routes
+from cenote.control.routes.overview import add_overview_routes
 from cenote.control.routes.stats import add_stats_routes
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def make_plane(caches: CacheManager, settings: Settings) -> ControlPlane:
     Returns:
         What the endpoints share.
     """
+    caches.watch()
     streams = EventStreams(
         caches,
         limit=settings.max_streams,
@@ -49,6 +51,7 @@ def add_routes(router: APIRouter, plane: ControlPlane) -> None:
     """
     add_clear_routes(router, plane)
     add_stats_routes(router, plane)
+    add_overview_routes(router, plane)
     add_event_routes(router, plane)
     add_entry_routes(router, plane)
     add_health_routes(router, plane)

@@ -323,6 +323,8 @@ class AuditEventModel(_Response):
     actor: str | None = Field(default=None, description="Who or what did it.")
     clear_id: str | None = Field(default=None, description="The receipt of a clear.")
     key: str | None = Field(default=None, description="The identifier of an invalidated entry.")
+    tags: list[str] = Field(default_factory=list, description="The tags that a clear was restricted to.")
+    prefix: str | None = Field(default=None, description="The prefix that a clear was restricted to.")
     message: str = Field(default="", description="One sentence for people.")
 
 

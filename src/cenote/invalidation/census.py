@@ -70,6 +70,11 @@ class Census(ABC):
     def removed_elsewhere(self, sequence: int) -> int:
         """Wait a moment for the others to obey a record, and return how many entries it removed there."""
 
+    @property
+    @abstractmethod
+    def calls(self) -> int:
+        """How often everybody was asked to report."""
+
     @abstractmethod
     def call(self) -> None:
         """Have everybody report, and wait a moment until they have."""

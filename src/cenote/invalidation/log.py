@@ -244,6 +244,14 @@ class InvalidationLog(ABC):
         """Return how this machine stands with the others; None where the log is one machine's."""
         return None
 
+    def machines(self) -> Sequence[str]:
+        """Return the names of the machines that share the log, sorted; none where it is one machine's.
+
+        Raises:
+            ClearFailedError: The server cannot be asked.
+        """
+        return ()
+
     def attend(self, listener: Listener) -> None:  # noqa: B027  # a log in memory has nothing to tell
         """Keep a manager's caches abreast while nobody reads them; called once they can be used, and after a fork."""
 

@@ -319,6 +319,13 @@ class NetworkLog(MachineLog):
         """Wait until every member has obeyed a record, or can serve nothing older any more."""
         return self._acknowledgements.wait(receipt)
 
+    def machines(self) -> Sequence[str]:
+        """Return the names of the machines that the server knows, sorted."""
+        try:
+            return sorted(peer.name for peer in self.peers())
+        except UnreachableError as error:
+            raise ClearFailedError(str(error), "none") from error
+
     def peers(self) -> list[Peer]:
         """Return the members that the server knows."""
         return self.ledger.members()[1]
