@@ -51,8 +51,8 @@ class Figures(Copier):
 
     def report(self) -> None:
         """Publish this process's figures for the others' sums."""
-        census = self.log.census
-        if census is not None and self.log.connected:
+        census = self.log.counting
+        if census is not None:
             census.report(self.name, self.own_stats())
             with self.lock:
                 self.note_size()
@@ -61,16 +61,15 @@ class Figures(Copier):
         """Return the statistics, of all processes that share the cache."""
         state = self.current()
         total = self.counted()
-        apart = self.log.census is None or not self.log.connected
-        if apart or self.sharing is None or state.generation == NOT_SHARED:
+        if self.log.counting is None or self.sharing is None or state.generation == NOT_SHARED:
             return total
         entries, size = self.sharing.count(state)
-        return replace(total, current_size=entries, max_size=None, bytes=size)
+        return replace(total, current_size=entries, max_size=None, bytes=None if self.far else size)
 
     def counted(self) -> CacheStats:
         """Return what all processes that share the cache counted; of entries, those in their memory only."""
-        census = self.log.census
-        if census is None or not self.log.connected:
+        census = self.log.counting
+        if census is None:
             return self.own_stats()
         self.report()
         return census.total(self.name, self.own_stats())

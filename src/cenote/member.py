@@ -63,8 +63,9 @@ class Member:
         """Return the meters of this process, published for the others' sums."""
         meters = Meters(clears=self.audit.durations())
         self._log.measure(meters)
-        if self._log.census is not None and self._log.connected:
-            self._log.census.measure(meters)
+        census = self._log.counting
+        if census is not None:
+            census.measure(meters)
         return meters
 
     def meters(self) -> Meters:
@@ -74,8 +75,8 @@ class Member:
         """
         self._check_open()
         own = self._measure()
-        census = self._log.census
-        return own if census is None or not self._log.connected else census.meters()
+        census = self._log.counting
+        return own if census is None else census.meters()
 
     def standing(self) -> Standing | None:
         """Return how this machine stands with the others that share the caches; None where it is one machine's."""
@@ -129,8 +130,9 @@ class Member:
         """Return the processes that share the caches, this one included, the longest attached first."""
         self._check_open()
         self._attach()
-        if self._log.census is not None and self._log.connected:
-            return self._log.census.processes()
+        census = self._log.counting
+        if census is not None:
+            return census.processes()
         return [Process(os.getpid(), self._since, sum(len(cache) for cache in self._all))]
 
     def machines(self) -> list[str]:
@@ -153,8 +155,9 @@ class Member:
         return self._log.known_caches()
 
     def _call_census(self) -> None:
-        if self._log.census is not None and self._log.connected:
-            self._log.census.call()
+        census = self._log.counting
+        if census is not None:
+            census.call()
 
     def _check_open(self) -> None:
         if self._closed:

@@ -91,8 +91,8 @@ class Watched(Member, ABC):
         if self.history.due > 0:
             return
         cores = self._all_cores("stats")
-        census = self._log.census
-        if census is not None and self._log.connected:
+        census = self._log.counting
+        if census is not None:
             # Where every process has a history, one of them at a time has the others report.
             if census.calls == self._calls:
                 census.call()

@@ -71,7 +71,7 @@ class Standing(NamedTuple):
 
     Attributes:
         lease: Seconds that its lease still lasts; 0 without one.
-        renewals: How often its lease was renewed.
+        renewals: How often its lease was renewed; 0 for a moment while another file takes the place of the agent's.
         failures: How often that failed.
         members: How many machines share the log; None while the server cannot be asked.
     """
@@ -147,6 +147,11 @@ class InvalidationLog(ABC):
     def connected(self) -> bool:
         """Whether records of others reach this process; while they do not, nothing may be served or stored."""
         return True
+
+    @property
+    def counting(self) -> Census | None:
+        """The census, while this process takes part in it; it may although no records reach it."""
+        return self.census if self.connected else None
 
     def verify(self, word: Sequence[int]) -> int | None:  # noqa: ARG002  # who has no lease to lose needs not ask
         """Ask, where there is no lease, up to which sequence a State must have obeyed to be current.

@@ -11,6 +11,7 @@ from cenote.errors import MissingExtraError
 from cenote.meters import BOUNDS, Durations
 from cenote.stats import CacheStats, sum_of
 from cenote.telemetry.families import CACHE_FIGURES, CACHE_LOADS, COMMON, NETWORK, Family
+from cenote.telemetry.figures import figures_of
 from cenote.telemetry.labels import GLOBAL_LABEL
 
 try:
@@ -65,8 +66,7 @@ class CenoteCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield every metric, read from one look at the statistics."""
         caches = self._caches
-        stats = caches.stats()
-        labelled = _bounded(caches, {GLOBAL_LABEL: stats.global_cache, **stats.services})
+        labelled = _bounded(caches, figures_of(caches))
         for family in CACHE_FIGURES:
             yield _numbers(family, ((name, getattr(each, family.figure)) for name, each in labelled.items()))
         loads = HistogramMetricFamily(CACHE_LOADS.name, CACHE_LOADS.text, labels=CACHE_LOADS.labels)
@@ -132,8 +132,10 @@ def _histogram(family: Family, durations: Durations) -> Metric:
 def _network(standing: Standing, meters: Meters) -> Iterator[Metric]:
     yield _number(NETWORK["held"], int(standing.lease > 0))
     yield _number(NETWORK["lease"], standing.lease)
-    yield _number(NETWORK["renewals"], standing.renewals)
-    yield _number(NETWORK["failures"], standing.failures)
+    # Left out where the agent has not said yet how many: a counter that shows 0 in between seems to have begun anew.
+    if standing.renewals or standing.failures:
+        yield _number(NETWORK["renewals"], standing.renewals)
+        yield _number(NETWORK["failures"], standing.failures)
     if standing.members is not None:
         yield _number(NETWORK["members"], standing.members)
     yield _histogram(NETWORK["waits"], meters.waits)

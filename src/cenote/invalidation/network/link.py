@@ -16,6 +16,7 @@ from redis.commands.core import Script
 from cenote.errors import ConfigurationError, StoreError
 from cenote.invalidation.network.connecting import MOST_CONNECTIONS, Address
 from cenote.invalidation.network.discovery import Host, NoMasterError
+from cenote.meters import Meters
 from cenote.workers import workers
 
 __all__ = ["ANSWER_SECONDS", "FullError", "Link", "UnreachableError"]
@@ -141,10 +142,9 @@ class Link:
         self._reached()
         return found
 
-    @property
-    def broken(self) -> bool:
-        """Whether the server is taken for out of reach, and left alone for the moment."""
-        return self._rest_until > 0
+    def measure(self, meters: Meters) -> None:
+        """Write how often this process asked the server, and whether it takes it for out of reach."""
+        meters.calls, meters.call_failures, meters.breakers = self.calls, self.failures, int(self._rest_until > 0)
 
     def _counted(self, action: Callable[[Any], Any]) -> Any:
         try:

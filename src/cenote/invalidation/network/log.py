@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from cenote.clock import lease_clock as now
 from cenote.errors import ClearFailedError, ClosedError
+from cenote.invalidation.census import Census
 from cenote.invalidation.log import DEADLINE, Members, News, Record, RecordKind, Standing
 from cenote.invalidation.machine import MachineLog, fitted
 from cenote.invalidation.machine.membership import Membership
@@ -121,6 +122,11 @@ class NetworkLog(MachineLog):
     def connected(self) -> bool:
         """Whether this process follows an incarnation of the network's log."""
         return self._followed() is not None
+
+    @property
+    def counting(self) -> Census | None:
+        """The census: processes of one machine add up their figures whether or not the server can be asked."""
+        return None if self.membership is None else self.census
 
     def _followed(self) -> Membership | None:
         """Return the file that this process is attached to, if it follows what that says."""
@@ -332,21 +338,18 @@ class NetworkLog(MachineLog):
 
     def measure(self, meters: Meters) -> None:
         """Write into the meters of this process what it did at the server, and waited for."""
-        link = self.ledger.link
-        meters.calls, meters.call_failures = link.calls, link.failures
-        meters.breakers, meters.owed = int(link.broken), self._owed.count
+        self.ledger.link.measure(meters)
         self._acknowledgements.measure(meters)
+        meters.owed = self._owed.count
 
     def standing(self) -> Standing:
         """Return how this machine stands with the others, as its agent and the server say."""
-        joined = self._followed()
-        lease = 0.0 if joined is None else max(0.0, (joined.word[DEADLINE] - now()) / 1e9)
-        renewals, failures = (0, 0) if joined is None else renewals_of(joined)
-        try:
+        joined, members = self.membership, None
+        with contextlib.suppress(UnreachableError):
             members = len(self.peers())
-        except UnreachableError:
-            members = None
-        return Standing(lease, renewals, failures, members)
+        if joined is None:
+            return Standing(0.0, 0, 0, members)
+        return Standing(max(0.0, (joined.word[DEADLINE] - now()) / 1e9), *renewals_of(joined), members)
 
     # Coming and going
 

@@ -13,6 +13,7 @@ from opentelemetry.metrics import CallbackOptions, Observation
 
 from cenote.errors import CenoteError
 from cenote.stats import CacheStats
+from cenote.telemetry.figures import figures_of
 from cenote.telemetry.labels import label_of
 from cenote.telemetry.otel import attributes as names
 
@@ -134,8 +135,7 @@ class Figures:
 
     def _read(self, caches: CacheManager) -> dict[str, CacheStats]:
         if self._shared:
-            stats = caches.stats()
-            return {label_of(None): stats.global_cache, **stats.services}
+            return figures_of(caches)
         found = {}
         for name in (None, *caches.services()):
             cache = caches.find(name)
