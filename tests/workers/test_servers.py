@@ -79,7 +79,7 @@ def test_a_scrape_that_lands_on_another_worker_never_goes_backwards_though_one_w
         seen = found
         if turn == 8:
             # Who was scraped last may have counted since; what a scrape has shown stays.
-            os.kill(next(iter(first)), signal.SIGKILL)
+            os.kill(int(next(iter(first))), signal.SIGKILL)
             shop.wait_until_ready()
     cleared = {"level": "machine", "result": "success"}
     labels = ",".join(f'{name}="{value}"' for name, value in cleared.items())
