@@ -19,6 +19,7 @@ from cenote.invalidation.machine.layout import Counter, Word
 from cenote.invalidation.machine.lock import LOCK_SECONDS
 from cenote.invalidation.machine.log import MachineLog
 from cenote.invalidation.machine.processes import Processes
+from cenote.meters import Meters
 from cenote.stats import CacheStats
 
 from .processes import forked
@@ -139,6 +140,7 @@ def test_a_fold_that_is_cut_off_after_any_store_neither_loses_nor_doubles_a_coun
                 forget_inherited()
                 own = MachineLog(log.path, settle=0).membership
                 own.place.counters(number)[Counter.HITS] = 5
+                own.place.measured(Meters(calls=5, owed=1).words())
                 os._exit(0)
 
             assert forked(count) == 0
@@ -149,9 +151,10 @@ def test_a_fold_that_is_cut_off_after_any_store_neither_loses_nor_doubles_a_coun
             with joined.file.lock, contextlib.suppress(Killed):
                 dying.reclaim()
             assert joined.processes.sums(number)[Counter.HITS] == expected
+            assert (log.census.meters().calls, log.census.meters().owed) == (expected, 0)
     with joined.file.lock:
         joined.processes.reclaim()
-    assert joined.processes.sums(number)[Counter.HITS] == expected
+    assert joined.processes.sums(number)[Counter.HITS] == log.census.meters().calls == expected
     assert len(joined.processes.living()) == 1
 
 

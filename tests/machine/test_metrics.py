@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cenote import CacheManager, ClearFailedError
+from cenote.meters import Meters
 from cenote.telemetry.prometheus import make_registry
 
 from .processes import forked
@@ -96,6 +97,17 @@ def test_a_killed_process_leaves_its_meters_and_takes_its_gauges(three):
     three[1].do(f"with {with_file}: caches._log.membership.processes.reclaim()")
     assert [scrape(process)[CLEARS] for process in three[1:]] == [3, 3]
     assert scrape(three[1])["cenote_processes"] == 2
+
+
+def test_who_takes_a_place_has_nothing_of_what_its_former_process_counted(open_log):
+    log, former = open_log(), open_log()
+    place = former.membership.place.number
+    former.census.measure(Meters(calls=5, owed=2))
+    assert (log.census.meters().calls, log.census.meters().owed) == (5, 2)
+    former.close()
+    assert (log.census.meters().calls, log.census.meters().owed) == (5, 0)
+    assert open_log().membership.place.number == place
+    assert (log.census.meters().calls, log.census.meters().owed) == (5, 0)
 
 
 def test_a_forked_child_counts_only_what_it_does_itself(open_manager):

@@ -84,7 +84,8 @@ def test_a_scrape_that_lands_on_another_worker_never_goes_backwards_though_one_w
     cleared = {"level": "machine", "result": "success"}
     labels = ",".join(f'{name}="{value}"' for name, value in cleared.items())
     assert seen[f"cenote_clear_duration_seconds_count{{{labels}}}"] in (3, 4)
-    assert seen['cenote_cache_load_duration_seconds_count{cache="prices"}'] == seen[
-        'cenote_cache_loads_total{cache="prices"}'
-    ]
+    assert (
+        seen['cenote_cache_load_duration_seconds_count{cache="prices"}']
+        == seen['cenote_cache_loads_total{cache="prices"}']
+    )
     assert seen['cenote_cache_load_duration_seconds_bucket{cache="prices",le="+Inf"}'] >= 5
