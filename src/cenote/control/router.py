@@ -11,7 +11,9 @@ from cenote.control.routes.entries import add_entry_routes
 from cenote.control.routes.events import add_event_routes
 from cenote.control.routes.health import add_health_routes
 from cenote.control.routes.overview import add_overview_routes
+from cenote.control.routes.session import add_session_routes
 from cenote.control.routes.stats import add_stats_routes
+from cenote.control.sessions import Sessions
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
@@ -39,7 +41,7 @@ def make_plane(caches: CacheManager, settings: Settings) -> ControlPlane:
         heartbeat=settings.heartbeat_seconds,
         lifetime=settings.stream_seconds,
     )
-    return ControlPlane(caches, settings, streams)
+    return ControlPlane(caches, settings, streams, Sessions(settings))
 
 
 def add_routes(router: APIRouter, plane: ControlPlane) -> None:
@@ -54,4 +56,5 @@ def add_routes(router: APIRouter, plane: ControlPlane) -> None:
     add_overview_routes(router, plane)
     add_event_routes(router, plane)
     add_entry_routes(router, plane)
+    add_session_routes(router, plane)
     add_health_routes(router, plane)

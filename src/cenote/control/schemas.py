@@ -29,6 +29,8 @@ __all__ = [
     "HealthResponse",
     "ProcessModel",
     "ServiceCacheStatsResponse",
+    "SessionRequest",
+    "SessionResponse",
 ]
 
 STATISTICS_EXAMPLE: dict[str, JsonValue] = {
@@ -333,6 +335,22 @@ class EventListResponse(_Response):
 
     events: list[AuditEventModel] = Field(description="The events, oldest first.")
     last_id: int = Field(description="Ask with after=lastId for what comes next.")
+
+
+class SessionRequest(_Request):
+    """A token to sign in with."""
+
+    token: Annotated[_Text, Field(min_length=1, max_length=4096)] = Field(description="The token.")
+
+
+class SessionResponse(_Response):
+    """Who the caller is."""
+
+    role: str | None = Field(description='"operator", "viewer", or null where that is not known.')
+    required: bool = Field(description="Whether a token is needed; if not, everybody served is an operator.")
+    viewers: bool = Field(description="Whether there is a token for viewers.")
+    actor: str | None = Field(default=None, description="What the audit trail calls the caller.")
+    expires_at: str | None = Field(default=None, description="When the session of this browser ends.")
 
 
 class HealthResponse(_Response):
