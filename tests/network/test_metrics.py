@@ -148,3 +148,57 @@ def test_what_a_load_brings_that_another_machine_cleared_meanwhile_is_told_as_di
     one.answer()
     one.do("cache.get_or_load('i', int)")
     assert one.ask("ends") == ["discarded", "loaded"]
+
+
+def counters(samples):
+    return {name: value for name, value in samples.items() if name.startswith(("cenote_cache_", "cenote_clear_"))}
+
+
+LOADS = 'cenote_cache_loads_total{cache="shop"}'
+
+
+def test_what_ended_processes_counted_stays_when_the_server_loses_everything(site, server):
+    one, ended, killed = (site.process("a", OPEN) for _ in range(3))
+    site.ripen(one)
+    for number, process in enumerate((ended, killed), 1):
+        process.do(f"for k in range({number}): cache.get_or_load(f'{number}-{{k}}', int)")
+        process.do("cache.clear()")
+    before = scrape(one)
+    assert (before[LOADS], before[DONE]) == (3, 3)
+    ended.do("caches.close()")
+    killed.kill()
+    for _ in range(2):
+        incarnation = site.followed(one)
+        server.client().flushall()
+        site.leaves(one, incarnation)
+        after = scrape(one)
+        assert (after[LOADS], after[DONE]) == (3, 3)
+        assert after["cenote_lease_renewals_total"] >= before["cenote_lease_renewals_total"]
+        assert after["cenote_processes"] == 1
+    fresh = site.process("a", OPEN)
+    fresh.do("cache.get_or_load('k', int)")
+    assert [scrape(process)[LOADS] for process in (one, fresh)] == [4, 4]
+
+
+def test_it_stays_when_a_clear_without_the_server_makes_the_machine_forget_everything(site, server):
+    one, same, killed = (site.process("a", OPEN) for _ in range(3))
+    site.ripen(one)
+    for process in (one, same, killed):
+        process.do("cache.get_or_load(str(now()), int)")
+    assert scrape(one)[LOADS] == 3
+    killed.kill()
+    server.kill()
+    one.do(
+        """
+        try:
+            cache.clear()
+        except ClearFailedError:
+            pass
+        """
+    )
+    wait_until(lambda: [scrape(process)[LOADS] for process in (one, same)] == [3, 3])
+    server.start()
+    wait_until(lambda: scrape(one).get("cenote_lease_held") == 1)
+    assert [scrape(process)[LOADS] for process in (one, same)] == [3, 3]
+    same.do("cache.get_or_load('more', int)")
+    assert scrape(one)[LOADS] == 4

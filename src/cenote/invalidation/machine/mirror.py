@@ -84,6 +84,20 @@ class Mirror:
             if file.in_place:
                 file.words[Word.DEADLINE] = deadline
 
+    def look_anew(self) -> None:
+        """Open the file that the path leads to by now, and bring along what processes that ended had counted.
+
+        Raises:
+            ConfigurationError: It cannot be opened or made.
+        """
+        self.withdraw()
+        former, self._parts = self._parts, self._open()
+        self.withdraw()
+        try:
+            _bequeath(former, self._parts)
+        finally:
+            former.file.release()
+
     def count_renewals(self, renewals: int, failures: int) -> None:
         """Say how often the lease was renewed, and how often that failed."""
         words = self._parts.file.words
@@ -113,9 +127,7 @@ class Mirror:
         self.withdraw()
         if self.incarnation or self.head or not self.in_place:
             discard(self._parts.file)
-            self._parts.file.release()
-            self._parts = self._open()
-            self.withdraw()
+            self.look_anew()
         parts = self._parts
         words = parts.file.words
         with parts.file.lock:
@@ -164,6 +176,18 @@ class Mirror:
         """Withdraw the lease and close the file."""
         self.withdraw()
         self._parts.file.release()
+
+
+def _bequeath(former: Parts, parts: Parts) -> None:
+    """Add what ended processes counted in a file that was given up to the one in its place.
+
+    Those that live go on counting there, and leave nothing behind; so nothing is counted twice.
+    """
+    with former.file.lock:
+        former.processes.reclaim()
+        ended = {name: former.processes.ended(number) for number, name in enumerate(former.services.names())}
+        meters = former.processes.ended_meters()
+    parts.processes.inherit({parts.services.number(name): counted for name, counted in ended.items()}, meters)
 
 
 def forsake(parts: Parts) -> None:

@@ -103,6 +103,10 @@ class Agent:
                     self._wait()
                 except (StoreError, CenoteError, ValueError, OSError) as error:
                     self._failures += 1
+                    if not self._mirror.in_place:
+                        # Whoever is told figures meanwhile is told those of processes that ended too.
+                        with contextlib.suppress(CenoteError, OSError):
+                            self._mirror.look_anew()
                     self._mirror.count_renewals(self._renewals, self._failures)
                     logger.info(
                         "the lease of %s was not renewed: %s", self._member, error, extra={"member": self._member}
