@@ -59,8 +59,12 @@ class Member:
                 core.report()
             self._measure()
 
+    def own_meters(self) -> Meters:
+        """Return what this process did for all caches together; it is published for the others' sums."""
+        self._check_open()
+        return self._measure()
+
     def _measure(self) -> Meters:
-        """Return the meters of this process, published for the others' sums."""
         meters = Meters(clears=self.audit.durations())
         self._log.measure(meters)
         census = self._log.counting

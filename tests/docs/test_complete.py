@@ -28,7 +28,7 @@ from cenote.observing import LoadEnd
 from cenote.telemetry.families import FAMILIES, NETWORK
 from cenote.telemetry.logs import FIELDS
 from cenote.telemetry.otel import attributes
-from cenote.telemetry.otel.metrics import CACHE_INSTRUMENTS, MANAGER_INSTRUMENTS
+from cenote.telemetry.otel.metrics import CACHE_INSTRUMENTS, MANAGER_INSTRUMENTS, NETWORK_INSTRUMENTS
 from cenote.telemetry.otel.observer import HISTOGRAMS
 from cenote.telemetry.prometheus import exposition
 
@@ -160,7 +160,7 @@ def test_every_metric_that_is_documented_exists() -> None:
 
 
 def test_every_metric_of_opentelemetry_has_a_row_with_kind_and_unit() -> None:
-    measured = {**CACHE_INSTRUMENTS, **MANAGER_INSTRUMENTS}
+    measured = {**CACHE_INSTRUMENTS, **MANAGER_INSTRUMENTS, **NETWORK_INSTRUMENTS}
     made = {(name, each.kind.replace("up_down_", "up-down "), each.unit) for name, each in measured.items()}
     made |= {(name, "histogram", "s") for name in HISTOGRAMS}
     shown = re.findall(r"^\| `([^`]+)` \| ([^|]+) \| `([^`]+)` \|", section("opentelemetry", "Metrics"), re.MULTILINE)

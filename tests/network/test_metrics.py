@@ -8,6 +8,7 @@ import signal
 from tests.machine.processes import wait_until
 
 from cenote.telemetry.families import FAMILIES
+from cenote.telemetry.otel.metrics import NETWORK_INSTRUMENTS
 
 OPEN = "from cenote.telemetry.prometheus import exposition"
 CLEARS = "cenote_clear_duration_seconds_count"
@@ -202,3 +203,33 @@ def test_it_stays_when_a_clear_without_the_server_makes_the_machine_forget_every
     assert [scrape(process)[LOADS] for process in (one, same)] == [3, 3]
     same.do("cache.get_or_load('more', int)")
     assert scrape(one)[LOADS] == 4
+
+
+OTEL = """
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from cenote.telemetry.otel import instrument
+reader = InMemoryMetricReader()
+instrument(caches, meter_provider=MeterProvider([reader], shutdown_on_exit=False))
+def collected():
+    (resource,) = reader.get_metrics_data().resource_metrics
+    (scope,) = resource.scope_metrics
+    return {each.name: sum(getattr(p, "value", 0) for p in each.data.data_points) for each in scope.metrics}
+"""
+
+
+def test_opentelemetry_is_told_of_the_network_too(site, server):
+    one, other = site.process("a", OTEL), site.process("b", OTEL)
+    site.ripen(one)
+    for process in (one, other):
+        site.leased(process)
+    found = one.ask("collected()")
+    assert found.keys() >= set(NETWORK_INSTRUMENTS)
+    assert (found["cenote.member.count"], found["cenote.clear.owed"], found["cenote.breaker.open"]) == (2, 0, 0)
+    assert found["cenote.store.round_trips"] > 0
+    server.kill()
+    wait_until(lambda: one.ask("collected()")["cenote.lease.held"] == 0)
+    found = one.ask("collected()")
+    assert found["cenote.store.errors"] > 0
+    assert "cenote.member.count" not in found
+    assert found["cenote.cache.misses"] == 0

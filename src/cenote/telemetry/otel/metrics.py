@@ -21,8 +21,16 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import Meter
 
     from cenote import CacheManager
+    from cenote.meters import Meters
 
-__all__ = ["CACHE_INSTRUMENTS", "MANAGER_INSTRUMENTS", "Figures", "Instrument", "Instruments"]
+__all__ = [
+    "CACHE_INSTRUMENTS",
+    "MANAGER_INSTRUMENTS",
+    "NETWORK_INSTRUMENTS",
+    "Figures",
+    "Instrument",
+    "Instruments",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +87,58 @@ CACHE_INSTRUMENTS: Final = {
 
 MANAGER_INSTRUMENTS: Final = {
     "cenote.process.count": Instrument(
-        "gauge", "{process}", "Processes that share the caches.", lambda caches: len(caches.processes())
+        "gauge", "{process}", "Processes that share the caches.", lambda look: len(look.caches.processes())
     ),
-    "cenote.enabled": Instrument("gauge", "1", "Whether caching is switched on.", lambda caches: int(caches.enabled)),
+    "cenote.enabled": Instrument(
+        "gauge", "1", "Whether caching is switched on.", lambda look: int(look.caches.enabled)
+    ),
 }
 """By name, what is measured of all caches together."""
+
+
+def _standing(name: str) -> Callable[[_Look], float | None]:
+    return lambda look: getattr(look.caches.standing(), name, None)
+
+
+def _meter(name: str) -> Callable[[_Look], float | None]:
+    return lambda look: None if look.caches.level != "network" else getattr(look.meters(), name)
+
+
+def _held(look: _Look) -> float | None:
+    standing = look.caches.standing()
+    return None if standing is None else int(standing.lease > 0)
+
+
+NETWORK_INSTRUMENTS: Final = {
+    "cenote.lease.held": Instrument("gauge", "1", "Whether this machine holds a lease.", _held),
+    "cenote.lease.remaining": Instrument("gauge", "s", "Seconds that the lease still lasts.", _standing("lease")),
+    "cenote.member.count": Instrument("gauge", "{machine}", "Machines that share the caches.", _standing("members")),
+    "cenote.member.lapsed": Instrument(
+        "counter", "{machine}", "Machines that clears waited for until their lease was over.", _meter("lapsed")
+    ),
+    "cenote.store.round_trips": Instrument("counter", "{request}", "Requests to the server.", _meter("calls")),
+    "cenote.store.errors": Instrument(
+        "counter", "{request}", "Requests that it did not answer, or refused.", _meter("call_failures")
+    ),
+    "cenote.breaker.open": Instrument(
+        "gauge", "{process}", "Processes that take the server for out of reach.", _meter("breakers")
+    ),
+    "cenote.clear.owed": Instrument(
+        "gauge", "{invalidation}", "Invalidations that could not be written at the server yet.", _meter("owed")
+    ),
+}
+"""By name, what is measured where caches are shared over a server."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """A manager, as instruments look at it."""
+
+    caches: CacheManager
+    shared: bool
+
+    def meters(self) -> Meters:
+        return self.caches.meters() if self.shared else self.caches.own_meters()
 
 
 class Figures:
@@ -109,11 +164,11 @@ class Figures:
             Observation(value, {names.CACHE: cache, **self._namespace}) for cache, value in found if value is not None
         ]
 
-    def of_manager(self, read: Callable[[CacheManager], float | None]) -> list[Observation]:
+    def of_manager(self, read: Callable[[_Look], float | None]) -> list[Observation]:
         """Return what an instrument shows of all caches together."""
         caches = self._caches()
         try:
-            value = None if caches is None else read(caches)
+            value = None if caches is None else read(_Look(caches, self._shared))
         except CenoteError:
             value = None
         return [] if value is None else [Observation(value, self._namespace)]
@@ -155,7 +210,7 @@ class Instruments:
         self._sources: tuple[Figures, ...] = ()
         for name, each in CACHE_INSTRUMENTS.items():
             self._create(meter, name, each, partial(self._observe_caches, name, each.read))
-        for name, each in MANAGER_INSTRUMENTS.items():
+        for name, each in {**MANAGER_INSTRUMENTS, **NETWORK_INSTRUMENTS}.items():
             self._create(meter, name, each, partial(self._observe_managers, each.read))
 
     def add(self, figures: Figures) -> None:
@@ -177,6 +232,6 @@ class Instruments:
         return [each for source in self._sources for each in source.of_caches(name, read)]
 
     def _observe_managers(
-        self, read: Callable[[CacheManager], float | None], _options: CallbackOptions
+        self, read: Callable[[_Look], float | None], _options: CallbackOptions
     ) -> Iterable[Observation]:
         return [each for source in self._sources for each in source.of_manager(read)]
