@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,6 +17,9 @@ from cenote.meters import CLEAR_KINDS, Durations
 __all__ = ["AuditEvent", "AuditTrail", "timestamp_of"]
 
 KEPT_EVENTS: Final = 1000
+
+WARN_SECONDS: Final = 1.0
+"""For how long after a failure was a warning in the logs others are none."""
 
 logger = logging.getLogger("cenote.audit")
 
@@ -66,8 +70,7 @@ class AuditEvent:
     message: str = ""
 
 
-def _log(event: AuditEvent) -> None:
-    level = logging.INFO if event.status == "success" else logging.WARNING
+def _log(event: AuditEvent, level: int) -> None:
     if logger.isEnabledFor(level):
         everything = event.action == "clear_all" or (event.action == "switch" and event.service is None)
         fields = {
@@ -100,6 +103,7 @@ class AuditTrail:
         self._lock = locks.make_lock()
         self._events: deque[AuditEvent] = deque(maxlen=kept)
         self._last = 0
+        self._warned_at = -math.inf
         self._durations = {kind: Durations() for kind in CLEAR_KINDS}
         self._listeners: list[Callable[[AuditEvent], None]] = []
 
@@ -117,13 +121,22 @@ class AuditTrail:
             if event.action in ("clear", "clear_all"):
                 self._durations[kept.level, kept.status].note(kept.duration)
             listeners = list(self._listeners)
-        _log(kept)
+            level = self._level_of(kept)
+        _log(kept, level)
         for listener in listeners:
             try:
                 listener(kept)
             except Exception:
                 logger.exception("a listener of the audit trail failed")
         return kept
+
+    def _level_of(self, event: AuditEvent) -> int:
+        """Return how urgent a record is: whoever tries again at once hears of each failure himself."""
+        now = self._clock.monotonic()
+        if event.status == "success" or now - self._warned_at < WARN_SECONDS:
+            return logging.INFO
+        self._warned_at = now
+        return logging.WARNING
 
     def events(self, limit: int = 100, after: int = 0) -> list[AuditEvent]:
         """Return the newest events, oldest first.

@@ -15,6 +15,7 @@ import cenote
 from cenote import CacheManager, ClearFailedError
 from cenote.errors import ConfigurationError
 from cenote.telemetry.logs import FIELDS, FORMATS, JsonFormatter, TextFormatter, configure
+from cenote.testing import FakeClock
 
 SOURCES = sorted(Path(cenote.__file__).parent.rglob("*.py"))
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -112,11 +113,13 @@ def test_a_clear_is_logged_with_its_receipt_reach_and_duration(caches, caplog):
 def test_a_clear_that_could_not_keep_its_promise_is_a_warning(tmp_path, caplog):
     directory = tmp_path / "shared"
     directory.mkdir(mode=0o700)
-    with CacheManager(f"memory://{directory}") as caches:
+    with CacheManager(f"memory://{directory}", clock=FakeClock()) as caches:
         caches.clear_all()
         (directory / "cenote.cenote").unlink()
-        with pytest.raises(ClearFailedError):
-            caches.global_cache.clear()
+        for _ in range(3):
+            with pytest.raises(ClearFailedError):
+                caches.global_cache.clear()
+    # Whoever tries again at once has each error; the logs are not filled with it.
     (found,) = records(caplog)
     assert (found["level"], found["status"], found["reach"]) == ("WARNING", "error", "process")
     assert found["cache"] == "(global)"
