@@ -13,6 +13,7 @@ from typing import Final
 from cenote import locks
 from cenote.clock import Clock
 from cenote.meters import CLEAR_KINDS, Durations
+from cenote.register import ClearRegister
 
 __all__ = ["AuditEvent", "AuditTrail", "timestamp_of"]
 
@@ -106,6 +107,8 @@ class AuditTrail:
         self._warned_at = -math.inf
         self._durations = {kind: Durations() for kind in CLEAR_KINDS}
         self._listeners: list[Callable[[AuditEvent], None]] = []
+        self.register = ClearRegister(clock)
+        """The clears under way, and the last ones."""
 
     def record(self, event: AuditEvent) -> AuditEvent:
         """Number, date and keep an event, and tell the listeners.
@@ -175,3 +178,4 @@ class AuditTrail:
         self._lock = locks.make_lock()
         self._durations = {kind: Durations() for kind in CLEAR_KINDS}
         self._listeners = []
+        self.register.after_fork()

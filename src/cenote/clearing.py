@@ -178,6 +178,7 @@ def run_clear(
     order: ClearOrder,
     action: str = "clear",
     service: str | None = None,
+    scope: str | None = None,
 ) -> ClearResult:
     """Run a clear, say what it did, and write it into the audit trail, failures too.
 
@@ -189,6 +190,7 @@ def run_clear(
         order: How it was asked for.
         action: The audit trail's name for it.
         service: The service, for the audit trail.
+        scope: What it is restricted to, in words.
     """
     clear_id = order.clear_id or _new_receipt()
     tally = Tally(most=order.max_items, clear_id=clear_id)
@@ -203,16 +205,31 @@ def run_clear(
         tags=order.tags,
         prefix=order.prefix,
     )
+    register, note = audit.register, None
+    if not order.dry_run:
+        note = register.begin(
+            clear_id,
+            service=service,
+            everything=action == "clear_all",
+            mode=order.mode,
+            scope=scope,
+            actor=order.actor,
+            reason=order.reason,
+        )
     observed = nullcontext(_nobody) if core.observer is None or order.dry_run else core.observer.clear(event)
     begin = time.perf_counter()
     with observed as tell:
         try:
-            clear(tally)
+            with core.log.listening(partial(register.acknowledged, note) if note is not None else None):
+                clear(tally)
         except Exception as error:
             message = f"Failed to clear {what}: {error}"
             level = error.level if isinstance(error, ClearFailedError) else "none"
-            failed = replace(event, status="error", level=level, entries=tally.entries, message=message)
-            tell(audit.record(replace(failed, duration=time.perf_counter() - begin)))
+            took = time.perf_counter() - begin
+            if note is not None:
+                register.end(note, success=False, level=level, entries=tally.entries, duration=took, message=message)
+            failed = replace(event, status="error", level=level, entries=tally.entries, duration=took, message=message)
+            tell(audit.record(failed))
             raise
         duration = time.perf_counter() - begin
         tell(replace(event, entries=tally.entries, duration=duration))
@@ -224,6 +241,13 @@ def run_clear(
         message = f"Successfully cleared {what}"
     if not order.dry_run:
         audit.record(replace(event, entries=tally.entries, duration=duration, message=message))
+    if note is not None:
+        for name in core.log.members.acknowledged:
+            register.acknowledged(note, name)
+        for name in core.log.members.lapsed:
+            register.acknowledged(note, name, lapsed=True)
+        level = core.log.level
+        register.end(note, success=True, level=level, entries=tally.entries, duration=duration, message=message)
     return ClearResult(
         status="success",
         message=message,

@@ -74,6 +74,7 @@ class CacheManager(Watched):
         self._observer: Observer | None = None
         self.audit = AuditTrail(self._clock)
         self.history = History(self._clock)
+        self._probes, self._recoveries = {}, {}
         self._services: dict[str, Cache] = {}
         self._adopted: set[str] = set()
         """The services whose caches are here only because another process has them."""

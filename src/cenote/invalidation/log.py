@@ -249,6 +249,10 @@ class InvalidationLog(ABC):
         """Return how this machine stands with the others; None where the log is one machine's."""
         return None
 
+    def listening(self, listener: Callable[[str], None] | None) -> AbstractContextManager[Any]:  # noqa: ARG002  # where there are machines
+        """Return what has a function hear of every machine that learns of what this thread writes, as it does so."""
+        return _ALONE
+
     def machines(self) -> Sequence[str]:
         """Return the names of the machines that share the log, sorted; none where it is one machine's.
 

@@ -8,12 +8,12 @@ written, and one word then says that it does and whose figures it holds, so a fo
 from __future__ import annotations
 
 import fcntl
-import operator
 import os
 import struct
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from operator import add
 from typing import Final
 
 from cenote.errors import ConfigurationError
@@ -239,7 +239,7 @@ class Processes:
             for service, counted in counters.items():
                 for at, count in enumerate(counted, service * COUNTERS):
                     sums[at] += count
-            self._replace_totals(sums, list(map(operator.add, self.ended_meters(), meters)), 0)
+            self._replace_totals(sums, list(map(add, self.ended_meters(), meters)), 0)
 
     @staticmethod
     def _own(number: int) -> int:
@@ -266,11 +266,11 @@ class Processes:
             now = self._totals(self._words[Word.FOLD] & 1)
             sums = list(self._words[now : now + _ALL])
             counted = self._words[self._set(number) : self._set(number) + _ALL]
-            for at in range(0, _ALL, COUNTERS):
-                for counter in range(at, at + _SUMMED):
-                    sums[counter] += counted[counter]
+            sums = list(map(add, sums, counted))
+            for counter in range(_SUMMED, COUNTERS):
+                sums[counter::COUNTERS] = [0] * SERVICES
             own = METERS_AT // 8 + number * METERS
-            meters = map(operator.add, self.ended_meters(), self._words[own : own + SUMMED_WORDS])
+            meters = map(add, self.ended_meters(), self._words[own : own + SUMMED_WORDS])
             self._replace_totals(sums, list(meters), self._mark(number))
         self._words[self._own(number)] = 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Callable
 from typing import Final
 
 from cenote.clock import lease_clock as now
@@ -39,12 +40,16 @@ class Acknowledgements:
         self._lapsed = 0
         self._lock = threading.RLock()
 
-    def wait(self, receipt: Receipt) -> Members:
+    def wait(self, receipt: Receipt, tell: Callable[[str], object]) -> Members:
         """Wait until every member has obeyed a record, or can serve nothing older any more.
 
         Why that is enough: a lease that was asked for after the record was written comes with the record; one that was
         asked for before has ended once ``outwaited`` has passed since the reply. Members that an immature incarnation
         may have forgotten are waited for in that way too.
+
+        Args:
+            receipt: What the server said of the record.
+            tell: Called with each member that has obeyed it.
         """
         begun = now()
         # Others may have been told of longer leases.
@@ -61,6 +66,8 @@ class Acknowledgements:
             if incarnation == receipt.incarnation:
                 # Who is no member any more has left, or was outwaited by another clear: its lease has ended.
                 late = {peer.name for peer in peers if peer.acknowledged < receipt.sequence}
+                for name in pending.keys() - late:
+                    tell(name)
                 pending = {name: peer for name, peer in pending.items() if name in late}
         for peer in pending.values():
             with contextlib.suppress(UnreachableError):

@@ -26,8 +26,9 @@ from cenote.invalidation.machine.mirror import follows, forsake, incarnation_of,
 from cenote.invalidation.network.acknowledging import Acknowledgements
 from cenote.invalidation.network.attendance import Attendance
 from cenote.invalidation.network.claims import NetworkClaims
+from cenote.invalidation.network.hearing import Hearing
 from cenote.invalidation.network.lease import Lease
-from cenote.invalidation.network.ledger import TAKE_OUT, Ledger, Peer, Receipt, Value
+from cenote.invalidation.network.ledger import TAKE_OUT, Ledger, Receipt, Value
 from cenote.invalidation.network.link import FullError, UnreachableError
 from cenote.invalidation.network.owed import Owed
 from cenote.meters import Meters
@@ -42,7 +43,7 @@ _TRIES: Final = 5
 _CATCH_UP_SECONDS: Final = 0.1
 
 
-class NetworkLog(MachineLog):
+class NetworkLog(Hearing, MachineLog):
     """An invalidation log at a server that many machines share."""
 
     level = "network"
@@ -323,18 +324,7 @@ class NetworkLog(MachineLog):
 
     def await_members(self, receipt: Receipt) -> Members:
         """Wait until every member has obeyed a record, or can serve nothing older any more."""
-        return self._acknowledgements.wait(receipt)
-
-    def machines(self) -> Sequence[str]:
-        """Return the names of the machines that the server knows, sorted."""
-        try:
-            return sorted(peer.name for peer in self.peers())
-        except UnreachableError as error:
-            raise ClearFailedError(str(error), "none") from error
-
-    def peers(self) -> list[Peer]:
-        """Return the members that the server knows."""
-        return self.ledger.members()[1]
+        return self._acknowledgements.wait(receipt, self.tell)
 
     def measure(self, meters: Meters) -> None:
         """Write into the meters of this process what it did at the server, and waited for."""
