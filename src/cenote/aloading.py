@@ -7,12 +7,15 @@ import contextlib
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Hashable
+from contextlib import nullcontext
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from cenote.approach import (
     LOOK_AGAIN_SECONDS,
     Started,
     Step,
+    alone,
     apart,
     approach,
     leave,
@@ -85,17 +88,20 @@ async def aload(
         if step is Step.SERVE:
             return core.hand_out(what)
         if step is Step.ALONE:
-            return await awaited(call)
+            with alone(core, partial(slot.identifier, key)):
+                return await awaited(call)
         if step is Step.LEAD_BEHIND:
             return core.hand_out(what[1])
         flight, wait = (what, None) if step is Step.LEAD else what
         try:
-            ended = await wait_in_loop(core, flight, waiter, loop)
+            with nullcontext() if wait is None else flight.waiting():
+                ended = await wait_in_loop(core, flight, waiter, loop)
         finally:
             if wait is not None:
                 wait.over()
         if not ended:
-            return await awaited(call)
+            with alone(core, partial(slot.identifier, key)):
+                return await awaited(call)
         if flight.outcome.abandoned is None or step is Step.LEAD:
             return outcome_of(core, flight, led=step is Step.LEAD)
 
@@ -181,10 +187,8 @@ async def _fly(
             await asyncio.sleep(pause)
         if claim.outcome is not None:
             return
-        if limit is None:
-            value = await awaited(call)
-        else:
-            value = await _timed(call, limit, slot, flight)
+        with flight.running():
+            value = await (awaited(call) if limit is None else _timed(call, limit, slot, flight))
         await off_loop(core, core.settle, slot, flight, value, terms)
     except Exception as error:  # noqa: BLE001  # the flight carries it to whoever waits
         core.fail(slot, flight, error)

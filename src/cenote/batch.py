@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from cenote import locks
 from cenote.aloading import awaited, off_loop
-from cenote.approach import Started, leave, outcome_of
+from cenote.approach import Started, alone, leave, outcome_of
 from cenote.claiming import ManyClaims
 from cenote.core import CacheCore
 from cenote.errors import LoadTimeoutError
@@ -68,7 +68,7 @@ class Batch:
             leave(core, flight)
 
 
-class _Left(Exception):  # noqa: N818  # never raised to a caller
+class _Left(LookupError):  # noqa: N818  # never raised to a caller
     """A loader left a key out."""
 
 
@@ -118,6 +118,12 @@ class _Turn:
             for flight in behind:
                 remove_child(flight, led[0])
             CURRENT.reset(token)
+
+    def watched(self) -> AbstractContextManager[Any]:
+        """Return what the loader runs inside of, for those who watch loads."""
+        for key in self._led:
+            return self._batch.led[key].running()  # the flights of a batch share what is kept of it
+        return alone(self._core, lambda: self.keys[0])
 
     def settle(self, values: Mapping[str, Any]) -> None:
         """End the flights of this turn with the loader's values, and let go of their claims."""
@@ -211,7 +217,8 @@ def _run_batch(
             if turn.begin():
                 with turn.inside():
                     try:
-                        values = loader(turn.keys)
+                        with turn.watched():
+                            values = loader(turn.keys)
                         turn.settle(values)
                     except Exception as error:  # noqa: BLE001  # raised again unless stale copies stand in
                         turn.fail(error)
@@ -272,7 +279,8 @@ async def _arun_batch(
             if await off_loop(core, turn.begin):
                 with turn.inside():
                     try:
-                        values = await _timed(loader, turn.keys, core.options.load_timeout)
+                        with turn.watched():
+                            values = await _timed(loader, turn.keys, core.options.load_timeout)
                         await off_loop(core, turn.settle, values)
                     except Exception as error:  # noqa: BLE001  # raised again unless stale copies stand in
                         turn.fail(error)

@@ -10,6 +10,7 @@ from cenote.entry import GONE, Entry
 from cenote.flight import Flight, Outcome
 from cenote.holding import Holder
 from cenote.invalidation.log import Record, RecordKind, Seen
+from cenote.observing import LoadEnd
 from cenote.state import NOT_SHARED, State
 from cenote.stores.stored import StoredEntry
 from cenote.tables import Slot
@@ -175,7 +176,7 @@ class Copier(Holder):
                 return None
             outcome = Outcome(value)
             flight.detach()
-            flight.end(outcome)
+            flight.end(outcome, LoadEnd.ADOPTED)
         flight.wake()
         return flight.outcome
 

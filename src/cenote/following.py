@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Final
 
 from cenote import locks
 from cenote.clock import Clock, lease_clock
+from cenote.departures import Departures, Fate, Obituary
 from cenote.entry import SOFTLY_CLEARED, Entry
 from cenote.errors import ClearFailedError, ClosedError, ReentrantError
 from cenote.invalidation.log import InvalidationLog, Record, RecordKind, Seen
 from cenote.keeper import keeper
+from cenote.observing import Observer
 from cenote.options import CacheOptions
 from cenote.scope import Scope
 from cenote.state import NOT_SHARED, Root, State, shelf_of
@@ -29,6 +32,8 @@ from cenote.tables import Tables
 __all__ = ["Follower"]
 
 logger = logging.getLogger("cenote")
+
+_KEPT_CLEARS: Final = 16
 
 
 class Follower(Tables):
@@ -53,14 +58,24 @@ class Follower(Tables):
         self.now = clock.monotonic
         self.leased = log.leased
         self.counts = Counts()
+        self.departures = Departures(clock.monotonic())
+        self.clears: deque[tuple[int, float, str | None]] = deque(maxlen=_KEPT_CLEARS)
+        """The last whole clears: sequence, monotonic seconds, and the receipt where this process made them."""
         super().__init__()
         self.lock = locks.make_lock()
         self.running = True
         """Whether reads may be served and values stored; False while the cache is switched off."""
         self.closed = False
+        self.observer: Observer | None = None
+        """Who is told of loads and clears; the manager sets it."""
         self.rejoin: Callable[[], object] = bool
         """What attaches all caches of the manager to a log that was lost; the manager sets it."""
         root.replace({index: self.fresh()})
+
+    @property
+    def title(self) -> str:
+        """What logs call it."""
+        return self.name or "(global)"
 
     @property
     def state(self) -> State:
@@ -236,7 +251,7 @@ class Follower(Tables):
             return state
         head, records = self.log.news(self.name, state.applied)
         if records is None:
-            logger.info("the cache %s forgets everything: it missed records", self.name or "(global)")
+            logger.info("the cache %s forgets everything: it missed records", self.title, extra={"cache": self.title})
             return self.forget()
         for record in records:
             state = self._obey_one(state, record)
@@ -262,11 +277,28 @@ class Follower(Tables):
             self.counts.invalidations += invalidated
             self.counts.expirations += expired
 
-    @staticmethod
-    def bury(old: State) -> None:
-        """Have what a State holds freed in the background."""
+    def note_gone(self, entries: Iterable[Entry], fate: Fate) -> None:
+        """Note why entries went, for ``explain``."""
+        now = self.now()
+        for entry in entries:
+            self.departures.note(entry.slot, entry.key, fate, now)
+
+    def note_clear(self, sequence: int, clear_id: str | None = None) -> None:
+        """Note a whole hard clear, for ``explain``; one that is noted again gets its receipt."""
+        known = any(noted == sequence for noted, _, _ in self.clears)
+        if known and clear_id is not None:
+            kept = [(noted, when, clear_id if noted == sequence else name) for noted, when, name in self.clears]
+            self.clears = deque(kept, maxlen=_KEPT_CLEARS)
+        elif not known:
+            self.clears.append((sequence, self.now(), clear_id))
+
+    def bury(self, old: State, *, cleared: bool = False) -> None:
+        """Have what a State holds freed in the background, and its keys noted before, where a clear took them."""
         if len(old.store):
-            keeper.bury(old.store.dismantle(), len(old.store))
+            parts = old.store.dismantle()
+            if cleared:
+                parts.insert(0, Obituary(self.departures, old.tables, self.now()))
+            keeper.bury(parts, len(old.store))
 
     def note_size(self) -> None:
         """Tell the other processes how many entries this one holds."""
@@ -290,7 +322,8 @@ class Follower(Tables):
         self.count_gone(invalidated=len(state.store))
         self.install(new)
         if not record.soft:
-            self.bury(state)
+            self.note_clear(record.sequence)
+            self.bury(state, cleared=True)
             self.note_size()
         return new
 
@@ -313,6 +346,7 @@ class Follower(Tables):
                 taken.append(entry)
         self.count_gone(invalidated=len(taken))
         if not record.soft:
+            self.note_gone(taken, Fate.INVALIDATED)
             self.discard(taken)
             self.note_size()
         return len(taken)

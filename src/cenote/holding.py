@@ -11,6 +11,7 @@ from cenote import locks
 from cenote.clock import Clock
 from cenote.codecs import Codec
 from cenote.decide import Verdict, decide
+from cenote.departures import Fate
 from cenote.entry import GONE, Entry
 from cenote.errors import ConfigurationError
 from cenote.following import Follower
@@ -120,6 +121,7 @@ class Holder(Follower):
             ended = self.state.store.sweep_out(self.now(), enough)
             self.count_gone(expired=len(ended))
             if ended:
+                self.note_gone(ended, Fate.EXPIRED)
                 self.note_size()
         self.discard(ended)
         return len(ended)
@@ -152,7 +154,11 @@ class Holder(Follower):
         nothing_ends = not state.store.expiring
         older = state.store.find(entry.key, entry.slot)
         self.count_gone(expired=int(older is not None and not nothing_ends and self._is_over(older)))
+        if older is not None and not nothing_ends and self.now() >= older.fresh_until:
+            self.departures.note(entry.slot, entry.key, Fate.EXPIRED, self.now())
         evicted = state.store.put(entry)
+        if evicted:
+            self.note_gone(evicted, Fate.EVICTED)
         self.counts.evictions += len(evicted) if self.keeps_originals else 0
         self.note_size()
         if older is not None and state.store.find(entry.key, entry.slot) is not older:
@@ -170,6 +176,7 @@ class Holder(Follower):
         live = self.judge(state, entry) is not Verdict.DEAD
         state.store.remove(entry)
         self.count_gone(invalidated=int(live), expired=int(not live))
+        self.departures.note(slot.index, key, Fate.INVALIDATED if live else Fate.EXPIRED, self.now())
         self.note_size()
         dropped.append(entry)
         return live

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Hashable
+from functools import partial
 from typing import Any
 
 from cenote import locks
-from cenote.approach import LOOK_AGAIN_SECONDS, Started, Step, apart, approach, leave, outcome_of, serve
+from cenote.approach import LOOK_AGAIN_SECONDS, Started, Step, alone, apart, approach, leave, outcome_of, serve
 from cenote.claiming import Claim
 from cenote.core import CacheCore
 from cenote.errors import LoadTimeoutError
@@ -72,7 +73,8 @@ def load(
             if step is Step.SERVE:
                 return core.hand_out(what)
             if step is Step.ALONE:
-                return call()
+                with alone(core, partial(slot.identifier, key)):
+                    return call()
             if step is Step.LEAD_BEHIND:
                 flight, value = what
                 start_behind(core, slot, flight, call, terms)
@@ -88,11 +90,13 @@ def load(
                 return outcome_of(core, flight, led=True)
         flight, wait = what
         try:
-            ended = wait_for(core, slot, flight, waiter)
+            with flight.waiting():
+                ended = wait_for(core, slot, flight, waiter)
         finally:
             wait.over()
         if not ended:
-            return call()
+            with alone(core, partial(slot.identifier, key)):
+                return call()
         if flight.outcome.abandoned is None:
             return outcome_of(core, flight)
 
@@ -116,7 +120,8 @@ def _lead(core: CacheCore, slot: Slot, flight: Flight, call: Callable[[], Any], 
             time.sleep(pause)
         if claim.outcome is not None:
             return outcome_of(core, flight, led=True)
-        value = call()
+        with flight.running():
+            value = call()
         outcome = core.settle(slot, flight, value, terms)
     except Exception as error:
         outcome = core.fail(slot, flight, error)
@@ -138,7 +143,7 @@ def _lead_behind(core: CacheCore, slot: Slot, flight: Flight, call: Callable[[],
     try:
         _lead(core, slot, flight, call, terms)
     except BaseException as error:  # noqa: BLE001  # the flight carries it to whoever waits
-        logger.debug("a background load in table %d failed: %r", slot.index, error)
+        logger.debug("a background load in table %d failed: %r", slot.index, error, extra={"cache": core.title})
 
 
 def start_behind(core: CacheCore, slot: Slot, flight: Flight, call: Callable[[], Any], terms: Terms) -> None:
@@ -147,7 +152,9 @@ def start_behind(core: CacheCore, slot: Slot, flight: Flight, call: Callable[[],
         workers.submit(lambda: _lead_behind(core, slot, flight, call, terms))
     except RuntimeError as reason:
         core.abandon(flight, reason)
-        logger.warning("no thread for a load of %s: %s", slot.identifier(flight.key), reason)
+        logger.warning(
+            "no thread for a load of %s: %s", slot.identifier(flight.key), reason, extra={"cache": core.title}
+        )
     except BaseException as reason:
         core.abandon(flight, reason)
         raise

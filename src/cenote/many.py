@@ -50,7 +50,8 @@ def load_many(
             for key, (flight, wait, waiter) in list(batch.joined.items()):
                 del batch.joined[key]
                 try:
-                    ended = wait_for(core, places[key][0], flight, waiter)
+                    with flight.waiting():
+                        ended = wait_for(core, places[key][0], flight, waiter)
                 finally:
                     wait.over()
                 if not ended or (flight.outcome is not None and flight.outcome.abandoned is not None):
@@ -95,7 +96,8 @@ async def aload_many(
             for key, (flight, wait, waiter) in list(batch.joined.items()):
                 del batch.joined[key]
                 try:
-                    ended = await wait_in_loop(core, flight, waiter, loop)
+                    with flight.waiting():
+                        ended = await wait_in_loop(core, flight, waiter, loop)
                 finally:
                     wait.over()
                 if not ended or (flight.outcome is not None and flight.outcome.abandoned is not None):
@@ -120,7 +122,7 @@ def _split(
     found: Sequence[Entry | None] | None,
 ) -> Batch:
     """Serve what can be served, and find out who loads the rest."""
-    batch = Batch(Started(core))
+    batch = Batch(Started(core, together=True))
     there = [None] * len(places) if found is None else found
     try:
         for (key, (slot, place)), entry in zip(places.items(), there, strict=True):

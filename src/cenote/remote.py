@@ -13,6 +13,7 @@ from collections.abc import Hashable, Sequence
 from typing import Any, Final
 
 from cenote import locks
+from cenote.departures import Fate
 from cenote.entry import Entry
 from cenote.errors import ClearFailedError, ClosedError, ReentrantError, StoreError
 from cenote.flight import Fill, Flight, Outcome
@@ -100,17 +101,20 @@ class RemoteCore(FarReader):
         entry, kept = self._entry(slot.index, flight.key, value, terms, birth=flight.birth, born=flight.born, cost=cost)
         outcome, dropped = Outcome(kept), list[Entry]()
         stored = self._pack(slot, flight.key, value, entry)
-        wanted = False
         with self.lock:
             self.obey()
             wanted = self._may_publish(flight, entry)
+        shared: bool | None = wanted
         if wanted and stored is not None:
-            wanted = self._keep(flight.state, stored, flight.birth)
+            shared = self._keep(flight.state, stored, flight.birth)
         with self.lock:
             self.obey()
-            if wanted and self._may_publish(flight, entry):
+            wanted = wanted and self._may_publish(flight, entry)
+            flight.discarded = not wanted or shared is False
+            if wanted and shared:
                 flight.detach()
                 if entry is None:
+                    self.departures.note(slot.index, flight.key, Fate.NOT_STORED, now)
                     dropped = self._take_out(flight.state, slot.index, flight.key)
                 else:
                     entry.birth = flight.birth
@@ -128,14 +132,17 @@ class RemoteCore(FarReader):
             return False
         return self.is_current(flight.state) and (entry is None or not flight.missed & entry.tags)
 
-    def _keep(self, state: State, stored: StoredEntry, birth: int) -> bool:
-        """Give a loaded value to the server; return whether it may be copied here: not if it is old there."""
+    def _keep(self, state: State, stored: StoredEntry, birth: int) -> bool | None:
+        """Give a loaded value to the server; return whether it may be copied here.
+
+        False if it is old there, None if the server does not keep it for another reason.
+        """
         stored.birth = birth
         try:
             return self._store.put(state.shelf, state.generation, stored)
         except (StoreError, ClearFailedError, ClosedError) as error:
-            logger.info("%s was loaded and cannot be shared: %s", stored.identifier, error)
-            return False
+            logger.info("%s was loaded and cannot be shared: %s", stored.identifier, error, extra={"cache": self.title})
+            return None
 
     def fill_value(self, fill: Fill, value: Any, ttl: Any, tags: Any) -> bool:
         """Publish the value of a fill token, unless a covering invalidation or a later birth came first."""
@@ -161,7 +168,7 @@ class RemoteCore(FarReader):
             flight = fill.state.flights.get((fill.slot, fill.key))
             if flight is not None and flight.born < fill.born:
                 flight.detach()
-            self.counts.loads += 1
+            self.counts.count_load(cost)
             slot.count_load(cost)
             entry.birth = fill.birth
             dropped = self._put(fill.state, entry)

@@ -11,6 +11,7 @@ from typing import Final
 
 from cenote.core import CacheCore
 from cenote.decide import Verdict
+from cenote.departures import Fate
 from cenote.entry import SOFTLY_CLEARED, Entry
 from cenote.scope import Scope
 from cenote.sharing import PAGE
@@ -142,6 +143,7 @@ def _clear_scope_here(
                     entry.birth = SOFTLY_CLEARED
                 else:
                     state.store.remove(entry)
+                    core.note_gone([entry], Fate.INVALIDATED)
             core.note_size()
     if core.keeps_originals:
         tally.entries += len(taken)

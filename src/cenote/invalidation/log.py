@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from cenote.invalidation.census import Census
 from cenote.invalidation.claims import Claims
+from cenote.meters import Meters
 
 __all__ = [
     "DEADLINE",
@@ -22,6 +23,7 @@ __all__ = [
     "Record",
     "RecordKind",
     "Seen",
+    "Standing",
     "deadline_of",
 ]
 
@@ -89,6 +91,22 @@ class Seen(NamedTuple):
 
     word: Sequence[int]
     head: int | None
+
+
+class Standing(NamedTuple):
+    """How one machine stands with the others that share a log.
+
+    Attributes:
+        lease: Seconds that its lease still lasts; 0 without one.
+        renewals: How often its lease was renewed; 0 for a moment while another file takes the place of the agent's.
+        failures: How often that failed.
+        members: How many machines share the log; None while the server cannot be asked.
+    """
+
+    lease: float
+    renewals: int
+    failures: int
+    members: int | None
 
 
 class Members(NamedTuple):
@@ -164,6 +182,11 @@ class InvalidationLog(ABC):
     def connected(self) -> bool:
         """Whether records of others reach this process; while they do not, nothing may be served or stored."""
         return True
+
+    @property
+    def counting(self) -> Census | None:
+        """The census, while this process takes part in it; it may although no records reach it."""
+        return self.census if self.connected else None
 
     def verify(self) -> Seen | None:
         """Ask, where there is no lease, up to which sequence a State must have obeyed to be current.
@@ -258,6 +281,25 @@ class InvalidationLog(ABC):
     def members(self) -> Members:
         """The machines that learned of what this thread wrote last; none where the log is one machine's."""
         return Members()
+
+    def measure(self, meters: Meters) -> None:  # noqa: B027  # a log in memory has nothing to tell
+        """Write into the meters of this process what the log counted."""
+
+    def standing(self) -> Standing | None:
+        """Return how this machine stands with the others; None where the log is one machine's."""
+        return None
+
+    def listening(self, listener: Callable[[str], None] | None) -> AbstractContextManager[Any]:  # noqa: ARG002  # where there are machines
+        """Return what has a function hear of every machine that learns of what this thread writes, as it does so."""
+        return _ALONE
+
+    def machines(self) -> Sequence[str]:
+        """Return the names of the machines that share the log, sorted; none where it is one machine's.
+
+        Raises:
+            ClearFailedError: The server cannot be asked.
+        """
+        return ()
 
     def attend(self, listener: Listener) -> None:  # noqa: B027  # a log in memory has nothing to tell
         """Keep a manager's caches abreast while nobody reads them; called once they can be used, and after a fork."""

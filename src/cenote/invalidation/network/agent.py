@@ -86,6 +86,7 @@ class Agent:
         self._seen = ("", 0.0)
         self._least_replicas = self._replicas = replicas
         self._mirror = Mirror(path)
+        self._renewals, self._failures = self._mirror.renewals
         self._followed = ""
         """The last incarnation that this machine followed, though it may have forgotten all of it."""
         self._unrung = False
@@ -115,7 +116,15 @@ class Agent:
                     rest = _REST_SECONDS
                     self._wait()
                 except (StoreError, CenoteError, ValueError, OSError) as error:
-                    logger.info("the lease of %s was not renewed: %s", self._member, error)
+                    self._failures += 1
+                    if not self._mirror.in_place:
+                        # Whoever is told figures meanwhile is told those of processes that ended too.
+                        with contextlib.suppress(CenoteError, OSError):
+                            self._mirror.look_anew()
+                    self._mirror.count_renewals(self._renewals, self._failures)
+                    logger.info(
+                        "the lease of %s was not renewed: %s", self._member, error, extra={"member": self._member}
+                    )
                     self._hang_up()
                     self._link.look_anew()
                     self._stop.wait(rest)
@@ -164,11 +173,19 @@ class Agent:
             # A master that was deposed would go on granting leases for ever.
             raise StoreError(f"{found.told} of {self._replicas} replicas follow the server, so there is no lease")
         self._mirror.publish(asked + self._lease.held)
+        self._renewals += 1
+        self._mirror.count_renewals(self._renewals, self._failures)
 
     def _begin(self, found: Renewal) -> None:
         if found.records is not None and found.head != len(found.records):
             raise StoreError("the server left records out")
-        logger.info("%s follows incarnation %s from %d on", self._member, found.incarnation[:8], found.head)
+        logger.info(
+            "%s follows incarnation %s from %d on",
+            self._member,
+            found.incarnation[:8],
+            found.head,
+            extra={"member": self._member},
+        )
         self._mirror.begin(found.incarnation, found.head, found.floors, found.everything)
 
     def _ripen(self, found: Renewal) -> None:

@@ -15,6 +15,7 @@ from cenote.errors import ConfigurationError, StoreError
 from cenote.invalidation.network.connecting import Address
 from cenote.invalidation.network.discovery import Host, NoMasterError
 from cenote.invalidation.network.wire import Wire, packed
+from cenote.meters import Meters
 from cenote.workers import workers
 
 __all__ = ["ANSWER_SECONDS", "Arguments", "FullError", "Link", "UnreachableError"]
@@ -63,6 +64,8 @@ class Link:
     Attributes:
         answer: Seconds that an answer may take.
         moves: How often the namespace was found at another node of a cluster.
+        calls: How often the server was asked.
+        failures: How often it did not answer, or refused.
     """
 
     def __init__(self, url: str, namespace: str, *, answer: float = ANSWER_SECONDS) -> None:
@@ -86,6 +89,8 @@ class Link:
         self._refused_at = 0.0
         self._looked_at = 0.0
         self.moves = 0
+        self.calls = self.failures = 0
+        self._counting = threading.RLock()
         self._questions: dict[str, bytes] = {}
         self._connect()
 
@@ -118,7 +123,7 @@ class Link:
             self._probe_soon()
             raise UnreachableError("the server is out of reach; it is asked again in a moment")
         try:
-            found = self._follow(action)
+            found = self._counted(action)
         except _ABSENT as error:
             if not self._rest_until:
                 logger.warning("the server is out of reach: %s", error)
@@ -135,6 +140,21 @@ class Link:
             raise UnreachableError(f"the server refuses: {error}") from error
         self._reached()
         return found
+
+    def measure(self, meters: Meters) -> None:
+        """Write how often this process asked the server, and whether it takes it for out of reach."""
+        meters.calls, meters.call_failures, meters.breakers = self.calls, self.failures, int(self._rest_until > 0)
+
+    def _counted(self, action: Callable[[Any], Any]) -> Any:
+        try:
+            return self._follow(action)
+        except Exception:
+            with self._counting:
+                self.failures += 1
+            raise
+        finally:
+            with self._counting:
+                self.calls += 1
 
     def _reached(self) -> None:
         if self._rest_until:
@@ -270,6 +290,8 @@ class Link:
         self._rest_until = 0.0
         self._probing = False
         self._own = threading.local()
+        self.calls = self.failures = 0
+        self._counting = threading.RLock()
         self._connect()
 
 

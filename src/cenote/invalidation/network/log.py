@@ -18,19 +18,22 @@ from typing import Any, Final
 
 from cenote.clock import lease_clock as now
 from cenote.errors import ClearFailedError, ClosedError
+from cenote.invalidation.census import Census
 from cenote.invalidation.log import Members, News, Record, RecordKind, Seen
 from cenote.invalidation.machine import MachineLog, fitted
 from cenote.invalidation.machine.membership import Membership
 from cenote.invalidation.machine.mirror import follows, forsake, incarnation_of
 from cenote.invalidation.machine.parts import ScopedWord
-from cenote.invalidation.network.answers import TAKE_OUT, Peer, Receipt, Value
+from cenote.invalidation.network.answers import TAKE_OUT, Receipt, Value
 from cenote.invalidation.network.attendance import Attendance
 from cenote.invalidation.network.claims import NetworkClaims
+from cenote.invalidation.network.hearing import Hearing
 from cenote.invalidation.network.lease import Lease, Unverified
 from cenote.invalidation.network.ledger import Ledger, new_name
 from cenote.invalidation.network.link import FullError, UnreachableError
 from cenote.invalidation.network.owed import Owed
 from cenote.invalidation.network.rollcall import RollCall
+from cenote.meters import Meters
 
 __all__ = ["NetworkLog"]
 
@@ -42,7 +45,7 @@ _TRIES: Final = 5
 _CATCH_UP_SECONDS: Final = 0.1
 
 
-class NetworkLog(MachineLog):
+class NetworkLog(Hearing, MachineLog):
     """An invalidation log at a server that many machines share."""
 
     level = "network"
@@ -132,6 +135,11 @@ class NetworkLog(MachineLog):
     def connected(self) -> bool:
         """Whether this process follows an incarnation of the network's log."""
         return self._followed() is not None
+
+    @property
+    def counting(self) -> Census | None:
+        """The census: processes of one machine add up their figures whether or not the server can be asked."""
+        return None if self.membership is None else self.census
 
     def _followed(self) -> Membership | None:
         """Return the file that this process is attached to, if it follows what that says."""
@@ -328,27 +336,19 @@ class NetworkLog(MachineLog):
         receipts: list[Receipt] = getattr(self._written, "receipts", [])
         self.note(self.await_members(receipts[-1]) if receipts else Members())
 
-    def note(self, members: Members) -> None:
-        """Remember who learned of what this thread wrote last."""
-        self._written.members = members
-
-    @property
-    def members(self) -> Members:
-        """The machines that learned of what this thread wrote last."""
-        found: Members = getattr(self._written, "members", Members())
-        return found
-
     def await_members(self, receipt: Receipt) -> Members:
         """Wait until every member has obeyed a record, or can serve nothing older any more.
 
         Raises:
             ClearFailedError: One that did not say so may still serve older copies, unverified.
         """
-        return self._roll_call.wait(receipt)
+        return self._roll_call.wait(receipt, self.tell)
 
-    def peers(self) -> list[Peer]:
-        """Return the members that the server knows."""
-        return self.ledger.members()[1]
+    def measure(self, meters: Meters) -> None:
+        """Write into the meters of this process what it did at the server, and waited for."""
+        self.ledger.link.measure(meters)
+        self._roll_call.measure(meters)
+        meters.owed = self._owed.count
 
     # Coming and going
 

@@ -33,6 +33,11 @@ class Owed:
         """The records, each with the number of its last addition."""
         self._added = 0
 
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._records)
+
     def add(self, record: Record) -> None:
         """Keep a record that could not be written."""
         with self._lock:
@@ -76,9 +81,9 @@ class Owed:
                     write(record)
                 except (UnreachableError, ClearFailedError):
                     return
-                logger.warning(
-                    "made up for an invalidation that failed: %s, %s", record.kind.value, record.cache or "global"
-                )
+                cache = None if record.kind is RecordKind.CLEAR_ALL else record.cache or "(global)"
+                text = "made up for an invalidation that failed: %s, %s"
+                logger.warning(text, record.kind.value, cache or "all caches", extra={"cache": cache})
                 self.done(record, mark)
         finally:
             self._settling.release()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Callable
 from typing import Final
 
 from cenote.clock import lease_clock as now
@@ -19,6 +20,7 @@ from cenote.invalidation.network.answers import Peer, Receipt
 from cenote.invalidation.network.lease import SHORTEST_SECONDS, Lease, Unverified
 from cenote.invalidation.network.ledger import Ledger
 from cenote.invalidation.network.link import UnreachableError
+from cenote.meters import Durations, Meters
 
 __all__ = ["RollCall"]
 
@@ -40,12 +42,14 @@ class RollCall:
         self._ledger = ledger
         self._lease = lease
         self._unverified = unverified
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._waits = Durations()
+        self._lapsed = 0
         self._missed: dict[tuple[str, Peer | None], float] = {}
         """Until when members, by incarnation and last renewal, may serve copies unverified; None is those that a new
         incarnation may have forgotten."""
 
-    def wait(self, receipt: Receipt) -> Members:
+    def wait(self, receipt: Receipt, tell: Callable[[str], object]) -> Members:
         """Wait until every member has obeyed a record, or can serve nothing older any more.
 
         Why that is enough: a lease that was asked for after the record was written comes with the record; one that was
@@ -54,11 +58,16 @@ class RollCall:
         that way as well. So are those of a former replica: where there are replicas, one that has been the master
         meanwhile shows in the incarnation, once it is among those that know of the record.
 
+        Args:
+            receipt: What the server said of the record.
+            tell: Called with each member that has obeyed it.
+
         Raises:
             ClearFailedError: One that did not say so may still serve older copies, unverified.
         """
+        begun = now()
         # Others may have been told of longer leases.
-        until = now() + max(self._lease, Lease(max(receipt.lease, SHORTEST_SECONDS))).outwaited
+        until = begun + max(self._lease, Lease(max(receipt.lease, SHORTEST_SECONDS))).outwaited
         pending = {peer.name: peer for peer in receipt.members}
         doubted = receipt.replicas > 0
         nap = _SHORTEST_NAP
@@ -73,7 +82,12 @@ class RollCall:
                 doubted = False
                 # Who is no member any more has left, or was outwaited by another clear: its lease has ended.
                 late = {peer.name for peer in peers if peer.acknowledged < receipt.sequence}
+                for name in pending.keys() - late:
+                    tell(name)
                 pending = {name: peer for name, peer in pending.items() if name in late}
+        with self._lock:
+            self._waits.note(now() - begun)
+            self._lapsed += len(pending)
         self._refuse_doubtful(receipt, pending, until)
         for peer in pending.values():
             with contextlib.suppress(UnreachableError):
@@ -121,7 +135,14 @@ class RollCall:
                 with self._lock:
                     self._missed.pop((incarnation, peer), None)
 
+    def measure(self, meters: Meters) -> None:
+        """Write into the meters of this process how long it waited, and for how many in vain."""
+        with self._lock:
+            meters.waits, meters.lapsed = Durations.of(self._waits.words()), self._lapsed
+
     def after_fork(self) -> None:
-        """In a forked child: nobody was missed."""
-        self._lock = threading.Lock()
+        """In a forked child: nobody was missed, and nothing was waited for."""
+        self._lock = threading.RLock()
+        self._waits = Durations()
+        self._lapsed = 0
         self._missed = {}
