@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from cenote.control.plane import ControlPlane
     from cenote.register import News
 
-__all__ = ["Journal", "LiveStreamResponse"]
+__all__ = ["Journal", "LiveStreamResponse", "Told"]
 
 KEPT: Final = 1000
 """How many events are kept for those who reconnect."""
