@@ -217,7 +217,7 @@ class TestFilters:
 
     def test_by_kind(self, events):
         assert events(kind="clear") == ["clear"]
-        assert events(kind="clear_all, invalidate") == ["invalidate", "clear_all"]
+        assert events(kind="clear_all,invalidate") == ["invalidate", "clear_all"]
 
     def test_by_text_in_any_case(self, events):
         assert events(text="DEPLOY") == ["clear"]
