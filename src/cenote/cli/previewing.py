@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cenote.cli.output import printable
-from cenote.cli.render import seconds
+from cenote.cli.render import counted, seconds
 
 __all__ = ["preview_report"]
 
@@ -39,7 +39,9 @@ def _facts(preview: Mapping[str, Any]) -> list[tuple[str, str]]:
     cost = preview.get("cost") or {}
     prediction = preview.get("prediction") or {}
     members = preview.get("members") or ()
-    reach = f"{len(members)} machines" if members else f"{_number(preview.get('processes'))} processes"
+    reach = counted(len(members), "machine", "machines")
+    if not members:
+        reach = counted(preview.get("processes"), "process", "processes")
     facts = [
         ("entries", about + _number(preview.get("entries"))),
         ("bytes", _number(preview.get("bytes"))),

@@ -13,7 +13,7 @@ def lines(app):
 
 async def test_all_caches_are_shown_with_what_they_do_in_80_columns(busy, top):
     served = busy()
-    async with top(served.url) as (app, pilot):
+    async with top(served.url) as (app, _pilot):
         await app.see("books")
         await app.see("20/1.0k")
         shown = "\n".join(lines(app))

@@ -144,7 +144,7 @@ def test_without_colours_nothing_is_coloured_and_the_cursor_still_shows(busy, te
     assert shown.end() == 0
     assert shown.is_as_before()
     assert ANY_COLOUR.search(shown.written) is None
-    assert re.search(rb"\x1b\[(?:\d+;)*7m", shown.written) is not None
+    assert re.search(rb"\x1b\[(?:\d+;)*7(?:;\d+)*m", shown.written) is not None
 
 
 def test_a_hostile_key_reaches_the_terminal_as_text(busy, terminal):
@@ -156,7 +156,8 @@ def test_a_hostile_key_reaches_the_terminal_as_text(busy, terminal):
     shown.type(b"e")
     shown.see(r"\x1b]0;owned\x07")
     assert b"\x1b]0;owned" not in shown.written
-    assert b"\x07" not in shown.written
+    # Textual tells the shape of the mouse pointer in this way.
+    assert b"\x07" not in re.sub(rb"\x1b\]22;[a-z-]+\x07", b"", shown.written)
     shown.type(b"\x03")
     assert shown.end() == 0
 

@@ -10,6 +10,7 @@ from textual.binding import Binding, BindingType
 
 from cenote.cli.client import CenoteClient
 from cenote.cli.failures import NotAllowed
+from cenote.cli.top.background import background
 from cenote.cli.top.desk import Desk
 from cenote.cli.top.feed import Feed, Link, LinkState
 from cenote.cli.top.overview import OverviewPage
@@ -51,7 +52,7 @@ class TopApp(App[None]):
     @on(events.Mount)
     def _mounted(self) -> None:
         self.push_screen(self._overview)
-        self.run_worker(self._feed.run, group="feed")
+        background(self, self._feed.run, group="feed")
 
     async def _refresh(self) -> None:
         if self.desk.link.state is not LinkState.LIVE:

@@ -16,6 +16,7 @@ from textual.widgets import Input, Label, Static
 
 from cenote.cli.failures import Failure, ServerUnreachable
 from cenote.cli.top.aside import aside
+from cenote.cli.top.background import background
 from cenote.cli.top.desk import Desk
 from cenote.cli.top.feed import LinkState
 from cenote.cli.top.page import Page, say
@@ -158,7 +159,7 @@ class ClearPage(Page):
         self._settling = self.set_timer(_SETTLED, self._look)
 
     def _look(self) -> None:
-        self.run_worker(self._preview, exclusive=True, group="preview")
+        background(self, self._preview, exclusive=True, group="preview")
 
     async def _preview(self) -> None:
         try:
@@ -203,14 +204,15 @@ class ClearPage(Page):
         self.query_one(VerticalScroll).focus()
         self._warn("")
         say(self._told, "clearing…")
-        self.run_worker(partial(self._run, wish), group="clear")
-        self.run_worker(self._watch, group="watch")
+        background(self, partial(self._run, wish), group="clear")
+        background(self, self._watch, group="watch")
 
     async def _run(self, wish: Wish) -> None:
         try:
             self._answer = await aside(lambda: wish.clear(self.desk.patient, self.clear_id))
         except ServerUnreachable as failure:
             self._answer = failure.answer or {}
+            say(self._told, "")
             self._warn(f"{failure} Whether it was cleared is not known; receipt {self.clear_id}")
             return
         except Failure as failure:
@@ -261,7 +263,7 @@ class ClearPage(Page):
             except Failure as failure:
                 self._warn(str(failure))
 
-        self.run_worker(stop)
+        background(self, stop)
 
     @on(events.Mount)
     def _begin_page(self) -> None:

@@ -13,6 +13,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from cenote.cli.failures import Failure
+from cenote.cli.top.background import background
 from cenote.cli.top.desk import Desk
 from cenote.cli.top.lines import Lines
 from cenote.cli.top.page import Page, say
@@ -92,7 +93,7 @@ class EntriesPage(Page):
 
     def _load_again(self) -> None:
         self._lines.move_to(0)
-        self.run_worker(partial(self._load, begin=True), exclusive=True, group="entries")
+        background(self, partial(self._load, begin=True), exclusive=True, group="entries")
 
     @on(Lines.Moved)
     def _moved(self) -> None:
@@ -100,7 +101,7 @@ class EntriesPage(Page):
         near = self._lines.first + 2 * self._lines.rows >= len(self._lines.entries)
         busy = any(worker.group == "entries" and worker.is_running for worker in self.workers)
         if near and self._cursor is not None and not busy:
-            self.run_worker(partial(self._load, begin=False), group="entries")
+            background(self, partial(self._load, begin=False), group="entries")
 
     @on(Lines.Chosen)
     def _chosen(self, event: Lines.Chosen) -> None:
@@ -168,4 +169,4 @@ class ExplainPage(Page):
 
     @on(events.Mount)
     def _begin_page(self) -> None:
-        self.run_worker(self._look)
+        background(self, self._look)

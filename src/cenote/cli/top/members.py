@@ -10,6 +10,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from cenote.cli.failures import Failure
+from cenote.cli.top.background import background
 from cenote.cli.top.page import Page, say
 from cenote.cli.top.words import compact, shown
 
@@ -37,7 +38,7 @@ class MembersPage(Page):
         say(self.query_one("#members", Static), _told(overview))
 
     def _look_again(self) -> None:
-        self.run_worker(self._look, exclusive=True, group="look")
+        background(self, self._look, exclusive=True, group="look")
 
     @on(events.Mount)
     def _begin_page(self) -> None:

@@ -12,6 +12,7 @@ from textual.widgets import Input, Static
 
 from cenote.cli.failures import Failure
 from cenote.cli.render import event_line
+from cenote.cli.top.background import background
 from cenote.cli.top.clear import ClearPage
 from cenote.cli.top.desk import Desk
 from cenote.cli.top.help import HelpPage
@@ -21,7 +22,7 @@ from cenote.cli.top.page import Page, say
 from cenote.cli.top.service import ServicePage
 from cenote.cli.top.table import ServiceTable
 from cenote.cli.top.target import Target
-from cenote.cli.top.words import compact, per_second, percent, seconds, shown, spark
+from cenote.cli.top.words import compact, counted, per_second, percent, seconds, shown, spark
 
 __all__ = ["OverviewPage"]
 
@@ -122,12 +123,12 @@ class OverviewPage(Page):
         machines = head.get("members") or ()
         found = f" match “{shown(board.order.search)}”" if board.order.search else ""
         off = "" if head.get("enabled", True) else " · CACHING IS OFF"
-        where = _count(len(head.get("processes") or ()), "process", "processes")
-        where += f", {_count(len(machines), 'machine', 'machines')}" if machines else ""
+        where = counted(len(head.get("processes") or ()), "process", "processes")
+        where += f", {counted(len(machines), 'machine', 'machines')}" if machines else ""
         return (
             f"hit rate {percent(recent.get('hitRate'))} {curve} · {per_second(recent.get('readsPerSecond'))} reads · "
             f"{per_second(recent.get('loadsPerSecond'))} loads · {compact(totals.get('currentSize'))} entries\n"
-            f"{_count(board.matching, 'cache', 'caches')}{found} · saved {seconds(totals.get('savedSeconds'))} · "
+            f"{counted(board.matching, 'cache', 'caches')}{found} · saved {seconds(totals.get('savedSeconds'))} · "
             f"{shown(head.get('backend'))}, level {shown(head.get('level'))}, {where}{off}"
         )
 
@@ -145,7 +146,7 @@ class OverviewPage(Page):
             with suppress(Failure):
                 await self.look()
 
-        self.run_worker(look, exclusive=True, group="look")
+        background(self, look, exclusive=True, group="look")
 
     @on(Lines.Moved)
     def _moved(self) -> None:
@@ -219,7 +220,3 @@ class OverviewPage(Page):
     def _refit(self) -> None:
         self.draw()
         self._moved()
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number:,} {one if number == 1 else many}"

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from cenote.cli.top.words import compact, per_second, percent, seconds, shown, spark
+from cenote.cli.top.words import compact, counted, fit, per_second, percent, seconds, shown, spark, worth
 
 __all__ = ["foretold", "progress", "receipt", "recovery"]
 
 _HOTTEST: Final = 4
 _MEMBERS: Final = 8
 _BAR: Final = 30
+_PROCESS: Final = ("process", "processes")
+_SHORTEST: Final = 20.0
 
 
 def foretold(preview: Mapping[str, Any], width: int) -> str:
@@ -29,9 +31,9 @@ def _foretold(preview: Mapping[str, Any], width: int) -> Iterator[str]:
     size = "" if preview.get("bytes") is None else f", {compact(preview['bytes'])} bytes"
     soft = "turn stale" if preview.get("mode") == "soft" else "go"
     members = preview.get("members") or ()
-    reach = f"{len(members)} machines" if members else f"{compact(preview.get('processes'))} processes"
+    reach = counted(len(members), "machine", "machines") if members else counted(preview.get("processes"), *_PROCESS)
     level = shown(preview.get("level"))
-    yield f"{about}{compact(preview.get('entries'))} entries{size} would {soft} · level {level}, {reach}"
+    yield f"{about}{counted(preview.get('entries'), 'entry', 'entries')}{size} would {soft} · level {level}, {reach}"
     cost = preview.get("cost") or {}
     if cost.get("reloadSeconds") is not None:
         yield (
@@ -58,7 +60,9 @@ def _predicted(prediction: Mapping[str, Any] | None, width: int) -> Iterator[str
         f"hit rate {percent(prediction.get('hitRateBefore'))}, back to 90% of that {when}; "
         f"at most {per_second(prediction.get('peakLoadsPerSecond'))} loads ({shown(prediction.get('confidence'))})"
     )
-    yield "predicted  " + _curve(prediction.get("curve") or (), min(width - 12, 60))
+    horizon, room = _horizon(prediction), min(width - 12, 60)
+    yield "predicted  " + _curve(prediction.get("curve") or (), horizon, room)
+    yield " " * 11 + _axis(horizon, room)
 
 
 def progress(clear: Mapping[str, Any]) -> str:
@@ -104,7 +108,7 @@ def receipt(answer: Mapping[str, Any]) -> str:
     about = "" if answer.get("countExact", True) is not False else "at most "
     return (
         f"{shown(answer.get('message', ''))}\n"
-        f"{about}{compact(answer.get('entriesCleared'))} entries · level {shown(answer.get('level'))} · "
+        f"{about}{counted(answer.get('entriesCleared'), 'entry', 'entries')} · level {shown(answer.get('level'))} · "
         f"{done} of {len(members)} acknowledged · {seconds((answer.get('durationMs') or 0) / 1000)}\n"
         f"receipt {shown(answer.get('clearId'))}"
     )
@@ -127,13 +131,15 @@ def recovery(said: Mapping[str, Any], width: int) -> str:
     if actual.get("over") and back is None:
         state = "not watched any longer"
     expected = predicted.get("secondsTo90")
+    horizon = _horizon(predicted, worth(actual.get("seconds")) or 0.0)
     lines = [
         f"hit rate {percent(latest)}, before the clear {percent(said.get('hitRateBefore'))}: {state}"
         + ("" if expected is None else f" (predicted {seconds(expected)})"),
-        "now        " + _curve(curve, room),
+        "now        " + _curve(curve, horizon, room),
     ]
     if predicted.get("curve"):
-        lines.append("predicted  " + _curve(predicted["curve"], room))
+        lines.append("predicted  " + _curve(predicted["curve"], horizon, room))
+    lines.append(" " * 11 + _axis(horizon, room))
     cost = said.get("predictedReloadSeconds")
     lines.append(
         f"loaded again: {compact(actual.get('reloads'))} times, {seconds(actual.get('reloadSeconds'))}"
@@ -153,5 +159,25 @@ def _refill(refill: Mapping[str, Any] | None) -> list[str]:
     return [f"refill at {compact(refill.get('ratePerSecond'))}/s {state}: {passed}, {back}"]
 
 
-def _curve(points: Sequence[Mapping[str, Any]], width: int) -> str:
-    return spark([point.get("hitRate") for point in points], width, 100)
+def _axis(horizon: float, width: int) -> str:
+    return "0" + fit(seconds(horizon), width - 1, right=True)
+
+
+def _horizon(prediction: Mapping[str, Any], watched: float = 0.0) -> float:
+    """Return for how many seconds to draw: until it is well over, and what was watched at least."""
+    curve = prediction.get("curve") or ()
+    end = worth(curve[-1].get("seconds")) if curve else None
+    over = worth(prediction.get("secondsTo95"))
+    return max(watched, min(1.5 * over, end or over) if over is not None else end or 0.0, _SHORTEST)
+
+
+def _curve(points: Sequence[Mapping[str, Any]], horizon: float, width: int) -> str:
+    """Draw hit rates over time, so that two curves with other steps can be compared; a point is the end of its step."""
+    values: list[Any] = []
+    place = 0
+    for column in range(width):
+        middle = (column + 0.5) * horizon / width
+        while place < len(points) and (worth(points[place].get("seconds")) or 0.0) < middle:
+            place += 1
+        values.append(points[place].get("hitRate") if place < len(points) else None)
+    return spark(values, width, 100)

@@ -11,6 +11,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from cenote.cli.failures import Failure
+from cenote.cli.top.background import background
 from cenote.cli.top.clear import ClearPage
 from cenote.cli.top.desk import Desk
 from cenote.cli.top.entries import EntriesPage
@@ -73,7 +74,7 @@ class ServicePage(Page):
             say(self.query_one("#portrait", Static), portrait(*self._answers, self.size.width - 2))
 
     def _look_again(self) -> None:
-        self.run_worker(self._look, exclusive=True, group="look")
+        background(self, self._look, exclusive=True, group="look")
 
     @on(events.Mount)
     def _begin_page(self) -> None:

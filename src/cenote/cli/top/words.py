@@ -8,12 +8,13 @@ from typing import Any, Final
 from rich.cells import cell_len, set_cell_size
 
 from cenote.cli.output import printable
-from cenote.cli.render import seconds
+from cenote.cli.render import counted, seconds
 
 __all__ = [
     "GLOBAL",
     "clock",
     "compact",
+    "counted",
     "fit",
     "name_of",
     "per_second",
