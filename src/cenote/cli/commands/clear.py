@@ -100,11 +100,16 @@ def clear(
 def _members(client: CenoteClient, fields: dict[str, Any], *, quiet: bool) -> Waiting:
     """Return a bar of the members that acknowledged; the clear gets a receipt to ask about it by."""
     clear_id = secrets.token_hex(8)
+    expected: list[int] = []
 
     def ask() -> tuple[int, int] | None:
+        if not expected:
+            expected.append(len(client.overview(limit=1, sparklines=False).get("members") or ()))
         members = client.clear_progress(clear_id).get("members") or ()
         done = sum(bool(member.get("acknowledged") or member.get("lapsed")) for member in members)
-        return (done, len(members)) if members else None
+        # Members are told of as they are heard of, so those that share the caches are what there is to wait for.
+        total = max(expected[0], len(members))
+        return (done, total) if total else None
 
     waiting = Waiting("waiting for members", quiet=quiet, ask=ask)
     if not waiting.quiet:

@@ -86,8 +86,8 @@ class Board:
         """Take what changed; rows that are not held are passed over, the order stays as it is."""
         if self.head:
             self.head["timestamp"] = overview.get("timestamp")
-            self.head["totals"] = {**self.totals, **(overview.get("totals") or {})}
-        changed = {row.get("serviceName"): row for row in overview.get("caches") or ()}
+            self.head["totals"] = {**self.totals, **_moved(overview.get("totals") or {})}
+        changed = {row.get("serviceName"): _moved(row) for row in overview.get("caches") or ()}
         for row in self._rows:
             row.update(changed.get(row.get("serviceName")) or {})
 
@@ -107,3 +107,8 @@ class Board:
         """Tell whether all rows of a screen are held."""
         last = min(first + rows, self.matching)
         return self._first <= first and last <= self._first + len(self._rows)
+
+
+def _moved(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a stream tells of a cache; curves come with the whole overview only."""
+    return {name: value for name, value in row.items() if name != "sparkline"}

@@ -63,6 +63,7 @@ class ClearPage(Page):
         self.clear_id = ""
         self._seen: Wish | None = None
         self._settling: Timer | None = None
+        self._expected: list[Any] = []
         self._clear: dict[str, Any] = {}
         self._answer: dict[str, Any] | None = None
         self._refill: dict[str, Any] | None = None
@@ -110,7 +111,7 @@ class ClearPage(Page):
             self._note(data.get("member") or {})
         else:
             return
-        say(self._told, progress(self._clear))
+        say(self._told, progress(self._clear, self._expected))
 
     def _note(self, member: dict[str, Any]) -> None:
         """Put what became of one member where it stood, or behind the others."""
@@ -172,6 +173,7 @@ class ClearPage(Page):
             self._warn(str(failure))
             return
         self._seen = wish
+        self._expected = [member.get("name") for member in preview.get("members") or ()]
         self._warn("")
         say(self._told, foretold(preview, self.size.width))
 
@@ -243,7 +245,7 @@ class ClearPage(Page):
             return  # not begun yet, or the server is away, as the first line says
         if self._answer is None:
             self._clear = clear
-            say(self._told, progress(clear))
+            say(self._told, progress(clear, self._expected))
 
     async def _ask_recovery(self) -> bool:
         try:

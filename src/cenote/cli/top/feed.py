@@ -85,6 +85,8 @@ class Feed:
             try:
                 seconds = await self._stream()
                 wait = 0.5
+                # One that ends as soon as it begins must not become a loop without rest.
+                await self._rest(wait)
                 await self._poll(seconds)
             except NotAllowed as failure:
                 self._say(LinkState.REFUSED, str(failure))
@@ -98,7 +100,7 @@ class Feed:
         """Read the stream to its end.
 
         Returns:
-            For how many seconds to poll before it is tried again.
+            For how many seconds to poll before it is tried again; none when it has come to its end.
 
         Raises:
             Failure: The server is away, or wants another token.

@@ -65,13 +65,16 @@ def _predicted(prediction: Mapping[str, Any] | None, width: int) -> Iterator[str
     yield " " * 11 + _axis(horizon, room)
 
 
-def progress(clear: Mapping[str, Any]) -> str:
+def progress(clear: Mapping[str, Any], expected: Sequence[Any] = ()) -> str:
     """Return how far a clear has come.
 
     Args:
-        clear: A clear, as the stream and ``clears`` tell it.
+        clear: A clear, as the stream and ``clears`` tell it: with the members that were heard of.
+        expected: The names of those that will be.
     """
-    members: Sequence[Mapping[str, Any]] = clear.get("members") or ()
+    members: list[Mapping[str, Any]] = list(clear.get("members") or ())
+    heard = {member.get("name") for member in members}
+    members += [{"name": name} for name in expected if name not in heard]
     done = sum(bool(member.get("acknowledged") or member.get("lapsed")) for member in members)
     filled = _BAR * done // len(members) if members else 0
     lines = [f"{'█' * filled}{'░' * (_BAR - filled)} {done} of {len(members)} acknowledged" if members else "under way"]
