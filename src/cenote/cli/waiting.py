@@ -69,9 +69,11 @@ class Waiting:
         )
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(self._text, total=None, count="")
-            while not self._over.wait(_EVERY):
+            while True:
                 # What cannot be told now can be told later; the block itself says what is wrong.
                 with suppress(Failure):
                     done = self._ask()
                     if done is not None:
                         bar.update(task, completed=done[0], total=done[1], count=f"{done[0]:,} of {done[1]:,}")
+                if self._over.wait(_EVERY):
+                    return

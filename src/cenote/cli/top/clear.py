@@ -250,13 +250,22 @@ class ClearPage(Page):
     async def _ask_recovery(self) -> bool:
         try:
             said = await self.desk.ask(lambda client: client.recovery(self.clear_id))
+            self._refill = await self._ask_refill()
         except Failure as failure:
             return not isinstance(failure, ServerUnreachable)
         answer = self._answer or {}
+        said = {**said, "refill": self._refill}
         say(self._told, f"{receipt(answer)}\n\n{recovery(said, self.size.width)}")
-        self._refill = said.get("refill")
         self.refresh_bindings()
         return bool((said.get("actual") or {}).get("over"))
+
+    async def _ask_refill(self) -> dict[str, Any] | None:
+        """Return the refill behind this clear; behind a clear of everything, each cache's page shows its own."""
+        if self.target.everything:
+            return None
+        detail = await self.desk.ask(lambda client: client.detail(self.target.service))
+        refill: dict[str, Any] = detail.get("refill") or {}
+        return refill if refill.get("clearId") == self.clear_id else None
 
     def _action_open_gate(self) -> None:
         async def stop() -> None:

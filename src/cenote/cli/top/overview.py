@@ -99,7 +99,7 @@ class OverviewPage(Page):
             self._look_again()
         elif kind in _CLEARS:
             where = "everything" if data.get("all") else data.get("serviceName") or "the global cache"
-            count = "" if data.get("entries") is None else f", {compact(data['entries'])} entries"
+            count = "" if data.get("entries") is None else f", {counted(data['entries'], 'entry', 'entries')}"
             failed = f" FAILED: {data.get('message')}" if data.get("state") == "failed" else ""
             when = str(data.get("endedAt") or data.get("startedAt") or "")[11:19]
             who = f" by {data['actor']}" if data.get("actor") else ""

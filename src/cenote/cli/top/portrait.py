@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from cenote.cli.top.receipts import refilling
 from cenote.cli.top.words import clock, compact, per_second, percent, seconds, shown, spark
 
 __all__ = ["explanation", "portrait"]
@@ -33,6 +34,7 @@ def portrait(detail: Mapping[str, Any], history: Mapping[str, Any], width: int) 
 
 def _lines(detail: Mapping[str, Any], history: Mapping[str, Any], width: int) -> Iterator[str]:
     yield from _figures(detail)
+    yield from refilling(detail.get("refill"))
     yield ""
     span = "10 minutes" if history.get("range") == "10m" else "24 hours"
     yield f"The last {span}, and now"

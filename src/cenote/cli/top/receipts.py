@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from cenote.cli.top.words import compact, counted, fit, per_second, percent, seconds, shown, spark, worth
 
-__all__ = ["foretold", "progress", "receipt", "recovery"]
+__all__ = ["foretold", "progress", "receipt", "recovery", "refilling"]
 
 _HOTTEST: Final = 4
 _MEMBERS: Final = 8
@@ -148,18 +148,19 @@ def recovery(said: Mapping[str, Any], width: int) -> str:
         f"loaded again: {compact(actual.get('reloads'))} times, {seconds(actual.get('reloadSeconds'))}"
         + ("" if cost is None else f" (predicted {seconds(cost)})")
     )
-    lines += _refill(said.get("refill"))
+    lines += refilling(said.get("refill"))
     return "\n".join(lines)
 
 
-def _refill(refill: Mapping[str, Any] | None) -> list[str]:
+def refilling(refill: Mapping[str, Any] | None) -> list[str]:
+    """Return how a paced refill goes on, on a line; nothing where there is none."""
     if not refill:
         return []
     ended = refill.get("endedBy")
     state = "running" if ended is None else f"over ({shown(ended)})"
     back = f"{compact(refill.get('hottestBack'))} of {compact(refill.get('hottest'))} hottest are back"
     passed = f"{compact(refill.get('admitted'))} loads let through, {compact(refill.get('waiting'))} wait"
-    return [f"refill at {compact(refill.get('ratePerSecond'))}/s {state}: {passed}, {back}"]
+    return [f"refill at {refill.get('ratePerSecond'):g}/s {state}: {passed}, {back}"]
 
 
 def _axis(horizon: float, width: int) -> str:
