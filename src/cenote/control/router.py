@@ -11,6 +11,7 @@ from cenote.control.routes.entries import add_entry_routes
 from cenote.control.routes.events import add_event_routes
 from cenote.control.routes.health import add_health_routes
 from cenote.control.routes.overview import add_overview_routes
+from cenote.control.routes.page import add_page_routes
 from cenote.control.routes.session import add_session_routes
 from cenote.control.routes.stats import add_stats_routes
 from cenote.control.sessions import Sessions
@@ -44,12 +45,13 @@ def make_plane(caches: CacheManager, settings: Settings) -> ControlPlane:
     return ControlPlane(caches, settings, streams, Sessions(settings))
 
 
-def add_routes(router: APIRouter, plane: ControlPlane) -> None:
+def add_routes(router: APIRouter, plane: ControlPlane, *, page: str | None = None) -> None:
     """Add every endpoint.
 
     Args:
         router: Where to add them.
         plane: What they share.
+        page: Where the operator's page is; None: there is none.
     """
     add_clear_routes(router, plane)
     add_stats_routes(router, plane)
@@ -58,3 +60,5 @@ def add_routes(router: APIRouter, plane: ControlPlane) -> None:
     add_entry_routes(router, plane)
     add_session_routes(router, plane)
     add_health_routes(router, plane)
+    if page is not None:
+        add_page_routes(router, page)
