@@ -11,6 +11,7 @@ from typing import Final
 
 from cenote import locks
 from cenote.clock import Clock
+from cenote.register import ClearRegister
 
 __all__ = ["AuditEvent", "AuditTrail", "timestamp_of"]
 
@@ -80,6 +81,8 @@ class AuditTrail:
         self._events: deque[AuditEvent] = deque(maxlen=kept)
         self._last = 0
         self._listeners: list[Callable[[AuditEvent], None]] = []
+        self.register = ClearRegister(clock)
+        """The clears under way, and the last ones."""
 
     def record(self, event: AuditEvent) -> AuditEvent:
         """Number, date and keep an event, and tell the listeners.
@@ -131,3 +134,4 @@ class AuditTrail:
         """Replace the lock in a forked child, where its holder may not exist, and forget the parent's listeners."""
         self._lock = locks.make_lock()
         self._listeners = []
+        self.register.after_fork()

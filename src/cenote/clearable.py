@@ -96,6 +96,7 @@ class Clearable(CacheView):
             what=f"{self.title} ({scope})",
             order=order,
             service=self.name,
+            scope=str(scope),
         )
 
     def _clear_slot(self, slot: Slot) -> None:

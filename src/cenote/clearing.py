@@ -177,6 +177,7 @@ def run_clear(
     order: ClearOrder,
     action: str = "clear",
     service: str | None = None,
+    scope: str | None = None,
 ) -> ClearResult:
     """Run a clear, say what it did, and write it into the audit trail, failures too.
 
@@ -188,6 +189,7 @@ def run_clear(
         order: How it was asked for.
         action: The audit trail's name for it.
         service: The service, for the audit trail.
+        scope: What it is restricted to, in words.
     """
     clear_id = order.clear_id or _new_receipt()
     tally = Tally(most=order.max_items, clear_id=clear_id)
@@ -202,12 +204,27 @@ def run_clear(
         tags=order.tags,
         prefix=order.prefix,
     )
+    register, note = audit.register, None
+    if not order.dry_run:
+        note = register.begin(
+            clear_id,
+            service=service,
+            everything=action == "clear_all",
+            mode=order.mode,
+            scope=scope,
+            actor=order.actor,
+            reason=order.reason,
+        )
     begin = time.perf_counter()
     try:
-        clear(tally)
+        with core.log.listening(partial(register.acknowledged, note) if note is not None else None):
+            clear(tally)
     except Exception as error:
         message = f"Failed to clear {what}: {error}"
         level = error.level if isinstance(error, ClearFailedError) else "none"
+        if note is not None:
+            took = time.perf_counter() - begin
+            register.end(note, success=False, level=level, entries=tally.entries, duration=took, message=message)
         failed = replace(event, status="error", level=level, entries=tally.entries, message=message)
         audit.record(replace(failed, duration=time.perf_counter() - begin))
         raise
@@ -220,6 +237,13 @@ def run_clear(
         message = f"Successfully cleared {what}"
     if not order.dry_run:
         audit.record(replace(event, entries=tally.entries, duration=duration, message=message))
+    if note is not None:
+        for name in core.log.members.acknowledged:
+            register.acknowledged(note, name)
+        for name in core.log.members.lapsed:
+            register.acknowledged(note, name, lapsed=True)
+        level = core.log.level
+        register.end(note, success=True, level=level, entries=tally.entries, duration=duration, message=message)
     return ClearResult(
         status="success",
         message=message,

@@ -260,6 +260,13 @@ class History:
                 + sum(row[_LOAD_SECONDS] for row in measured),
             )
 
+    def last_reads(self, name: str | None) -> float:
+        """Return how often a cache was read in the last step; 0 where that is not known."""
+        with self._lock:
+            track = self._tracks.get(name)
+            row = None if track is None else track.fine.get(self._tick)
+            return 0.0 if row is None else row[0] + row[1]
+
     def load_quantiles(self, name: str | None, stats: CacheStats, *, total: bool = False) -> list[float | None]:
         """Return median, 95 and 99 percent of the load times of the last five to ten minutes, in seconds."""
         with self._lock:

@@ -72,6 +72,7 @@ class CacheManager(Watched):
         self._closed = False
         self.audit = AuditTrail(self._clock)
         self.history = History(self._clock)
+        self._probes, self._recoveries = {}, {}
         self._services: dict[str, Cache] = {}
         self._adopted: set[str] = set()
         """The services whose caches are here only because another process has them."""

@@ -21,6 +21,7 @@ __all__ = [
     "MachineModel",
     "RecentModel",
     "SeriesModel",
+    "SessionResponse",
     "Sparkline",
 ]
 
@@ -192,3 +193,13 @@ class ExplainResponse(_Response):
     cleared_by: AuditEventModel | None = Field(
         default=None, description="The last clear or invalidation that covered it, of those the answering process did."
     )
+
+
+class SessionResponse(_Response):
+    """Who the caller is."""
+
+    role: str | None = Field(description='"operator", "viewer", or null where that is not known.')
+    required: bool = Field(description="Whether a token is needed; if not, everybody served is an operator.")
+    viewers: bool = Field(description="Whether there is a token for viewers.")
+    actor: str | None = Field(default=None, description="What the audit trail calls the caller.")
+    expires_at: str | None = Field(default=None, description="When the session of this browser ends.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cenote.audit import timestamp_of
 from cenote.control.operator_schemas import CacheRow, LoadPercentiles, RecentModel, Sparkline
+from cenote.errors import ClearFailedError
 from cenote.stats import sum_of
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from cenote import CacheManager
     from cenote.stats import CacheStats
 
-__all__ = ["GLOBAL_NAME", "SORTS", "choose", "moment", "row", "totals_row"]
+__all__ = ["GLOBAL_NAME", "SORTS", "choose", "machines_of", "moment", "row", "totals_row"]
 
 GLOBAL_NAME = "global"
 """What the global cache is called in a search."""
@@ -165,3 +166,11 @@ def _worth(caches: CacheManager, figures: dict[str | None, CacheStats], sort: st
         return -1.0 if value is None else float(value)
 
     return worth
+
+
+def machines_of(caches: CacheManager) -> list[str]:
+    """Return the machines that share the caches; none while the server that knows them is away."""
+    try:
+        return caches.machines()
+    except ClearFailedError:
+        return []

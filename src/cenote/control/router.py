@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from cenote.control.events import EventStreams
 from cenote.control.plane import ControlPlane
 from cenote.control.routes.clear import add_clear_routes
+from cenote.control.routes.clears import add_clears_routes
 from cenote.control.routes.entries import add_entry_routes
 from cenote.control.routes.events import add_event_routes
 from cenote.control.routes.health import add_health_routes
@@ -54,6 +55,7 @@ def add_routes(router: APIRouter, plane: ControlPlane, *, page: str | None = Non
         page: Where the operator's page is; None: there is none.
     """
     add_clear_routes(router, plane)
+    add_clears_routes(router, plane)
     add_stats_routes(router, plane)
     add_overview_routes(router, plane)
     add_event_routes(router, plane)

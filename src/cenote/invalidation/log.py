@@ -220,6 +220,10 @@ class InvalidationLog(ABC):
         """The machines that learned of what this thread wrote last; none where the log is one machine's."""
         return Members()
 
+    def listening(self, listener: Callable[[str], None] | None) -> AbstractContextManager[Any]:  # noqa: ARG002  # where there are machines
+        """Return what has a function hear of every machine that learns of what this thread writes, as it does so."""
+        return _ALONE
+
     def machines(self) -> Sequence[str]:
         """Return the names of the machines that share the log, sorted; none where it is one machine's.
 

@@ -94,7 +94,9 @@ async def _clear_one(plane: ControlPlane, body: CacheClearRequest, operator: str
         max_items=body.max_items,
         reason=body.reason,
         actor=operator,
+        clear_id=body.clear_id,
     )
+    _refuse_known(caches, body)
 
     def clear() -> Response:
         try:
@@ -123,7 +125,9 @@ async def _clear_all(plane: ControlPlane, body: CacheClearRequest, operator: str
         max_items=body.max_items,
         reason=body.reason,
         actor=operator,
+        clear_id=body.clear_id,
     )
+    _refuse_known(caches, body)
 
     def clear() -> Response:
         try:
@@ -140,6 +144,11 @@ async def _clear_all(plane: ControlPlane, body: CacheClearRequest, operator: str
 
     answer: Response = await plane.run(clear, quick=_is_quick(plane, body))
     return answer
+
+
+def _refuse_known(caches: CacheManager, body: CacheClearRequest) -> None:
+    if body.clear_id is not None and caches.audit.register.find(body.clear_id) is not None:
+        raise invalid(("body", "clearId"), "there was a clear with this receipt already; choose another one")
 
 
 def _is_quick(plane: ControlPlane, body: CacheClearRequest) -> bool:

@@ -21,15 +21,15 @@ from cenote.control.operator_schemas import (
     MachineModel,
     SeriesModel,
 )
-from cenote.control.overview import choose, moment, row, totals_row
+from cenote.control.overview import choose, machines_of, moment, row, totals_row
 from cenote.control.plane import ControlPlane
+from cenote.control.routes.clears import hot_model
 from cenote.control.routes.query import ServiceQuery
 from cenote.control.routes.stats import process_model
 from cenote.control.schemas import ErrorResponse
-from cenote.errors import ClearFailedError
 
 if TYPE_CHECKING:
-    from cenote import Cache, CacheManager
+    from cenote import Cache
 
 __all__ = ["add_overview_routes", "names_of"]
 
@@ -91,7 +91,7 @@ def add_overview_routes(router: APIRouter, plane: ControlPlane) -> None:
                 level=caches.level,
                 uptime_seconds=round(caches.uptime, 3),
                 processes=[process_model(each) for each in caches.processes()],
-                members=[MachineModel(name=name) for name in _machines(caches)],
+                members=[MachineModel(name=name) for name in machines_of(caches)],
                 history_since=moment(caches.history.since),
                 totals=totals_row(caches, figures, sparkline=sparklines),
                 matching=len(chosen),
@@ -120,6 +120,7 @@ def add_overview_routes(router: APIRouter, plane: ControlPlane) -> None:
                 options=_options(cache),
                 functions=cache.functions(),
                 last_clear=None if event is None else event_model(event),
+                top_keys=[hot_model(hot) for hot in caches.hot_keys(service_name)],
             )
 
         detail: CacheDetailResponse = await plane.run(look, quick=False)
@@ -187,13 +188,6 @@ def _history(
         series=SeriesModel(**shown),
         load_times_of="process" if caches.level == "process" else "machine",
     )
-
-
-def _machines(caches: CacheManager) -> list[str]:
-    try:
-        return caches.machines()
-    except ClearFailedError:
-        return []  # the server that knows them is away; the rest can be shown
 
 
 def _options(cache: Cache) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from cenote.control.answers import BODY_REFUSALS, REFUSALS, refuse
+from cenote.control.operator_schemas import SessionResponse
 from cenote.control.overview import moment
-from cenote.control.schemas import ErrorResponse, SessionRequest, SessionResponse
+from cenote.control.schemas import ErrorResponse, SessionRequest
 from cenote.control.security import CALLER, OPERATOR
 from cenote.control.sessions import COOKIE
 

@@ -12,6 +12,7 @@ import os
 import struct
 import sys
 import time
+from operator import add
 from typing import Final
 
 from cenote.errors import ConfigurationError
@@ -212,9 +213,9 @@ class Processes:
             now, then = self._totals(which), self._totals(1 - which)
             sums = list(self._words[now : now + _ALL])
             counted = self._words[self._set(number) : self._set(number) + _ALL]
-            for at in range(0, _ALL, COUNTERS):
-                for counter in range(at, at + _SUMMED):
-                    sums[counter] += counted[counter]
+            sums = list(map(add, sums, counted))
+            for counter in range(_SUMMED, COUNTERS):
+                sums[counter::COUNTERS] = [0] * SERVICES
             self._file.bytes[then * 8 : (then + _ALL) * 8] = struct.pack(f"={_ALL}Q", *sums)
             self._words[Word.FOLD] = self._mark(number) | (1 - which)
         self._words[self._own(number)] = 0

@@ -24,8 +24,9 @@ from cenote.invalidation.machine.membership import Membership
 from cenote.invalidation.machine.mirror import follows, forsake, incarnation_of
 from cenote.invalidation.network.attendance import Attendance
 from cenote.invalidation.network.claims import NetworkClaims
+from cenote.invalidation.network.hearing import Hearing
 from cenote.invalidation.network.lease import SHORTEST_SECONDS, Lease
-from cenote.invalidation.network.ledger import TAKE_OUT, Ledger, Peer, Receipt, Value
+from cenote.invalidation.network.ledger import TAKE_OUT, Ledger, Receipt, Value
 from cenote.invalidation.network.link import FullError, UnreachableError
 from cenote.invalidation.network.owed import Owed
 
@@ -40,7 +41,7 @@ _TRIES: Final = 5
 _CATCH_UP_SECONDS: Final = 0.1
 
 
-class NetworkLog(MachineLog):
+class NetworkLog(Hearing, MachineLog):
     """An invalidation log at a server that many machines share."""
 
     level = "network"
@@ -334,23 +335,14 @@ class NetworkLog(MachineLog):
             if incarnation == receipt.incarnation:
                 # Who is no member any more has left, or was outwaited by another clear: its lease has ended.
                 late = {peer.name for peer in peers if peer.acknowledged < receipt.sequence}
+                for name in pending.keys() - late:
+                    self.tell(name)
                 pending = {name: peer for name, peer in pending.items() if name in late}
         for peer in pending.values():
             with contextlib.suppress(UnreachableError):
                 self.ledger.expel(receipt.incarnation, peer)
         names = [peer.name for peer in receipt.members]
         return Members(tuple(sorted(name for name in names if name not in pending)), tuple(sorted(pending)))
-
-    def machines(self) -> Sequence[str]:
-        """Return the names of the machines that the server knows, sorted."""
-        try:
-            return sorted(peer.name for peer in self.peers())
-        except UnreachableError as error:
-            raise ClearFailedError(str(error), "none") from error
-
-    def peers(self) -> list[Peer]:
-        """Return the members that the server knows."""
-        return self.ledger.members()[1]
 
     # Coming and going
 
