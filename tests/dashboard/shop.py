@@ -13,12 +13,15 @@ PAUSE = 0.01
 caches = CacheManager()
 caches.global_cache.set(HOSTILE, 1, tags=[HOSTILE])
 caches.global_cache.set("greeting", "hello")
-caches.service("<b>bold</b>").set("k", 1)
 never = threading.Event()
 
 
+def weigh(value: object) -> int:
+    return len(str(value))
+
+
 def use(name: str, keys: int) -> None:
-    cache = caches.service(name, ttl=300, max_entries=2000, weigher=len)
+    cache = caches.service(name, ttl=300, max_entries=2000, weigher=weigh, max_bytes=1_000_000)
     chance = random.Random(name)
 
     @cache.memoize(name="lookup", tags=lambda number: [f"shelf:{number % 5}"])

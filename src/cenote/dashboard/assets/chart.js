@@ -94,7 +94,13 @@ export class Chart {
   }
 
   async #begin() {
-    const uPlot = await load();
+    let uPlot;
+    try {
+      uPlot = await load();
+    } catch (error) {
+      say(this.moment, /** @type {Error} */ (error).message);
+      return;
+    }
     if (this.#ended || this.#data[0].length === 0) return;
     this.#plot?.destroy();
     this.#plot = new uPlot(this.#options(uPlot), this.#data, this.space);

@@ -119,7 +119,8 @@ export function openClear(app, { service = null, all = false }) {
     }
     try {
       // It says of each member when it acknowledged, which the answer does not.
-      clear = await get(`cache/clears/${clearId}`);
+      const known = await get(`cache/clears/${clearId}`);
+      clear = { ...clear, ...known, members: known.members?.length ? known.members : clear.members };
     } catch {
       // Another process may have answered, which knows nothing of it.
     }

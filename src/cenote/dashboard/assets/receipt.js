@@ -12,9 +12,10 @@ import { placeOfClear } from "./router.js";
  *
  * @param {import("./app.js").App} app What all views share.
  * @param {any} clear The clear, as the API has it.
+ * @param {"h2" | "h3"} [level] What its headings are.
  * @returns {{element: HTMLElement, focus: () => void, dispose: () => void}}
  */
-export function receipt(app, clear) {
+export function receipt(app, clear, level = "h3") {
   const done = clear.state === "done";
   const verdict = h("p", { class: `outcome ${done ? "good" : clear.state === "running" ? "" : "bad"}`, tabindex: -1 }, clear.message ?? `State: ${clear.state}`);
   const facts = [
@@ -27,14 +28,14 @@ export function receipt(app, clear) {
     ["By", clear.actor ?? NONE],
     ["Reason", clear.reason ?? NONE],
   ];
-  const after = done ? recovery(app, clear) : null;
+  const after = done ? recovery(app, clear, level) : null;
   const element = h(
     "section",
     { class: "receipt", "data-clear": clear.clearId },
     verdict,
     !done && clear.state === "failed" && h("p", {}, "The promise was not kept everywhere. What it reached is said below; clear it again."),
     h("dl", { class: "facts" }, facts.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]), h("dt", {}, "Receipt"), h("dd", {}, h("a", { href: placeOfClear(clear.clearId) }, h("code", {}, clear.clearId)))),
-    clear.members?.length ? [h("h3", {}, "Members"), memberList(clear.members)] : null,
+    clear.members?.length ? [h(level, {}, "Members"), memberList(clear.members)] : null,
     after?.element,
   );
   return { element, focus: () => verdict.focus(), dispose: () => after?.dispose() };
@@ -58,7 +59,7 @@ export function clearView(app, main, { clearId = "" }) {
   function show(clear) {
     if (aborting.signal.aborted) return;
     end();
-    const shown = receipt(app, clear);
+    const shown = receipt(app, clear, "h2");
     end = shown.dispose;
     space.replaceChildren(shown.element);
   }

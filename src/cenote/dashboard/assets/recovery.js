@@ -12,15 +12,16 @@ const EVERY = 2000;
  *
  * @param {import("./app.js").App} app What all views share.
  * @param {any} clear The clear.
+ * @param {"h2" | "h3"} level What its heading is.
  * @returns {{element: HTMLElement, dispose: () => void}}
  */
-export function recovery(app, clear) {
+export function recovery(app, clear, level) {
   const chart = new Chart({ title: "Hit rate since the clear", write: percent, high: 100, elapsed: true, joined: true, lines: [{ label: "actual", colour: 1 }, { label: "predicted", colour: 2, dash: true }, { label: "before", colour: 4 }] });
   const state = h("p", { class: "hint", role: "status" }, "Watching …");
   const body = h("tbody");
   const table = h("table", { class: "compare" }, h("thead", {}, h("tr", {}, h("td"), h("th", { scope: "col" }, "predicted"), h("th", { scope: "col" }, "actual"))), body);
   const gate = h("button", { type: "button", hidden: true, onclick: open }, "Stop pacing the refill");
-  const element = h("section", { class: "recovery" }, h("h3", {}, "Recovery"), state, chart.element, table, gate);
+  const element = h("section", { class: "recovery" }, h(level, {}, "Recovery"), state, chart.element, table, gate);
   const aborting = new AbortController();
   let timer = 0;
 
