@@ -8,6 +8,7 @@ import sys
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, ParamSpec, TypeVar
 
+from cenote.admission import admit_in_loop
 from cenote.approach import (
     LOOK_AGAIN_SECONDS,
     Started,
@@ -22,6 +23,7 @@ from cenote.claiming import Claim
 from cenote.core import CacheCore
 from cenote.errors import LoadTimeoutError
 from cenote.flight import Flight
+from cenote.pacing import TryAgain
 from cenote.tables import Slot
 from cenote.terms import Terms
 from cenote.waits import CURRENT, running_loop
@@ -82,7 +84,8 @@ async def aload(
                 wait.over()
         if not ended:
             return await awaited(call)
-        if flight.outcome.abandoned is None or step is Step.LEAD:
+        abandoned = flight.outcome.abandoned
+        if abandoned is None or (step is Step.LEAD and not isinstance(abandoned, TryAgain)):
             return outcome_of(core, flight, led=step is Step.LEAD)
 
 
@@ -163,6 +166,7 @@ async def _fly(
     limit = core.options.load_timeout
     claim = Claim(core, slot, flight)
     try:
+        await admit_in_loop(core, slot, flight, waker_of)
         while (pause := await off_loop(core, claim.pause)) is not None:  # noqa: ASYNC110  # another process wakes nobody here
             await asyncio.sleep(pause)
         if claim.outcome is not None:
@@ -174,6 +178,8 @@ async def _fly(
         await off_loop(core, core.settle, slot, flight, value, terms)
     except Exception as error:  # noqa: BLE001  # the flight carries it to whoever waits
         core.fail(slot, flight, error)
+    except TryAgain as reason:
+        core.abandon(flight, reason)
     except BaseException as reason:
         core.abandon(flight, reason)
         raise

@@ -12,7 +12,7 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from cenote import locks
 from cenote.clock import Clock, lease_clock
@@ -22,6 +22,7 @@ from cenote.errors import ClearFailedError, ClosedError, ReentrantError
 from cenote.invalidation.log import DEADLINE, InvalidationLog, Record, RecordKind
 from cenote.keeper import keeper
 from cenote.options import CacheOptions
+from cenote.pacing import Pace
 from cenote.scope import Scope
 from cenote.state import NOT_SHARED, Root, State, shelf_of
 from cenote.stats import Counts
@@ -65,6 +66,8 @@ class Follower(Tables):
         self.running = True
         """Whether reads may be served and values stored; False while the cache is switched off."""
         self.closed = False
+        self.pace: Pace | None = None
+        """The refill behind the last clear, where it was paced; loads look at it, hits do not."""
         self.rejoin: Callable[[], object] = bool
         """What attaches all caches of the manager to a log that was lost; the manager sets it."""
         root.replace({index: self.fresh()})
@@ -201,6 +204,7 @@ class Follower(Tables):
 
     def forget(self) -> State:
         """Leave everything behind, as a clear of this cache in this process does."""
+        self.end_pace("cleared")
         old, new = self.state, self.fresh()
         self.count_gone(invalidated=len(old.store))
         self.install(new)
@@ -213,6 +217,11 @@ class Follower(Tables):
         if self.keeps_originals:
             self.counts.invalidations += invalidated
             self.counts.expirations += expired
+
+    def end_pace(self, ended_by: Literal["cleared", "stopped", "switchedOff"]) -> None:
+        """End the refill behind an earlier clear."""
+        if self.pace is not None:
+            self.pace.end(ended_by)
 
     def note_gone(self, entries: Iterable[Entry], fate: Fate) -> None:
         """Note why entries went, for ``explain``."""
@@ -259,6 +268,7 @@ class Follower(Tables):
         self.count_gone(invalidated=len(state.store))
         self.install(new)
         if not record.soft:
+            self.end_pace("cleared")
             self.note_clear(record.sequence)
             self.bury(state, cleared=True)
             self.note_size()

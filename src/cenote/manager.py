@@ -18,6 +18,7 @@ from cenote.history import History
 from cenote.keeper import keeper
 from cenote.keys import check_name
 from cenote.options import CacheOptions
+from cenote.pacing import Refill
 from cenote.result import ClearResult, Mode
 from cenote.state import Root
 from cenote.stats import CacheStats, ManagerStats
@@ -178,6 +179,7 @@ class CacheManager(Watched):
         reason: str | None = None,
         actor: str | None = None,
         clear_id: str | None = None,
+        refill: Refill | None = None,
     ) -> ClearResult:
         """Clear the global cache (None) or a service's; see ``Cache.clear`` for the arguments.
 
@@ -201,6 +203,7 @@ class CacheManager(Watched):
             reason=reason,
             actor=actor,
             clear_id=clear_id,
+            refill=refill,
         )
 
     def clear_all(
@@ -212,13 +215,20 @@ class CacheManager(Watched):
         reason: str | None = None,
         actor: str | None = None,
         clear_id: str | None = None,
+        refill: Refill | None = None,
     ) -> ClearResult:
         """Clear the global cache and every service's in one step: no reader finds one cleared and another old.
 
         The arguments and the result are those of ``Cache.clear``.
         """
         order = ClearOrder(
-            mode=mode, dry_run=dry_run, max_items=max_items, reason=reason, actor=actor, clear_id=clear_id
+            mode=mode,
+            dry_run=dry_run,
+            max_items=max_items,
+            reason=reason,
+            actor=actor,
+            clear_id=clear_id,
+            refill=refill,
         )
         # A cache that is made meanwhile has nothing that is older than this call.
         cores = self._all_cores("clear_all")

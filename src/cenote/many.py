@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cenote import locks
+from cenote.admission import admit, admit_in_loop
 from cenote.aloading import awaited, off_loop, start_task, wait_in_loop, waker_of
 from cenote.approach import Started, Step, apart, approach, leave, outcome_of, serve
 from cenote.core import CacheCore
@@ -289,6 +290,8 @@ def _run_batch(
     token = CURRENT.set(CURRENT.get())
     try:
         _enter(batch)
+        for key, flight in list(batch.led.items())[:1]:
+            admit(core, places[key][0], flight, weight=len(batch.wanted), retries=False)
         values = loader(batch.wanted)
         return _settle(core, places, batch, values, terms)
     except Exception as error:  # noqa: BLE001  # raised again unless stale copies stand in
@@ -343,6 +346,9 @@ async def _arun_batch(
     limit = core.options.load_timeout
     try:
         _enter(batch)
+        for key, flight in list(batch.led.items())[:1]:
+            slot = places[key][0]
+            await admit_in_loop(core, slot, flight, waker_of, weight=len(batch.wanted), retries=False)
         try:
             async with asyncio.timeout(limit) as scope:
                 values = await awaited(lambda: loader(batch.wanted))

@@ -166,6 +166,7 @@ class Member:
         for core in self._cores:
             core.lock = locks.make_lock()
             core.tasks.clear()
+            core.pace = None
             # Freeing the parent's entries would copy every page that the two still share.
             _inherited.append(core.state)
             core.install(core.fresh())

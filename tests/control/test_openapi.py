@@ -67,6 +67,7 @@ OURS = {
     ("get", "/api/system/cache/clears"),
     ("get", "/api/system/cache/clears/{clear_id}"),
     ("get", "/api/system/cache/recovery"),
+    ("delete", "/api/system/cache/refill"),
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/metrics"),

@@ -13,6 +13,7 @@ from cenote.control.routes.events import add_event_routes
 from cenote.control.routes.health import add_health_routes
 from cenote.control.routes.overview import add_overview_routes
 from cenote.control.routes.page import add_page_routes
+from cenote.control.routes.refill import add_refill_routes
 from cenote.control.routes.session import add_session_routes
 from cenote.control.routes.stats import add_stats_routes
 from cenote.control.sessions import Sessions
@@ -60,6 +61,7 @@ def add_routes(router: APIRouter, plane: ControlPlane, *, page: str | None = Non
     add_overview_routes(router, plane)
     add_event_routes(router, plane)
     add_entry_routes(router, plane)
+    add_refill_routes(router, plane)
     add_session_routes(router, plane)
     add_health_routes(router, plane)
     if page is not None:

@@ -31,6 +31,15 @@ def clear(
     prefix: Prefix = None,
     tag: Tag = None,
     reason: Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Kept in the audit trail.")] = None,
+    refill_rate: Annotated[
+        float | None,
+        typer.Option(
+            "--refill-rate",
+            metavar="N",
+            min=0.001,
+            help="Let N loads a second through behind the clear, those of the hottest keys first.",
+        ),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Clear everything without asking.")] = False,
     server: Server = DEFAULT_SERVER,
     token: Token = None,
@@ -54,6 +63,8 @@ def clear(
             fields["tags"] = tag
         if reason:
             fields["reason"] = reason
+        if refill_rate is not None:
+            fields["refill"] = {"ratePerSecond": refill_rate}
         if everything and not (yes or dry_run):
             _ask(f"Clear the global cache and every service's cache at {client.address}?")
         try:
