@@ -66,7 +66,11 @@ def test_a_viewer_sees_everything_and_no_button_that_changes_something(guarded, 
     expect(page.locator(".role")).to_have_text("viewer")
     change = page.get_by_role("button", name=re.compile("clear|remove", re.IGNORECASE))
     expect(change).to_have_count(0)
-    for place, seen in (("#/service/books", ".entries tbody button"), ("#/audit", "table"), ("#/global", ".entries tbody button")):
+    for place, seen in (
+        ("#/service/books", ".entries tbody button"),
+        ("#/audit", "table"),
+        ("#/global", ".entries tbody button"),
+    ):
         page.goto(f"{guarded.url}/{place}")
         expect(page.locator(seen).first).to_be_visible()
         expect(change).to_have_count(0)

@@ -64,7 +64,9 @@ def test_everything_is_cleared_when_the_word_is_typed(shop, visit):
     assert shop.http.get("/api/system/cache/status").json()["globalCacheSize"] == 0
 
 
-@pytest.mark.parametrize(("way", "text", "label"), [("Tags", "maps, charts", "Tags, between commas"), ("Prefix", "atlas:", "Prefix")])
+@pytest.mark.parametrize(
+    ("way", "text", "label"), [("Tags", "maps, charts", "Tags, between commas"), ("Prefix", "atlas:", "Prefix")]
+)
 def test_a_part_is_cleared_without_typing_and_nothing_else_goes(shop, visit, way, text, label):
     shop.put("atlas:1", "books", ["maps"])
     shop.put("atlas:2", "books", ["charts"])
@@ -107,7 +109,7 @@ def test_what_is_changed_after_the_preview_must_be_looked_at_again(shop, visit):
     dialog.get_by_label("Type books to confirm").fill("books")
     expect(act(dialog)).to_be_enabled()
     held = []
-    page.route("**/clear/preview", lambda route: held.append(route))
+    page.route("**/clear/preview", lambda route: held.append(route))  # noqa: PLW0108  # a built-in cannot be asked for its parameters
     with page.expect_request("**/clear/preview"):
         dialog.get_by_role("radio", name="Soft").check()
     expect(act(dialog)).to_be_disabled()
@@ -141,7 +143,13 @@ def test_a_clear_that_cannot_keep_its_promise_says_what_it_reached(shop, visit, 
     dialog = open_dialog(page)
     dialog.get_by_label("Type books to confirm").fill("books")
     expect(act(dialog)).to_be_enabled()
-    answer = {"status": "error", "success": False, "message": "1 member did not answer", "level": "process", "members": []}
+    answer = {
+        "status": "error",
+        "success": False,
+        "message": "1 member did not answer",
+        "level": "process",
+        "members": [],
+    }
     page.route("**/cache/clear", lambda route: route.fulfill(status=503, json=answer | {"entriesCleared": 3}))
     act(dialog).click()
     expect(dialog.locator(".outcome.bad")).to_have_text("1 member did not answer")
@@ -205,3 +213,22 @@ def test_on_a_phone_a_cache_can_be_cleared_too(shop, visit):
     expect(act(dialog)).to_be_enabled()
     act(dialog).click()
     expect(dialog.locator(".outcome.good")).to_be_visible()
+
+
+def test_a_clear_can_be_refilled_at_a_pace_which_an_operator_may_end(shop, visit):
+    page = visit(shop, "#/service/books")
+    page.get_by_role("button", name="Clear…").click()
+    dialog = page.get_by_role("dialog", name="Clear books")
+    dialog.get_by_role("checkbox", name="Refill at a pace").check()
+    dialog.get_by_label("loads per second").fill("0.5")
+    dialog.get_by_label("Type books to confirm").fill("books")
+    expect(act(dialog)).to_be_enabled()
+    with page.expect_request(lambda request: request.url.endswith("/cache/clear")) as sent:
+        act(dialog).click()
+    assert sent.value.post_data_json["refill"] == {"ratePerSecond": 0.5}
+    expect(dialog.locator(".outcome.good")).to_be_visible()
+    expect(dialog.locator(".recovery")).to_contain_text("Refilling at 0.5/s")
+    stop = dialog.get_by_role("button", name="Stop pacing the refill")
+    stop.click()
+    expect(stop).to_be_hidden()
+    expect(dialog.locator(".recovery")).to_contain_text("paced refill is over")

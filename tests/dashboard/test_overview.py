@@ -173,8 +173,9 @@ def test_nothing_is_wider_than_the_screen(shop, visit, width):
 def test_what_arrives_moves_nothing_that_was_there(shop, visit):
     page = visit(shop)
     page.add_init_script(
-        "window.shifts = 0; new PerformanceObserver((all) => all.getEntries().forEach((each) => { window.shifts += each.value; }))"
-        ".observe({type: 'layout-shift', buffered: true});"
+        "window.shifts = 0; const add = (each) => { window.shifts += each.value; };"
+        "const watch = new PerformanceObserver((all) => all.getEntries().forEach(add));"
+        "watch.observe({type: 'layout-shift', buffered: true});"
     )
     page.reload()
     expect(row(page, "books")).to_be_visible()

@@ -29,7 +29,8 @@ def create_app(caches: CacheManager, settings: Settings | None = None) -> FastAP
     """Make the control plane's app for one cache manager.
 
     ``/`` is the operator's page. The app does not close the manager. ``app.state.control`` holds what its endpoints
-    share; its ``streams.close()`` ends the event streams and belongs before a server's graceful shutdown, as in ``serve``.
+    share; its ``streams.close()`` ends the event streams and belongs before a server's graceful shutdown, as in
+    ``serve``.
 
     Args:
         caches: The manager to control.

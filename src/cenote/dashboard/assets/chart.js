@@ -117,6 +117,7 @@ export class Chart {
     return {
       width: this.space.clientWidth || 300,
       height: HEIGHT,
+      padding: [8, 22, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
       scales: {

@@ -3,7 +3,7 @@
 import { call, get } from "./api.js";
 import { openDialog } from "./dialog.js";
 import { h } from "./dom.js";
-import { NONE, bytes, compact, seconds, title, when } from "./format.js";
+import { NONE, bytes, compact, seconds, sentence, title, when } from "./format.js";
 import { placeOfClear } from "./router.js";
 
 /**
@@ -60,7 +60,7 @@ export function openExplain(app, service, key, changed) {
 /** @param {any} found @returns {HTMLElement[]} */
 function explanation(found) {
   const state = h("p", { class: "verdict" }, h("span", { class: `state ${found.state}` }, found.state), " ");
-  state.append(found.reason);
+  state.append(sentence(found.reason));
   const miss = found.lastMiss;
   const facts = [
     ["Loaded", when(found.bornAt)],
@@ -78,7 +78,7 @@ function explanation(found) {
   if (found.error) parts.push(h("p", { class: "error" }, `The last load failed: ${found.error}`));
   if (miss) {
     const why = h("p", {}, h("b", {}, found.state === "missing" ? "Why it is missing: " : "Why it was loaded last: "));
-    why.append(miss.sentence, miss.at ? ` (${when(miss.at)}) ` : " ", miss.clearId ? h("a", { href: placeOfClear(miss.clearId) }, "That clear") : "");
+    why.append(sentence(miss.sentence), miss.at ? ` (${when(miss.at)}) ` : " ", miss.clearId ? h("a", { href: placeOfClear(miss.clearId) }, "That clear") : "");
     parts.push(why);
   }
   const by = found.clearedBy;

@@ -68,5 +68,8 @@ export function when(moment) {
 /** @param {number} number @param {string} one @param {string} [many] @returns {string} 1 entry, 2 entries */
 export const plural = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;
 
+/** @param {string} text @returns {string} The same, beginning with a capital and ending with a stop. */
+export const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?…]$/.test(text) ? "" : "."}`;
+
 /** @param {string | null | undefined} service @returns {string} What a cache is called. */
 export const title = (service) => (service === null || service === undefined ? "global cache" : service);

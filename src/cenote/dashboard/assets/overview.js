@@ -132,7 +132,7 @@ function makeBand() {
       hit.set(percent(totals.recent.hitRate), `${percent(totals.hitRate)} in all`, totals.sparkline?.hitRate);
       reads.set(rate(totals.recent.readsPerSecond), `${compact(totals.hits + totals.misses)} in all, ${rate(totals.recent.loadsPerSecond)} loaded`, totals.sparkline?.readsPerSecond);
       held.set(compact(totals.currentSize), totals.bytes ? bytes(totals.bytes) : `in ${plural(overview.matching, "cache")}`);
-      saved.set(seconds(totals.savedSeconds), `${percent(totals.efficiency)} of load time`);
+      saved.set(seconds(totals.savedSeconds), `${percent(totals.efficiency)} of loading`);
       gone.set(compact(totals.evictions), `${compact(totals.expirations)} expired`);
       reach.set(...reachOf(totals, overview));
       const lines = [

@@ -2,7 +2,7 @@
 
 import { Chart } from "./chart.js";
 import { h, say } from "./dom.js";
-import { NONE, bytes, count, percent, plural, rate, seconds } from "./format.js";
+import { NONE, bytes, count, percent, plural, rate, seconds, sentence } from "./format.js";
 import { hotKeys } from "./hot.js";
 
 /** Make the panel. */
@@ -40,7 +40,7 @@ export function makePreview() {
       element.removeAttribute("aria-busy");
       const { cost, prediction } = found;
       const about = found.entriesExact === false ? "≈" : "";
-      say(state, found.message);
+      say(state, sentence(found.message));
       say(facts.entries, `${about}${count(found.entries)}`);
       say(facts.bytes, found.bytes === null ? "not weighed" : bytes(found.bytes));
       say(facts.cost, costOf(cost));
@@ -51,7 +51,7 @@ export function makePreview() {
       const curve = prediction?.curve ?? [];
       const xs = curve.map((/** @type {any} */ point) => point.seconds);
       chart.set(xs, [curve.map((/** @type {any} */ point) => point.hitRate), xs.map(() => prediction.hitRateBefore)]);
-      say(basis, prediction ? `${prediction.confidence[0].toUpperCase()}${prediction.confidence.slice(1)} confidence. ${prediction.basis}` : "Nothing was read lately, so nothing can be predicted.");
+      say(basis, prediction ? `${sentence(`${prediction.confidence} confidence`)} ${sentence(prediction.basis)}` : "Nothing was read lately, so nothing can be predicted.");
       hot.replaceChildren(hotKeys(found.hottest?.slice(0, 5)));
       sample.replaceChildren(...(found.items.length ? found.items.slice(0, 5).map((/** @type {string} */ key) => h("li", {}, h("code", {}, key))) : [h("li", { class: "hint" }, "None.")]));
     },

@@ -28,6 +28,7 @@ export function recovery(app, clear, level) {
   async function look() {
     try {
       const found = await get("cache/recovery", { clearId: clear.clearId }, aborting.signal);
+      found.refill ??= await refill();
       show(found);
       if (found.actual.over && found.refill?.state !== "running") return;
     } catch (error) {
@@ -38,6 +39,14 @@ export function recovery(app, clear, level) {
       }
     }
     timer = setTimeout(look, EVERY);
+  }
+
+  /** @returns {Promise<any>} The refill behind this clear, which the cache's row tells of; null where there is none. */
+  async function refill() {
+    if (clear.all) return null;
+    const { caches } = await get("cache/overview", { names: clear.serviceName ?? "", sparklines: false }, aborting.signal);
+    const found = caches[0]?.refill;
+    return found?.clearId === clear.clearId ? found : null;
   }
 
   /** @param {any} found */

@@ -131,7 +131,7 @@ function makeTiles() {
       reads.set(rate(row.recent?.readsPerSecond), `${compact(row.hits)} hits, ${compact(row.misses)} misses`);
       held.set(row.maxSize ? `${compact(row.currentSize)} of ${compact(row.maxSize)}` : count(row.currentSize), row.bytes ? bytes(row.bytes) : "not weighed");
       load.set(millis(row.loadMs?.p95), `p50 ${millis(row.loadMs?.p50)}, p99 ${millis(row.loadMs?.p99)}`);
-      saved.set(seconds(row.savedSeconds), `${percent(row.efficiency)} of load time`);
+      saved.set(seconds(row.savedSeconds), `${percent(row.efficiency)} of loading`);
       shared.set(compact(row.coalesced), `${compact(row.loads)} loads, ${compact(row.loadFailures)} failed`);
       stale.set(compact(row.staleServed), "reads");
       gone.set(compact(row.evictions), `${compact(row.expirations)} expired, ${compact(row.invalidations)} cleared`);
