@@ -39,6 +39,7 @@ __all__ = [
     "MissingExtraError",
     "RecursiveLoadError",
     "ReentrantError",
+    "RefillTimeoutError",
     "StoreError",
     "StoreFullError",
     "UnhashableArgumentError",

@@ -27,7 +27,7 @@ from cenote.scope import Scope
 from cenote.stats import CacheStats, sum_of
 from cenote.terms import check_tags
 
-__all__ = ["Watched"]
+__all__ = ["Watch", "Watched"]
 
 logger = logging.getLogger("cenote")
 
