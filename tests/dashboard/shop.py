@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 
@@ -10,7 +11,7 @@ from cenote import CacheManager
 HOSTILE = '<img src="x" onerror="document.title = \'taken over\'">'
 PAUSE = 0.01
 
-caches = CacheManager()
+caches = CacheManager(os.environ.get("SHOP_URL", "memory://"))
 caches.global_cache.set(HOSTILE, 1, tags=[HOSTILE])
 caches.global_cache.set("greeting", "hello")
 never = threading.Event()

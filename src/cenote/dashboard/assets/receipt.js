@@ -28,7 +28,8 @@ export function receipt(app, clear, level = "h3") {
     ["By", clear.actor ?? NONE],
     ["Reason", clear.reason ?? NONE],
   ];
-  const after = done ? recovery(app, clear, level) : null;
+  // After a soft clear there is nothing to come back from: what is stale is served.
+  const after = done && clear.mode !== "soft" ? recovery(app, clear, level) : null;
   const element = h(
     "section",
     { class: "receipt", "data-clear": clear.clearId },
