@@ -14,6 +14,7 @@ from cenote.control.routes.events import add_event_routes
 from cenote.control.routes.health import add_health_routes
 from cenote.control.routes.live import add_live_route
 from cenote.control.routes.overview import add_overview_routes
+from cenote.control.routes.page import add_page_routes
 from cenote.control.routes.refill import add_refill_routes
 from cenote.control.routes.session import add_session_routes
 from cenote.control.routes.stats import add_stats_routes
@@ -50,12 +51,13 @@ def make_plane(caches: CacheManager, settings: Settings) -> ControlPlane:
     return ControlPlane(caches, settings, streams, Sessions(settings), journal)
 
 
-def add_routes(router: APIRouter, plane: ControlPlane) -> None:
+def add_routes(router: APIRouter, plane: ControlPlane, *, page: str | None = None) -> None:
     """Add every endpoint.
 
     Args:
         router: Where to add them.
         plane: What they share.
+        page: Where the operator's page is; None: there is none.
     """
     add_clear_routes(router, plane)
     add_clears_routes(router, plane)
@@ -67,3 +69,5 @@ def add_routes(router: APIRouter, plane: ControlPlane) -> None:
     add_refill_routes(router, plane)
     add_session_routes(router, plane)
     add_health_routes(router, plane)
+    if page is not None:
+        add_page_routes(router, page)
