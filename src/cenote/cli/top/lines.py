@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any, ClassVar
 
 from rich.segment import Segment
@@ -62,6 +63,7 @@ class Lines(ScrollView, can_focus=True):
         self.cursor = 0
         self.count = 0
 
+    @abstractmethod
     def line(self, place: int, width: int) -> tuple[str, Style]:
         """Return what stands on a line, and how.
 
@@ -69,7 +71,6 @@ class Lines(ScrollView, can_focus=True):
             place: The line, from 0.
             width: Columns.
         """
-        raise NotImplementedError
 
     def resize_to(self, count: int) -> None:
         """Say how many lines there are; all that is shown is drawn anew."""
