@@ -100,7 +100,7 @@ class _Turn:
         return bool(self.keys)
 
     def refuse(self, error: Exception) -> dict[str, Any]:
-        """End all flights with a failure, before anything was loaded; nothing is raised only if each has a stale copy."""
+        """End all flights with a failure, before anything was loaded; where each has a stale copy nothing is raised."""
         self.values |= _fail(self._core, self._places, self._batch, self._batch.led, error)
         if self._alone:
             raise error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Query
@@ -14,7 +13,7 @@ from cenote.control.answers import REFUSALS
 from cenote.control.auditing import ACTIONS, Filter
 from cenote.control.events import EventStreamResponse, event_model, events_after, last_id
 from cenote.control.plane import ControlPlane
-from cenote.control.schemas import EventListResponse
+from cenote.control.schemas import EventListResponse, Moment
 
 __all__ = ["add_event_routes"]
 
@@ -61,8 +60,8 @@ async def _filter(
         ),
     ] = None,
     status: Annotated[Literal["success", "error"] | None, Query(description="Only what ended so.")] = None,
-    since: Annotated[datetime | None, Query(description="Only what happened then or later: ISO 8601.")] = None,
-    until: Annotated[datetime | None, Query(description="Only what happened before: ISO 8601.")] = None,
+    since: Annotated[Moment | None, Query(description="Only what happened then or later: ISO 8601.")] = None,
+    until: Annotated[Moment | None, Query(description="Only what happened before: ISO 8601.")] = None,
     text: Annotated[
         str | None,
         Query(max_length=200, description="Only what has this in message, reason, actor, key or clearId."),
