@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
@@ -28,7 +27,6 @@ __all__ = [
     "ErrorResponse",
     "EventListResponse",
     "HealthResponse",
-    "Moment",
     "PreviewScope",
     "ProcessModel",
     "RefillRequest",
@@ -56,13 +54,6 @@ def _check_text(value: str) -> str:
     return value
 
 
-def _check_moment(value: Any) -> Any:
-    # Pydantic takes numbers too.
-    if isinstance(value, str) and "-" not in value[1:]:
-        raise ValueError("must be written as in ISO 8601, such as 2026-01-31T12:00:00Z")
-    return value
-
-
 def _check_json(value: Any) -> Any:
     try:
         json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
@@ -85,10 +76,6 @@ _Text = Annotated[str, AfterValidator(_check_text)]
 _ShortText = Annotated[_Text, Field(min_length=1, max_length=1000)]
 _Key = Annotated[_Text, Field(min_length=1)]
 _Tags = Annotated[list[_ShortText], Field(max_length=1000)]
-
-
-Moment = Annotated[datetime, BeforeValidator(_check_moment)]
-"""A moment in ISO 8601."""
 
 
 class _Request(BaseModel):
