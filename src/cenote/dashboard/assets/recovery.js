@@ -1,7 +1,7 @@
 /** The recovery after a clear: the hit rate as it comes back, beside what was predicted. */
 
 import { call, get } from "./api.js";
-import { Chart } from "./chart.js";
+import { Chart, telling } from "./chart.js";
 import { h, say } from "./dom.js";
 import { NONE, count, percent, rate, seconds, title } from "./format.js";
 
@@ -77,7 +77,7 @@ export function recovery(app, clear, level, preview) {
     const lines = [actual.curve, predicted?.curve ?? []].map((curve) => new Map(curve.map((/** @type {any} */ point) => [point.seconds, point.hitRate])));
     const latest = actual.seconds;
     const xs = [...new Set([...lines[0].keys(), ...lines[1].keys()])].sort((a, b) => a - b);
-    chart.set(xs, [...lines.map((line) => xs.map((x) => line.get(x) ?? null)), xs.map(() => hitRateBefore)]);
+    chart.set(xs, [...lines.map((line) => xs.map((x) => line.get(x) ?? null)), xs.map(() => hitRateBefore)], telling(xs, predicted, latest));
     const rows = [
       ["Hit rate 90% back", told(predicted, predicted?.secondsTo90), told(actual, actual.secondsTo90, "not yet")],
       ["Hit rate 95% back", told(predicted, predicted?.secondsTo95), told(actual, actual.secondsTo95, "not yet")],
