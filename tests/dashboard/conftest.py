@@ -6,8 +6,10 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 
 HERE = Path(__file__).parent
 PATIENCE = 20_000
@@ -99,6 +102,22 @@ def served(app: str, *, url: str = "memory://", **settings: str) -> Iterator[Ser
         yield server
     finally:
         server.stop()
+
+
+@contextmanager
+def client_of(app: Any) -> Iterator[httpx.Client]:
+    """Serve an app in a thread of this process, and yield a client of it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False, timeout_graceful_shutdown=2))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        try:
+            with httpx.Client(base_url=address, trust_env=False, timeout=20) as client:
+                yield client
+        finally:
+            server.should_exit = True
+            thread.join(20)
 
 
 @pytest.fixture(scope="module")

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import re
-import socket
-import threading
-from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
-import uvicorn
 from fastapi import FastAPI
 
 import cenote.dashboard
@@ -20,24 +15,11 @@ from cenote.dashboard import page_files
 from cenote.errors import ConfigurationError
 from cenote.integrations.fastapi import cache_router
 
+from .conftest import client_of
+
 SOURCES = Path(cenote.dashboard.__file__).parent
 NAMES = [file.name for file in page_files()]
 KINDS = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
-
-
-@contextmanager
-def client_of(app: FastAPI):
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        try:
-            with httpx.Client(base_url=address, trust_env=False, timeout=20) as client:
-                yield client
-        finally:
-            server.should_exit = True
-            thread.join(20)
 
 
 @pytest.fixture(scope="module")

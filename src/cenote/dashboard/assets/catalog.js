@@ -18,6 +18,8 @@ export class Catalog extends EventTarget {
   #order = new Map();
   /** @type {Map<string, any>} */
   #rows = new Map();
+  /** @type {Set<string>} Those that events told of, whether or not they were in sight. */
+  #told = new Set();
   /** @type {Map<number, AbortController>} */
   #pending = new Map();
 
@@ -100,7 +102,7 @@ export class Catalog extends EventTarget {
    * Take what an event says.
    *
    * @param {any} event An `overview` event.
-   * @returns {boolean} Whether it tells of caches that were not there.
+   * @returns {boolean} Whether it tells of caches that were not there before.
    */
   take(event) {
     let news = false;
@@ -108,7 +110,8 @@ export class Catalog extends EventTarget {
       const key = this.#key(row.serviceName);
       const known = this.#rows.get(key);
       if (known) this.#rows.set(key, freshened(known, row));
-      else news = true;
+      else if (!event.full && !this.#told.has(key)) news = true;
+      this.#told.add(key);
     }
     if (this.overview && event.totals) this.overview.totals = freshened(this.overview.totals, event.totals);
     return news;

@@ -11,8 +11,20 @@ import { seconds } from "./format.js";
 const HEIGHT = 168;
 const STEPS = [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 21600];
 
-/** @param {number} time Seconds. @returns {string} 80 s, 2:30 min */
-const passed = (time) => (time < 120 ? `${time} s` : `${Math.floor(time / 60)}:${String(time % 60).padStart(2, "0")} min`);
+/** @param {number} time Seconds. @returns {string} 80 s, 2:30 */
+const passed = (time) => (time < 120 ? `${time} s` : `${Math.floor(time / 60)}:${String(time % 60).padStart(2, "0")}`);
+
+/**
+ * @param {number[]} xs Seconds since a clear.
+ * @param {any} prediction What was expected, where anything was.
+ * @param {number} [passed] Seconds since then.
+ * @returns {[number, number]} The part of it in which something happens.
+ */
+export function telling(xs, prediction, passed = 0) {
+  const last = xs[xs.length - 1] ?? 0;
+  const back = prediction?.secondsTo95 ?? last / 3;
+  return [0, Math.min(Math.max(last, 1), Math.max(30, 3 * back, 1.2 * passed))];
+}
 
 /** @param {number} moment Seconds. @returns {string} The local time. */
 const clock = (moment) => new Date(moment * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });

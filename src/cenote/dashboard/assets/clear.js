@@ -39,6 +39,10 @@ export function openClear(app, { service = null, all = false }) {
   );
   let aborting = new AbortController();
   let ready = false;
+  /** @type {any[]} */
+  let members = [];
+  /** @type {any} */
+  let seen = null;
   /** @type {() => void} */
   let end = () => {};
   const dialog = openDialog(`Clear ${what}`, [form], {
@@ -85,6 +89,8 @@ export function openClear(app, { service = null, all = false }) {
     try {
       const found = await post("cache/clear/preview", { ...request(), all, maxItems: SAMPLE }, signal);
       preview.show(found);
+      seen = found;
+      members = found.members.map((/** @type {any} */ each) => ({ ...each, acknowledged: false, lapsed: false }));
       const entries = plural(found.entries, "entry", "entries");
       say(button, fields.soft() ? `Mark ${entries} stale` : `Clear ${entries}`);
       ready = true;
@@ -100,7 +106,7 @@ export function openClear(app, { service = null, all = false }) {
     if (button.disabled) return;
     const clearId = newId();
     const body = { ...request(), reason: fields.reason() || null, clearId, maxItems: 0 };
-    const progress = makeProgress(app, clearId, what);
+    const progress = makeProgress(app, clearId, what, members);
     form.replaceWith(progress.element);
     dialog.focus();
     end = progress.dispose;
@@ -125,7 +131,7 @@ export function openClear(app, { service = null, all = false }) {
       // Another process may have answered, which knows nothing of it.
     }
     progress.dispose();
-    const shown = receipt(app, clear);
+    const shown = receipt(app, clear, { preview: seen });
     end = shown.dispose;
     progress.element.replaceWith(shown.element, h("footer", {}, h("button", { type: "button", class: "primary", onclick: () => dialog.close() }, "Done")));
     shown.focus();

@@ -1,6 +1,6 @@
 /** The preview: what a clear would take, what that costs, and how long it would be felt. */
 
-import { Chart } from "./chart.js";
+import { Chart, telling } from "./chart.js";
 import { h, say } from "./dom.js";
 import { NONE, bytes, count, percent, plural, rate, seconds, sentence } from "./format.js";
 import { hotKeys } from "./hot.js";
@@ -50,7 +50,7 @@ export function makePreview() {
       say(facts.reach, `${found.level}: ${machines}${plural(found.processes ?? 1, "process", "processes")}`);
       const curve = prediction?.curve ?? [];
       const xs = curve.map((/** @type {any} */ point) => point.seconds);
-      chart.set(xs, [curve.map((/** @type {any} */ point) => point.hitRate), xs.map(() => prediction.hitRateBefore)]);
+      chart.set(xs, [curve.map((/** @type {any} */ point) => point.hitRate), xs.map(() => prediction.hitRateBefore)], telling(xs, prediction));
       say(basis, prediction ? `${sentence(`${prediction.confidence} confidence`)} ${sentence(prediction.basis)}` : "Nothing was read lately, so nothing can be predicted.");
       hot.replaceChildren(hotKeys(found.hottest?.slice(0, 5)));
       sample.replaceChildren(...(found.items.length ? found.items.slice(0, 5).map((/** @type {string} */ key) => h("li", {}, h("code", {}, key))) : [h("li", { class: "hint" }, "None.")]));

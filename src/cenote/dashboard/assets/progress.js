@@ -32,8 +32,9 @@ export function memberList(members) {
  * @param {import("./app.js").App} app What all views share.
  * @param {string} clearId Its receipt.
  * @param {string} what What is cleared.
+ * @param {any[]} expected The members that the preview knew: the events tell of each only when it has acknowledged.
  */
-export function makeProgress(app, clearId, what) {
+export function makeProgress(app, clearId, what, expected) {
   const list = h("div");
   const bar = h("progress", { "aria-label": "Members that have acknowledged" });
   const words = h("p", { role: "status" }, `Clearing ${what} …`);
@@ -60,5 +61,6 @@ export function makeProgress(app, clearId, what) {
     "clear-acknowledged": mine((event) => take([event.member])),
     "clear-lapsed": mine((event) => take([event.member])),
   });
+  take(expected);
   return { element, dispose };
 }

@@ -12,10 +12,10 @@ import { placeOfClear } from "./router.js";
  *
  * @param {import("./app.js").App} app What all views share.
  * @param {any} clear The clear, as the API has it.
- * @param {"h2" | "h3"} [level] What its headings are.
+ * @param {{level?: "h2" | "h3", preview?: any}} [options] What its headings are, and what was expected.
  * @returns {{element: HTMLElement, focus: () => void, dispose: () => void}}
  */
-export function receipt(app, clear, level = "h3") {
+export function receipt(app, clear, { level = "h3", preview = null } = {}) {
   const done = clear.state === "done";
   const verdict = h("p", { class: `outcome ${done ? "good" : clear.state === "running" ? "" : "bad"}`, tabindex: -1 }, clear.message ?? `State: ${clear.state}`);
   const facts = [
@@ -29,7 +29,7 @@ export function receipt(app, clear, level = "h3") {
     ["Reason", clear.reason ?? NONE],
   ];
   // After a soft clear there is nothing to come back from: what is stale is served.
-  const after = done && clear.mode !== "soft" ? recovery(app, clear, level) : null;
+  const after = done && clear.mode !== "soft" ? recovery(app, clear, level, preview) : null;
   const element = h(
     "section",
     { class: "receipt", "data-clear": clear.clearId },
@@ -60,7 +60,7 @@ export function clearView(app, main, { clearId = "" }) {
   function show(clear) {
     if (aborting.signal.aborted) return;
     end();
-    const shown = receipt(app, clear, "h2");
+    const shown = receipt(app, clear, { level: "h2" });
     end = shown.dispose;
     space.replaceChildren(shown.element);
   }
