@@ -16,6 +16,8 @@ async def test_all_caches_are_shown_with_what_they_do_in_80_columns(busy, top):
     async with top(served.url) as (app, _pilot):
         await app.see("books")
         await app.see("20/1.0k")
+        # It waits for who we are.
+        await app.see("Clear")
         shown = "\n".join(lines(app))
         assert "(global)" in shown
         assert "shop" in shown

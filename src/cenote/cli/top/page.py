@@ -75,15 +75,19 @@ class Page(Screen[None]):
         role = shown(self.desk.session.get("role") or "")
         state = f"{sign} {link.state.value}{f' {link.sentence}' if link.state is LinkState.POLLING else ''}"
         if link.state in _BROKEN:
-            self.query_one("#banner", Static).update(
-                Text(fit(f"{sign} {link.state.value}: {shown(link.sentence)} Trying again.", self.size.width), style)
-            )
+            sentence = f"{sign} {link.state.value}: {shown(link.sentence)} Trying again."
+            self._say(Text(fit(sentence, self.size.width), style))
             return
         right = f"{role}  {state}" if role else state
         left = fit(f"{self.heading()}  {shown(self.desk.client.address)}", max(self.size.width - len(right) - 1, 1))
         text = Text(f"{left} {right}", style="bold")
         text.stylize(style, len(left) + 1 + len(right) - len(state))
-        self.query_one("#banner", Static).update(text)
+        self._say(text)
+
+    def _say(self, text: Text) -> None:
+        # A page that is about to come, or has just gone, has no first line.
+        for line in self.query("#banner").results(Static):
+            line.update(text)
 
     @on(events.ScreenResume)
     def _resumed(self) -> None:
