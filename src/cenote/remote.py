@@ -1,9 +1,9 @@
 """The core of a cache whose entries live at a server that many machines share.
 
-Why nothing old is kept or served: whatever makes entries old is written at the server in one step with the floors that
-keep older loads out, and the mirror brings it to every State before the call returns. A value is kept there only if no
-floor is above its birth, and copied only while the State that it was read for is in force and has obeyed all that it
-had then.
+Why nothing old is kept or served: whatever makes entries old is written at the server in one step with the floors
+that keep older loads out, or in a cluster while they are kept out, and the mirror brings it to every State before the
+call returns. A value is kept there only if no floor is above its birth, and copied only while the State that it was
+read for is in force and has obeyed all that it had then.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from cenote.errors import ClearFailedError, ClosedError, ReentrantError, StoreEr
 from cenote.flight import Fill, Flight, Outcome
 from cenote.invalidation.log import Members, Record, RecordKind
 from cenote.invalidation.machine import fitted
-from cenote.invalidation.network.ledger import TAKE_OUT, Receipt, Value
 from cenote.invalidation.network.log import NetworkLog
+from cenote.invalidation.network.receipts import TAKE_OUT, Receipt, Value
 from cenote.keeper import keeper
 from cenote.reading import FarReader
 from cenote.state import State
@@ -204,6 +204,7 @@ class RemoteCore(FarReader):
                 value = TAKE_OUT if each.kind is RecordKind.KEY else None
                 receipt = self.log.record(each, value=value, most=most - len(sample))
                 live += receipt.live
+                exact = exact and receipt.counted
                 sample += receipt.sample
         if receipt is not None:
             self.log.note(self.log.await_members(receipt))

@@ -13,13 +13,15 @@ from typing import Any, Final
 
 from cenote.clock import Clock
 from cenote.errors import ClearFailedError, DecodeError, StoreFullError
-from cenote.invalidation.network.ledger import Ledger, Value
+from cenote.invalidation.network.ledger import Ledger
 from cenote.invalidation.network.log import NetworkLog
+from cenote.invalidation.network.receipts import Value
+from cenote.invalidation.network.shards import Shard
 from cenote.stores.batching import Batching
 from cenote.stores.shared import Place, SharedReads
 from cenote.stores.stored import SOFT, StoredEntry, fresh_payload, pack, unpack
 
-__all__ = ["Name", "RedisStore"]
+__all__ = ["BIRTH_BYTES", "LARGEST_BYTES", "Name", "RedisStore", "take_out"]
 
 LONGEST_SECONDS: Final = 7 * 24 * 3600.0
 """How long a value is kept at most, if it is not written again."""
@@ -30,7 +32,7 @@ LONGEST_IDENTIFIER: Final = 4096
 Name = tuple[str, int, str]
 """A shelf, a generation, and the identifier of an entry there."""
 
-_BIRTH_BYTES: Final = 8
+BIRTH_BYTES: Final = 8
 _PAGE: Final = 200
 _REST_SECONDS: Final = 0.2
 _LAST: Final = b"\xff" * 8
@@ -83,7 +85,7 @@ class RedisStore(SharedReads):
             # Either the mirror is about to follow another incarnation, or the server has been replaced.
             self._link.look_anew()
         return [
-            raw if made and raw is not None and len(raw) > _BIRTH_BYTES else None
+            raw if made and raw is not None and len(raw) > BIRTH_BYTES else None
             for raw, made in zip(found, made_there, strict=True)
         ]
 
@@ -106,7 +108,7 @@ class RedisStore(SharedReads):
         if scoped is None:
             return None
         try:
-            entry = unpack(raw[_BIRTH_BYTES:])
+            entry = unpack(raw[BIRTH_BYTES:])
         except DecodeError:
             return None
         entry.birth = _birth_of(raw)
@@ -150,7 +152,7 @@ class RedisStore(SharedReads):
         scoped = self._scoped(name[0])
         if scoped is None or _birth_of(raw) < max(floor, scoped):
             return None
-        return fresh_payload(raw[_BIRTH_BYTES:], b"", now=self._clock.time(), floor=SOFT)
+        return fresh_payload(raw[BIRTH_BYTES:], b"", now=self._clock.time(), floor=SOFT)
 
     def _scoped(self, shelf: str) -> int | None:
         """Return a sequence after which tags or a prefix made nothing of a shelf old.
@@ -222,13 +224,17 @@ class RedisStore(SharedReads):
         return int(self._link.call(lambda client: client.zcount(by_end, now, "+inf"))), 0
 
     def matching(self, cache: str, generation: int, prefix: str, *, after: str | None = None, limit: int) -> list[str]:
-        by_name = self._indexes(cache, generation)[1]
         written = prefix.encode("utf-8", "surrogatepass")
         seen = None if after is None else after.encode("utf-8", "surrogatepass")
         first = b"[" + written if seen is None or seen < written else b"(" + seen
         last = b"[" + written + _LAST if written else b"+"
-        found = self._link.call(lambda client: client.zrangebylex(by_name, first, last, 0, limit))
+        found = self._names(cache, generation, first, last, limit)
         return [name.decode("utf-8", "surrogatepass") for name in found]
+
+    def _names(self, shelf: str, generation: int, first: bytes, last: bytes, limit: int) -> list[bytes]:
+        by_name = self._indexes(shelf, generation)[1]
+        found: list[bytes] = self._link.call(lambda client: client.zrangebylex(by_name, first, last, 0, limit))
+        return found
 
     def entries(
         self, cache: str, generation: int, *, prefix: str = "", after: str | None = None, limit: int
@@ -239,7 +245,7 @@ class RedisStore(SharedReads):
             keys = [self._key(cache, generation, name) for name in names]
             values = self._values(keys)
             for name, raw in zip(names, values, strict=True):
-                if raw is None or len(raw) <= _BIRTH_BYTES or len(found) >= limit:
+                if raw is None or len(raw) <= BIRTH_BYTES or len(found) >= limit:
                     continue
                 entry = self.entry((cache, generation, name), raw)
                 if entry is not None:
@@ -274,15 +280,21 @@ class RedisStore(SharedReads):
         if now < self._rest_until:
             return False
         self._rest_until = now + _REST_SECONDS
-        ended = [self._sweep(shelf, generation, limit) for shelf, generation in places]
+        shard = self._due()
+        ended = [self._sweep(shard, shelf, generation, limit) for shelf, generation in places]
         more = max([self._reap(limit), *ended]) >= limit
         if more:
             self._rest_until = now
         return more
 
-    def _sweep(self, shelf: str, generation: int, limit: int) -> int:
+    def _due(self) -> Shard:
+        """Return where to sweep this time."""
+        return self._ledger
+
+    def _sweep(self, shard: Shard, shelf: str, generation: int, limit: int) -> int:
         """Take at most so many names of what has ended, or was evicted, out of the indexes; return how many."""
-        by_end, by_name = self._indexes(shelf, generation)
+        cache, _, incarnation = shelf.partition(":")
+        by_end, by_name = shard.index_keys(incarnation, cache, generation)
         now = self._clock.time()
 
         def sweep(client: Any) -> int:
@@ -294,42 +306,55 @@ class RedisStore(SharedReads):
                     pipe.execute()
             return len(ended)
 
-        return int(self._link.call(sweep))
+        return int(shard.link.call(sweep))
 
     def _reap(self, limit: int) -> int:
         """Take at most so many values of cleared generations out of the server; return how many went."""
         waiting = f"{self._ledger.opening}garbage"
+        place: bytes | None = self._link.call(lambda client: client.lindex(waiting, -1))
+        if place is None:
+            return 0
+        gone = self._take_out(place, limit)
+        if not gone:
+            self._link.call(lambda client: client.lrem(waiting, -1, place))
+        return gone or 1
 
-        def take(client: Any) -> int:
-            place = client.lindex(waiting, -1)
-            if place is None:
-                return 0
-            by_end = f"{self._ledger.opening}e:".encode() + place
-            by_name = f"{self._ledger.opening}n:".encode() + place
-            opening = f"{self._ledger.opening}v:".encode() + place + b":"
-            names: list[Any] = client.zrange(by_end, 0, limit - 1)
-            with client.pipeline(transaction=False) as pipe:
-                if names:
-                    pipe.unlink(*[opening + name for name in names])
-                    # By name: other machines reap the same generation.
-                    pipe.zrem(by_end, *names)
-                    pipe.zrem(by_name, *names)
-                else:
-                    pipe.unlink(by_end, by_name)
-                    pipe.lrem(waiting, -1, place)
-                pipe.execute()
-            return len(names) or 1
-
-        return int(self._link.call(take))
+    def _take_out(self, place: bytes, limit: int) -> int:
+        """Take at most so many values of a cleared generation out; return how many went, 0 once there are none."""
+        return take_out(self._ledger, place, limit)
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
-            self._link.close()
+            self._ledger.close()
 
     def after_fork(self) -> None:
         self._batching.after_fork()
-        self._link.after_fork()
+        self._ledger.after_fork()
+
+
+def take_out(shard: Shard, place: bytes, limit: int) -> int:
+    """Take at most so many values of a cleared generation out of a shard, and its indexes with the last one.
+
+    Returns:
+        How many went.
+    """
+    by_end, by_name, opening = (f"{shard.opening}{kind}:".encode() + place for kind in "env")
+
+    def take(client: Any) -> int:
+        names: list[Any] = client.zrange(by_end, 0, limit - 1)
+        with client.pipeline(transaction=False) as pipe:
+            if names:
+                pipe.unlink(*[opening + b":" + name for name in names])
+                # By name: other machines reap the same generation.
+                pipe.zrem(by_end, *names)
+                pipe.zrem(by_name, *names)
+            else:
+                pipe.unlink(by_end, by_name)
+            pipe.execute()
+        return len(names)
+
+    return int(shard.link.call(take))
 
 
 def _birth_of(raw: bytes) -> int:
-    return int.from_bytes(raw[:_BIRTH_BYTES], "big") + SOFT
+    return int.from_bytes(raw[:BIRTH_BYTES], "big") + SOFT

@@ -20,8 +20,9 @@ from cenote.clock import lease_clock as now
 from cenote.errors import CenoteError, StoreError
 from cenote.invalidation.machine import Mirror
 from cenote.invalidation.network.lease import Lease
-from cenote.invalidation.network.ledger import Ledger, Peer, Renewal
+from cenote.invalidation.network.ledger import Ledger
 from cenote.invalidation.network.link import Link
+from cenote.invalidation.network.receipts import Peer, Renewal
 
 __all__ = ["Agent"]
 

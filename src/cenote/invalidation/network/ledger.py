@@ -4,123 +4,22 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from cenote.invalidation.log import Record, RecordKind
 from cenote.invalidation.machine import fitted
 from cenote.invalidation.network import scripts, value_scripts
 from cenote.invalidation.network.link import Link, UnreachableError
+from cenote.invalidation.network.receipts import Floors, Peer, Receipt, Renewal, Value
 from cenote.invalidation.network.records import packed_record, unpacked_record
+from cenote.invalidation.network.shards import Shard
 
-__all__ = ["TAKE_OUT", "Floors", "Ledger", "Peer", "Receipt", "Renewal", "Value"]
+__all__ = ["Ledger", "new_incarnation"]
 
 _EVERYTHING: Final = Record(kind=RecordKind.CLEAR_ALL)
 
 
-class Peer(NamedTuple):
-    """A member as the server knows it.
-
-    Attributes:
-        name: The member.
-        renewals: The number of its last renewal; no other renewal has it.
-        acknowledged: The sequence up to which its machine obeys all records.
-    """
-
-    name: str
-    renewals: int
-    acknowledged: int
-
-
-class Floors(NamedTuple):
-    """The floors of a cache: the sequences of its last hard and soft clear, and invalidation by tags or a prefix."""
-
-    hard: int
-    soft: int
-    scoped: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What the server says of a record.
-
-    Attributes:
-        incarnation: The incarnation that it was written in.
-        sequence: Its place; 0 when nothing was done: it was meant for another generation, or for an earlier head.
-        generation: The generation of the cache before it.
-        head: The last sequence, where nothing was done.
-        mature: Whether all leases of earlier incarnations have ended.
-        live: How many live entries went.
-        sample: Identifiers of some.
-        members: Who must learn of it.
-        lease: Seconds that their leases last at most.
-        replicas: How many replicas the server was ever seen to have.
-        told: How many of them know of the record.
-        kept: Whether the server keeps the value that the record came with.
-    """
-
-    incarnation: str
-    sequence: int
-    generation: int
-    head: int = 0
-    mature: bool = False
-    live: int = 0
-    sample: tuple[str, ...] = ()
-    members: tuple[Peer, ...] = ()
-    lease: float = 0.0
-    replicas: int = 0
-    told: int = 0
-    kept: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Renewal:
-    """What the server says to a member that renews.
-
-    Attributes:
-        incarnation: The incarnation in force.
-        head: The last sequence.
-        mature: Whether all leases of earlier incarnations have ended.
-        records: The records since what the member has, in order; None when some are no longer kept.
-        floors: In that case those of all services; None is the global cache.
-        everything: And those of everything.
-        replicas: How many replicas the server was ever seen to have.
-        told: How many of them know of the renewal.
-        number: The number of the renewal.
-    """
-
-    incarnation: str
-    head: int
-    mature: bool
-    records: list[Record] | None
-    floors: dict[str | None, Floors]
-    everything: Floors
-    replicas: int
-    told: int
-    number: int
-
-
-class Value(NamedTuple):
-    """A value that a record comes with.
-
-    Attributes:
-        payload: Its bytes; None to take the value out.
-        milliseconds: How long it may be kept; -1, without bytes, to leave alone what is there.
-        ends: When that is over, in seconds of wall-clock time.
-        tags: Its tags.
-    """
-
-    payload: bytes | None
-    milliseconds: int = 0
-    ends: float = 0.0
-    tags: frozenset[str] = frozenset()
-
-
-TAKE_OUT: Final = Value(None)
-"""What takes a value out."""
-
-
-class Ledger:
+class Ledger(Shard):
     """One namespace at one server.
 
     All keys begin with ``cenote:{namespace}:``; the braces keep them in one slot of a cluster, and apart from those of
@@ -136,47 +35,11 @@ class Ledger:
             link: The server.
             namespace: The namespace.
         """
-        self.link = link
+        super().__init__(link, namespace)
         self.namespace = namespace
-        self.opening = f"cenote:{{{namespace}}}:"
         self.channel = f"{self.opening}bell"
         self.log_key = f"{self.opening}log"
         self._hashes = [f"{self.opening}log", f"{self.opening}tags"]
-
-    # Names
-
-    def value_key(self, incarnation: str, cache: str, generation: int, identifier: str) -> bytes:
-        """Return the key of a value."""
-        place = f"{self.opening}v:{incarnation[:16]}:{cache}:{generation}:"
-        return place.encode() + identifier.encode("utf-8", "surrogatepass")
-
-    def index_keys(self, incarnation: str, cache: str, generation: int) -> tuple[str, str]:
-        """Return the keys of a generation's indexes, by end and by name."""
-        place = f"{incarnation[:16]}:{cache}:{generation}"
-        return f"{self.opening}e:{place}", f"{self.opening}n:{place}"
-
-    def tag_index(self, incarnation: str, cache: str, generation: int, tag: str) -> str:
-        """Return the key of a generation's index of a tag, by end."""
-        return f"{self.opening}t:{incarnation[:16]}:{cache}:{generation}:{tag}"
-
-    # Claims
-
-    def claim(self, value: bytes, token: str, milliseconds: int) -> int:
-        """Claim the load of a value; return 0 when another has it, 1 when nobody did, 2 when it is there besides.
-
-        Args:
-            value: The value's key.
-            token: A text of the caller's own.
-            milliseconds: How long the claim lasts.
-        """
-        return int(self.link.run(value_scripts.CLAIM, [value, self._claim_key(value)], [token, milliseconds]))
-
-    def extend(self, value: bytes, token: str, milliseconds: int) -> None:
-        """Have a claim last longer, if it still is the caller's; 0 milliseconds give it back."""
-        self.link.run(value_scripts.EXTEND, [self._claim_key(value)], [token, milliseconds])
-
-    def _claim_key(self, value: bytes) -> bytes:
-        return f"{self.opening}c".encode() + value[len(self.opening) + 1 :]
 
     # Members
 
@@ -193,7 +56,7 @@ class Ledger:
             replicas: How many replicas must know of it, as far as the member knows.
             patience: Seconds to wait for them.
         """
-        arguments = [_candidate(), member, incarnation, applied, int(lease * 1000)]
+        arguments = [new_incarnation(), member, incarnation, applied, int(lease * 1000)]
         waited = ["WAIT", replicas, self._milliseconds(patience)] if replicas else None
         answer, told = self.link.run_and(scripts.RENEW, self._hashes, arguments, waited)
         found, head, mature, needed, number, known, rest = answer
@@ -293,7 +156,7 @@ class Ledger:
         payload = b"" if value is None or value.payload is None else value.payload
         covered = [text.encode("utf-8", "surrogatepass") for text in record.covered]
         arguments = [
-            _candidate(),
+            new_incarnation(),
             incarnation,
             generation,
             record.kind.value,
@@ -369,11 +232,21 @@ class Ledger:
         arguments = [incarnation, generation, birth, cache, *texts]
         return int(self.link.run(value_scripts.CHECK, self._hashes, arguments))
 
+    # Coming and going
+
+    def after_fork(self) -> None:
+        """In a forked child: leave the parent's connections alone."""
+        self.link.after_fork()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.link.close()
+
 
 def _peers(found: Sequence[Any]) -> list[Peer]:
     return [Peer(name.decode(), renewals, acknowledged) for name, renewals, acknowledged in found]
 
 
-def _candidate() -> str:
+def new_incarnation() -> str:
     """Make the name of an incarnation: at the client, since a fresh server's own random numbers repeat."""
     return f"{secrets.randbits(128) | 1 << 127:032x}"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import redis
 from redis.commands.core import Script
@@ -16,11 +15,14 @@ from redis.commands.core import Script
 from cenote.errors import ConfigurationError, StoreError
 from cenote.invalidation.network.connecting import MOST_CONNECTIONS, Address
 from cenote.invalidation.network.discovery import Host, NoMasterError
+from cenote.invalidation.network.wire import Started, greet, packed, refuse_late, values_beside
 from cenote.workers import workers
 
 __all__ = ["ANSWER_SECONDS", "FullError", "Link", "UnreachableError"]
 
 logger = logging.getLogger("cenote")
+
+A = TypeVar("A")
 
 ANSWER_SECONDS: Final = 1.0
 """How long an answer may take; a server that is silent for longer counts as out of reach."""
@@ -92,7 +94,17 @@ class Link:
         self._idle: list[Any] = []
         """Connections of reads, in use as far as the pool knows: to take one and give it back there costs a third of a
         read."""
-        self.client, self._discovery = self._address.client(answer=self.answer, greet=_greet, key=self._key)
+        self.client, self._discovery = self._address.client(answer=self.answer, greet=greet, key=self._key)
+
+    @property
+    def resting(self) -> bool:
+        """Whether the server was out of reach a moment ago, so that it is asked for nothing."""
+        return bool(self._rest_until)
+
+    @property
+    def in_cluster(self) -> bool:
+        """Whether the server is one node of a cluster."""
+        return self._address.cluster
 
     def check(self) -> None:
         """Raise ConfigurationError when the server is in reach and is one that cannot be used."""
@@ -230,13 +242,51 @@ class Link:
         Raises:
             UnreachableError: The server is out of reach, or refuses.
         """
-        request = self._request(keys, log)
+        return self.ask(self._request(keys, log), values_beside)
 
-        def ask(pool: Any, idle: list[Any], connection: Any) -> tuple[list[bytes | None], bytes | None]:
+    def start(self, request: bytes) -> Started | None:
+        """Send a request before its answer is asked for, where a connection is idle: so several links answer at once.
+
+        Args:
+            request: Commands as ``packed`` makes them.
+
+        Returns:
+            What ``ask`` goes on with, which must be called for it; None where it has to send the request itself.
+        """
+        pool, idle = self.client.connection_pool, self._idle
+        if self._rest_until:
+            return None
+        try:
+            connection = idle.pop()
+        except IndexError:
+            return None
+        try:
+            connection.send_packed_command([request])
+        except (redis.exceptions.RedisError, OSError):
+            connection.disconnect()
+            pool.release(connection)
+            return None
+        return Started(pool, idle, connection, time.monotonic())
+
+    def ask(self, request: bytes, read: Callable[[Any], A], started: Started | None = None) -> A:
+        """Send commands over a connection that was idle, and return what was read of their answers.
+
+        Args:
+            request: Commands as ``packed`` makes them.
+            read: Reads all their answers from a connection of redis-py.
+            started: What ``start`` returned for this request.
+
+        Raises:
+            UnreachableError: The server is out of reach, or refuses.
+        """
+
+        def ask(pool: Any, idle: list[Any], connection: Any, sent: float | None = None) -> A:
             try:
-                connection.send_packed_command([request])
-                values = connection.read_response()
-                incarnation, identity = connection.read_response()
+                if sent is None:
+                    connection.send_packed_command([request])
+                else:
+                    refuse_late(connection, sent + self.answer)
+                found = read(connection)
             except BaseException:
                 # An answer that is still to come must not be taken for the next one's.
                 connection.disconnect()
@@ -249,26 +299,34 @@ class Link:
                 pool.release(connection)  # others may be waiting for it
             else:
                 idle.append(connection)
-            made_here = identity is not None and identity.startswith(connection.run_id)
-            return values, incarnation if made_here else None
+            return found
 
-        def get(client: Any) -> tuple[list[bytes | None], bytes | None]:
+        def get(client: Any) -> A:
+            nonlocal started
             pool, idle = client.connection_pool, self._idle
             with contextlib.suppress(IndexError, redis.exceptions.ConnectionError):
+                if started is not None:
+                    under_way, started = started, None
+                    return ask(*under_way)
                 return ask(pool, idle, idle.pop())
             # None is idle, or the server was restarted since: the pool tries those that it hands out.
             return ask(pool, idle, pool.get_connection())
 
-        found: tuple[list[bytes | None], bytes | None] = self.call(get)
-        return found
+        try:
+            answer: A = self.call(get)
+        finally:
+            if started is not None:
+                started.connection.disconnect()
+                started.pool.release(started.connection)
+        return answer
 
     def _request(self, keys: Sequence[bytes], log: str) -> bytes:
         """Return the bytes of both commands of ``fetch``: what redis-py makes of them too, but takes longer for."""
         question = self._questions.get(log)
         if question is None:
-            question = self._questions[log] = _packed([b"HMGET", log.encode(), b"inc", b"id"])
+            question = self._questions[log] = packed([b"HMGET", log.encode(), b"inc", b"id"])
         # The values go first: an incarnation that begins behind them is seen, and they are not served.
-        return _packed([b"MGET", *keys]) + question
+        return packed([b"MGET", *keys]) + question
 
     def run(self, script: str, keys: Sequence[str | bytes], arguments: Sequence[Any]) -> Any:
         """Run a script in one step; it is sent as a whole only when the server does not have it."""
@@ -308,16 +366,3 @@ class Link:
         self._probing = False
         self._own = threading.local()
         self._connect()
-
-
-def _packed(parts: Sequence[bytes]) -> bytes:
-    """Return a command as the protocol has it."""
-    return b"*%d\r\n%b" % (len(parts), b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in parts]))
-
-
-def _greet(connection: Any) -> None:
-    """Do what a new connection needs, and ask which process it leads to."""
-    connection.on_connect()
-    connection.send_command("INFO", "server")
-    found = re.search(rb"run_id:([0-9a-f]+)", connection.read_response())
-    connection.run_id = found[1] if found is not None else b"?"

@@ -25,9 +25,10 @@ from cenote.invalidation.machine.mirror import follows, forsake, incarnation_of
 from cenote.invalidation.network.attendance import Attendance
 from cenote.invalidation.network.claims import NetworkClaims
 from cenote.invalidation.network.lease import SHORTEST_SECONDS, Lease
-from cenote.invalidation.network.ledger import TAKE_OUT, Ledger, Peer, Receipt, Value
+from cenote.invalidation.network.ledger import Ledger
 from cenote.invalidation.network.link import FullError, UnreachableError
 from cenote.invalidation.network.owed import Owed
+from cenote.invalidation.network.receipts import TAKE_OUT, Peer, Receipt, Value
 
 __all__ = ["NetworkLog"]
 
@@ -195,7 +196,7 @@ class NetworkLog(MachineLog):
             return self._without_server(record, error)
 
     def write_key(self, record: Record, value: Value) -> Receipt:
-        """Write the record of one key, in one step with what becomes of its value.
+        """Write the record of one key, together with what becomes of its value.
 
         Args:
             record: The record.
@@ -378,13 +379,13 @@ class NetworkLog(MachineLog):
         self._attendance.after_fork()
         self.claims.after_fork()
         self._owed.after_fork()
-        self.ledger.link.after_fork()
+        self.ledger.after_fork()
 
     def close(self) -> None:
         """Give the place back; the agent ends when nobody needs it."""
         super().close()
         self._attendance.close()
-        self.ledger.link.close()
+        self.ledger.close()
 
     def _joined(self) -> Any:
         joined = super()._joined()

@@ -24,6 +24,7 @@ r:{seq}, f:{seq}          a record; the name of the floor that a record of a key
 k:{cache} NUL {key}       sequence of the last hard invalidation of a key, as long as its record is kept
 p:{cache}                 packed: prefixes that were invalidated, {prefix, sequence, soft}
 tags                      the length of the second hash
+g:{shard}                 the seal of a shard of a cluster, see ``spread_scripts``
 ========================  ==============================================================================
 """
 
@@ -72,6 +73,11 @@ local function identity()
     local id = run .. (string.match(replication, 'master_replid:(%x+)') or '')
     return id, number(string.match(replication, 'connected_slaves:(%d+)'))
 end
+local function begin(candidate, past, id, replicas)
+    redis.call('UNLINK', log, tags)
+    redis.call('HSET', log, 'inc', candidate, 'id', id, 'head', 0, 'low', 0, 'tags', 0)
+    redis.call('HSET', log, 'past', string.sub(past, 1, {_PAST_KEPT} * 32), 'replicas', replicas)
+end
 local function incarnation(candidate, known)
     local id, replicas = identity()
     local kept = redis.call('HMGET', log, 'inc', 'id', 'tags', 'past', 'replicas')
@@ -79,10 +85,7 @@ local function incarnation(candidate, known)
     local descends = known == '' or string.find(past, known, 1, true)
     local same = kept[2] == id
     if kept[1] and same and descends and redis.call('HLEN', tags) == number(kept[3]) then return kept[1], replicas end
-    past = string.sub((descends and '' or known) .. past, 1, {_PAST_KEPT} * 32)
-    redis.call('UNLINK', log, tags)
-    redis.call('HSET', log, 'inc', candidate, 'id', id, 'head', 0, 'low', 0, 'tags', 0, 'past', past)
-    redis.call('HSET', log, 'replicas', same and number(kept[5]) or 0)
+    begin(candidate, (descends and '' or known) .. past, id, same and number(kept[5]) or 0)
     return candidate, replicas
 end
 local function add_name(cache)
