@@ -4,17 +4,15 @@ The traces are the work of headissue GmbH, Jens Wilke, used under CC BY 4.0; the
 Each is an xz file of object numbers, four bytes each, big-endian. Every cache holds the same number of entries, is
 asked for each object in turn and stores it on a miss.
 
-    python benchmarks/hit_ratio.py [--traces FOLDER] [--requests N] [--markdown]
+    python -m benchmarks.hit_ratio [--traces FOLDER] [--requests N] [--markdown]
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
-import lzma
 import sys
-from array import array
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -22,19 +20,14 @@ from typing import Any, Final
 import cachebox
 import cachetools
 
+from benchmarks.traces import CREDIT, TRACES, TracesMissingError, read_trace, trace_paths
 from cenote.entry import Entry
 from cenote.eviction import POLICIES
 
-TRACES: Final = Path(__file__).resolve().parents[2] / "shared" / "traces"
 SHARES: Final = (0.01, 0.05, 0.10, 0.25)
 REQUESTS: Final = 500_000
 DEFAULT: Final = "cenote s3fifo"
-CREDIT: Final = "Traces: headissue GmbH, Jens Wilke, CC BY 4.0."
 _NOTABLE: Final = 0.05  # points; less is noise
-
-
-class TracesMissingError(Exception):
-    """There are no traces where they were looked for."""
 
 
 @dataclass(frozen=True)
@@ -54,20 +47,6 @@ class Row:
     distinct: int
     capacity: int
     ratios: dict[str, float]
-
-
-def read_trace(path: Path, requests: int) -> Sequence[int]:
-    """Return the first accesses of a trace.
-
-    Args:
-        path: An xz file of big-endian unsigned numbers of four bytes.
-        requests: How many to read at most.
-    """
-    with lzma.open(path) as file:
-        numbers = array("I", file.read(4 * requests))
-    if sys.byteorder == "little":
-        numbers.byteswap()
-    return numbers
 
 
 def cenote_hits(policy_name: str, keys: Iterable[int], capacity: int) -> int:
@@ -139,19 +118,6 @@ def measure(folder: Path = TRACES, requests: int = REQUESTS) -> list[Row]:
         TracesMissingError: When the folder holds no trace.
     """
     return [row for path in trace_paths(folder) for row in replay_trace(path, requests)]
-
-
-def trace_paths(folder: Path) -> list[Path]:
-    """Return the traces of a folder.
-
-    Raises:
-        TracesMissingError: When the folder holds no trace.
-    """
-    paths = sorted(folder.glob("*.trace.xz"))
-    if not paths:
-        msg = f"no *.trace.xz in {folder}: pass the folder that holds the traces with --traces"
-        raise TracesMissingError(msg)
-    return paths
 
 
 def replay_trace(path: Path, requests: int) -> list[Row]:

@@ -24,10 +24,11 @@ from cenote.errors import (
     UnknownServiceError,
 )
 from cenote.flight import Fill
+from cenote.loadtimes import LoadTimes
 from cenote.manager import CacheManager
 from cenote.memoize import CacheInfo, Memoized, MemoizedMethod
 from cenote.options import CacheOptions
-from cenote.result import ClearResult, EntryInfo, EntryPage
+from cenote.result import ClearResult, EntryInfo, EntryPage, Miss
 from cenote.stats import CacheStats, ManagerStats
 
 locks.refuse_gevent()
@@ -52,9 +53,11 @@ __all__ = [
     "InvalidKeyError",
     "LoadError",
     "LoadTimeoutError",
+    "LoadTimes",
     "ManagerStats",
     "Memoized",
     "MemoizedMethod",
+    "Miss",
     "MissingExtraError",
     "RecursiveLoadError",
     "ReentrantError",

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Hashable
+from contextlib import nullcontext
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from cenote.approach import (
     LOOK_AGAIN_SECONDS,
     Started,
     Step,
+    alone,
     apart,
     approach,
     leave,
@@ -48,20 +52,33 @@ async def aload(
     if apart(core):
         return await awaited(call)
     loop = asyncio.get_running_loop()
+    seen = await core.aask() if core.far else None
     if not anew:
         served, value = serve(
-            core, slot, key, terms, lambda flight: start_task(core, slot, flight, call, terms, loop), loop
+            core, slot, key, terms, lambda flight: start_task(core, slot, flight, call, terms, loop), loop, seen=seen
         )
         if served:
             return value
     first = True
     while True:
-        found = await core.aseek(slot, key) if core.far and not anew else None
+        seen = await core.aask() if core.far and not first else seen
+        found = await core.aseek(slot, key, seen) if core.far and not anew else None
         waiter: asyncio.Future[None] = loop.create_future()
         wake = waker_of(loop, waiter)
         with Started(core) as started:
             step, what = approach(
-                core, slot, key, terms, loop, wake, started, first=first, anew=anew, blocking=False, found=found
+                core,
+                slot,
+                key,
+                terms,
+                loop,
+                wake,
+                started,
+                first=first,
+                anew=anew,
+                blocking=False,
+                seen=seen,
+                found=found,
             )
             if step is Step.LEAD_BEHIND:
                 start_task(core, slot, what[0], call, terms, loop)
@@ -71,17 +88,20 @@ async def aload(
         if step is Step.SERVE:
             return core.hand_out(what)
         if step is Step.ALONE:
-            return await awaited(call)
+            with alone(core, partial(slot.identifier, key)):
+                return await awaited(call)
         if step is Step.LEAD_BEHIND:
             return core.hand_out(what[1])
         flight, wait = (what, None) if step is Step.LEAD else what
         try:
-            ended = await wait_in_loop(core, flight, waiter, loop)
+            with nullcontext() if wait is None else flight.waiting():
+                ended = await wait_in_loop(core, flight, waiter, loop)
         finally:
             if wait is not None:
                 wait.over()
         if not ended:
-            return await awaited(call)
+            with alone(core, partial(slot.identifier, key)):
+                return await awaited(call)
         if flight.outcome.abandoned is None or step is Step.LEAD:
             return outcome_of(core, flight, led=step is Step.LEAD)
 
@@ -167,10 +187,8 @@ async def _fly(
             await asyncio.sleep(pause)
         if claim.outcome is not None:
             return
-        if limit is None:
-            value = await awaited(call)
-        else:
-            value = await _timed(call, limit, slot, flight)
+        with flight.running():
+            value = await (awaited(call) if limit is None else _timed(call, limit, slot, flight))
         await off_loop(core, core.settle, slot, flight, value, terms)
     except Exception as error:  # noqa: BLE001  # the flight carries it to whoever waits
         core.fail(slot, flight, error)
@@ -179,7 +197,8 @@ async def _fly(
         raise
     finally:
         if core.far:
-            workers.submit(claim.over)
+            with contextlib.suppress(RuntimeError):  # no thread is to be had now: the next one does it
+                workers.submit(claim.over)
         else:
             claim.over()
 

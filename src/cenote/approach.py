@@ -9,8 +9,10 @@ out of it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import Enum, auto
+from functools import partial
 from typing import Any, Final, Self
 
 from cenote import locks
@@ -20,6 +22,8 @@ from cenote.decide import Verdict
 from cenote.entry import GONE, Entry
 from cenote.errors import RecursiveLoadError
 from cenote.flight import Flight
+from cenote.invalidation.log import Seen
+from cenote.observing import LoadEnd, LoadWatch, Observer
 from cenote.state import State
 from cenote.tables import Slot
 from cenote.terms import Terms, again
@@ -30,6 +34,7 @@ __all__ = [
     "LOOK_AGAIN_SECONDS",
     "Started",
     "Step",
+    "alone",
     "apart",
     "approach",
     "leave",
@@ -50,13 +55,30 @@ LATER: Final = object()
 
 
 class Started(list[Flight]):
-    """The flights that only their caller will end: should it be interrupted, they are abandoned."""
+    """The flights that only their caller will end: should it be interrupted, they are abandoned.
 
-    __slots__ = ("_core",)
+    Args:
+        core: The cache.
+        together: Whether one call of a loader is for all of them, but for those that are loaded in the background.
+    """
 
-    def __init__(self, core: CacheCore) -> None:
+    __slots__ = ("_core", "_together", "_watch")
+
+    def __init__(self, core: CacheCore, *, together: bool = False) -> None:
         super().__init__()
         self._core = core
+        self._together = together
+        self._watch: LoadWatch | None = None
+
+    def watch_of(self, observer: Observer, describe: Callable[[], str], *, behind: bool) -> LoadWatch:
+        """Return what the observer keeps of a flight that is about to be added."""
+        if self._watch is not None and not behind:
+            self._watch.also(describe)
+            return self._watch
+        watch = observer.load(self._core.name, describe, behind=behind)
+        if self._together and not behind:
+            self._watch = watch
+        return watch
 
     def __enter__(self) -> Self:
         return self
@@ -91,6 +113,25 @@ def apart(core: CacheCore) -> bool:
     return (bypasses.open and bypassed()) or locks.owned(core.lock)
 
 
+@contextmanager
+def _watched_alone(observer: Observer, core: CacheCore, describe: Callable[[], str]) -> Iterator[None]:
+    watch = observer.load(core.name, describe, behind=False)
+    how, reason = LoadEnd.UNCACHED, None
+    try:
+        with watch.running():
+            yield
+    except BaseException as error:
+        how, reason = LoadEnd.FAILED if isinstance(error, Exception) else LoadEnd.INTERRUPTED, error
+        raise
+    finally:
+        watch.ended(how, reason)
+
+
+def alone(core: CacheCore, describe: Callable[[], str]) -> AbstractContextManager[None]:
+    """Return what a loader runs inside of that no flight is for."""
+    return nullcontext() if core.observer is None else _watched_alone(core.observer, core, describe)
+
+
 def serve(
     core: CacheCore,
     slot: Slot,
@@ -98,9 +139,14 @@ def serve(
     terms: Terms,
     behind: Callable[[Flight], None],
     loop: asyncio.AbstractEventLoop | None = None,
+    *,
+    seen: Seen | None,
 ) -> tuple[bool, Any]:
-    """Serve what needs no decision under the lock; one State is loaded once, as on the fast path."""
-    state = core.current()
+    """Serve what needs no decision under the lock; one State is loaded once, as on the fast path.
+
+    What the server was asked after the read had begun is passed in: an event loop does not wait for it.
+    """
+    state = core.abreast(seen)
     entry = state.tables[slot.index].get(key)
     if entry is None:
         return False, None
@@ -162,7 +208,7 @@ def _flight_ahead(
         if core.state is not state or not core.running or _under_way(state, slot, entry.key) is not None:
             return None
         # Not the entry's tags: those of the new value may be others.
-        return _register(core, slot, state, entry.key, terms.known_tags(), loop, started, parent=None)
+        return _register(core, slot, state, entry.key, terms.known_tags(), loop, started, parent=None, behind=True)
 
 
 def _under_way(state: State, slot: Slot, key: Hashable) -> Flight | None:
@@ -188,10 +234,13 @@ def _register(
     started: Started,
     *,
     parent: Flight | None,
+    behind: bool = False,
 ) -> Flight:
     flight = Flight(
         state, slot.index, key, birth=core.birth(state), born=core.now(), tags=tags, parent=parent, loop=loop
     )
+    if core.observer is not None:
+        flight.watch = started.watch_of(core.observer, partial(slot.identifier, key), behind=behind)
     started.append(flight)
     state.flights[slot.index, key] = flight
     return flight
@@ -209,17 +258,18 @@ def approach(
     first: bool,
     anew: bool,
     blocking: bool,
+    seen: Seen | None,
     found: Entry | None = None,
 ) -> tuple[Step, Any]:
     """Decide, under the write lock, what a caller that was not served does: serve, load, or wait for a load.
 
-    What was found at a server is passed in: nobody holds the lock while a server answers.
+    What was asked of a server, and found there, is passed in: nobody holds the lock while a server answers.
     """
     with core.lock:
         if not core.running or not core.owns(slot, key):
             core.count_miss(slot)
             return Step.ALONE, None
-        state = core.obey()
+        state = core.obey_for(seen)
         entry, value = _entry(core, state, slot, key, found, anew=anew)
         flight = _under_way(state, slot, key)
         if entry is not None and not anew:
@@ -238,7 +288,8 @@ def approach(
                         core.count_hit(slot, state, entry)
                     core.counts.stale_served += 1
                 if behind:
-                    flight = _register(core, slot, state, key, terms.known_tags(), loop, started, parent=None)
+                    tags = terms.known_tags()
+                    flight = _register(core, slot, state, key, tags, loop, started, parent=None, behind=True)
                     return Step.LEAD_BEHIND, (flight, value)
                 if flight is not None:
                     return Step.SERVE, value

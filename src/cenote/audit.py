@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,10 +12,15 @@ from typing import Final
 
 from cenote import locks
 from cenote.clock import Clock
+from cenote.meters import CLEAR_KINDS, Durations
+from cenote.register import ClearRegister
 
 __all__ = ["AuditEvent", "AuditTrail", "timestamp_of"]
 
 KEPT_EVENTS: Final = 1000
+
+WARN_SECONDS: Final = 1.0
+"""For how long after a failure was a warning in the logs others are none."""
 
 logger = logging.getLogger("cenote.audit")
 
@@ -42,6 +48,8 @@ class AuditEvent:
         actor: Who did it, as far as known.
         clear_id: The receipt of a clear.
         key: The key, for an invalidation.
+        tags: The tags that a clear was restricted to.
+        prefix: The prefix that it was restricted to.
         message: One sentence for people.
     """
 
@@ -58,7 +66,28 @@ class AuditEvent:
     actor: str | None = None
     clear_id: str | None = None
     key: str | None = None
+    tags: tuple[str, ...] = ()
+    prefix: str | None = None
     message: str = ""
+
+
+def _log(event: AuditEvent, level: int) -> None:
+    if logger.isEnabledFor(level):
+        everything = event.action == "clear_all" or (event.action == "switch" and event.service is None)
+        fields = {
+            "action": event.action,
+            "actor": event.actor,
+            "cache": None if everything else event.service or "(global)",
+            "clear_id": event.clear_id,
+            "duration": event.duration,
+            "entries": event.entries,
+            "key": event.key,
+            "mode": event.mode,
+            "reach": event.level,
+            "reason": event.reason,
+            "status": event.status,
+        }
+        logger.log(level, "%s", event.message, extra=fields)
 
 
 class AuditTrail:
@@ -75,7 +104,11 @@ class AuditTrail:
         self._lock = locks.make_lock()
         self._events: deque[AuditEvent] = deque(maxlen=kept)
         self._last = 0
+        self._warned_at = -math.inf
+        self._durations = {kind: Durations() for kind in CLEAR_KINDS}
         self._listeners: list[Callable[[AuditEvent], None]] = []
+        self.register = ClearRegister(clock)
+        """The clears under way, and the last ones."""
 
     def record(self, event: AuditEvent) -> AuditEvent:
         """Number, date and keep an event, and tell the listeners.
@@ -88,13 +121,25 @@ class AuditTrail:
             self._last += 1
             kept = replace(event, id=self._last, timestamp=event.timestamp or moment)
             self._events.append(kept)
+            if event.action in ("clear", "clear_all"):
+                self._durations[kept.level, kept.status].note(kept.duration)
             listeners = list(self._listeners)
+            level = self._level_of(kept)
+        _log(kept, level)
         for listener in listeners:
             try:
                 listener(kept)
             except Exception:
                 logger.exception("a listener of the audit trail failed")
         return kept
+
+    def _level_of(self, event: AuditEvent) -> int:
+        """Return how urgent a record is: whoever tries again at once hears of each failure himself."""
+        now = self._clock.monotonic()
+        if event.status == "success" or now - self._warned_at < WARN_SECONDS:
+            return logging.INFO
+        self._warned_at = now
+        return logging.WARNING
 
     def events(self, limit: int = 100, after: int = 0) -> list[AuditEvent]:
         """Return the newest events, oldest first.
@@ -106,6 +151,11 @@ class AuditTrail:
         with self._lock:
             events = [event for event in self._events if event.id > after]
         return events[-limit:] if limit > 0 else []
+
+    def durations(self) -> dict[tuple[str, str], Durations]:
+        """Return how long clears took that this process was asked for, by level and status."""
+        with self._lock:
+            return {kind: Durations.of(each.words()) for kind, each in self._durations.items()}
 
     def subscribe(self, listener: Callable[[AuditEvent], None]) -> Callable[[], None]:
         """Call a function with every new event, in the thread that caused it; it must be quick.
@@ -124,6 +174,8 @@ class AuditTrail:
         return unsubscribe
 
     def after_fork(self) -> None:
-        """Replace the lock in a forked child, where its holder may not exist, and forget the parent's listeners."""
+        """Replace the lock in a forked child, and forget the parent's listeners and counts."""
         self._lock = locks.make_lock()
+        self._durations = {kind: Durations() for kind in CLEAR_KINDS}
         self._listeners = []
+        self.register.after_fork()

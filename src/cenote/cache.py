@@ -103,6 +103,7 @@ class Cache(Operations):
         max_items: int = 100,
         reason: str | None = None,
         actor: str | None = None,
+        clear_id: str | None = None,
     ) -> ClearResult:
         """Do what ``clear`` does; in a thread when it must look at entries one by one, or wait for other machines."""
         clear = functools.partial(
@@ -114,5 +115,6 @@ class Cache(Operations):
             max_items=max_items,
             reason=reason,
             actor=actor,
+            clear_id=clear_id,
         )
         return await (off_loop(self._core, clear) if prefix is None and tags is None else asyncio.to_thread(clear))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -37,6 +38,9 @@ class ClearOrder:
     max_items: int = 100
     reason: str | None = None
     actor: str | None = None
+    clear_id: str | None = None
+    tags: tuple[str, ...] = ()
+    prefix: str | None = None
 
     def __post_init__(self) -> None:
         """Raise ConfigurationError when it cannot be carried out."""
@@ -75,6 +79,8 @@ def _clear_here(core: CacheCore, *, soft: bool, tell: bool, tally: Tally) -> int
             core.obey()
             _count_elsewhere(core, tally)
         old, sequence = swap(core, soft=soft, tell=tell)
+        if not soft:
+            core.note_clear(sequence, tally.clear_id)
         tally.entries += len(old.store) if core.keeps_originals else 0
         if core.sharing is not None and tell:
             core.sharing.mark(sequence)
@@ -115,6 +121,9 @@ def _clear_all_here(cores: Sequence[CacheCore], *, soft: bool, tell: bool, tally
                     _count_elsewhere(core, tally)
                 sequence = cores[0].log.append(Record(kind=RecordKind.CLEAR_ALL, soft=soft))
             swapped = swap_all(cores, soft=soft, sequence=sequence)
+            for core in cores:
+                if not soft:
+                    core.note_clear(sequence or 0, tally.clear_id)
             tally.entries += sum(len(old.store) for core, _, old in swapped if core.keeps_originals)
             if cores[0].sharing is not None and sequence is not None:
                 cores[0].sharing.mark(sequence)
@@ -169,6 +178,7 @@ def run_clear(
     order: ClearOrder,
     action: str = "clear",
     service: str | None = None,
+    scope: str | None = None,
 ) -> ClearResult:
     """Run a clear, say what it did, and write it into the audit trail, failures too.
 
@@ -180,8 +190,10 @@ def run_clear(
         order: How it was asked for.
         action: The audit trail's name for it.
         service: The service, for the audit trail.
+        scope: What it is restricted to, in words.
     """
-    tally = Tally(most=order.max_items)
+    clear_id = order.clear_id or _new_receipt()
+    tally = Tally(most=order.max_items, clear_id=clear_id)
     event = AuditEvent(
         action=action,
         service=service,
@@ -189,18 +201,38 @@ def run_clear(
         level=core.log.level,
         reason=order.reason,
         actor=order.actor,
-        clear_id=_new_receipt(),
+        clear_id=clear_id,
+        tags=order.tags,
+        prefix=order.prefix,
     )
+    register, note = audit.register, None
+    if not order.dry_run:
+        note = register.begin(
+            clear_id,
+            service=service,
+            everything=action == "clear_all",
+            mode=order.mode,
+            scope=scope,
+            actor=order.actor,
+            reason=order.reason,
+        )
+    observed = nullcontext(_nobody) if core.observer is None or order.dry_run else core.observer.clear(event)
     begin = time.perf_counter()
-    try:
-        clear(tally)
-    except Exception as error:
-        message = f"Failed to clear {what}: {error}"
-        level = error.level if isinstance(error, ClearFailedError) else "none"
-        failed = replace(event, status="error", level=level, entries=tally.entries, message=message)
-        audit.record(replace(failed, duration=time.perf_counter() - begin))
-        raise
-    duration = time.perf_counter() - begin
+    with observed as tell:
+        try:
+            with core.log.listening(partial(register.acknowledged, note) if note is not None else None):
+                clear(tally)
+        except Exception as error:
+            message = f"Failed to clear {what}: {error}"
+            level = error.level if isinstance(error, ClearFailedError) else "none"
+            took = time.perf_counter() - begin
+            if note is not None:
+                register.end(note, success=False, level=level, entries=tally.entries, duration=took, message=message)
+            failed = replace(event, status="error", level=level, entries=tally.entries, duration=took, message=message)
+            tell(audit.record(failed))
+            raise
+        duration = time.perf_counter() - begin
+        tell(replace(event, entries=tally.entries, duration=duration))
     if order.dry_run:
         message = f"Would {'mark stale' if order.soft else 'clear'} {what}"
     elif order.soft:
@@ -209,6 +241,13 @@ def run_clear(
         message = f"Successfully cleared {what}"
     if not order.dry_run:
         audit.record(replace(event, entries=tally.entries, duration=duration, message=message))
+    if note is not None:
+        for name in core.log.members.acknowledged:
+            register.acknowledged(note, name)
+        for name in core.log.members.lapsed:
+            register.acknowledged(note, name, lapsed=True)
+        level = core.log.level
+        register.end(note, success=True, level=level, entries=tally.entries, duration=duration, message=message)
     return ClearResult(
         status="success",
         message=message,
@@ -216,7 +255,7 @@ def run_clear(
         cleared_items=tuple(tally.items),
         items_truncated=tally.entries > len(tally.items),
         level=core.log.level,
-        clear_id=event.clear_id or "",
+        clear_id=clear_id,
         timestamp=datetime.fromtimestamp(core.clock.time(), UTC),
         duration=duration,
         mode=order.mode,
@@ -225,6 +264,10 @@ def run_clear(
         acknowledged=() if order.dry_run else core.log.members.acknowledged,
         lapsed=() if order.dry_run else core.log.members.lapsed,
     )
+
+
+def _nobody(event: AuditEvent) -> None:
+    """Tell nobody."""
 
 
 def _new_receipt() -> str:

@@ -12,10 +12,10 @@ __all__ = ["Clock", "SystemClock", "lease_clock"]
 
 _COUNTS_SUSPENSION: Final = getattr(time, "CLOCK_BOOTTIME", None)
 
-lease_clock: Callable[[], int] = (
-    time.monotonic_ns if _COUNTS_SUSPENSION is None else partial(time.clock_gettime_ns, _COUNTS_SUSPENSION)
+lease_clock: Callable[[], float] = (
+    time.monotonic if _COUNTS_SUSPENSION is None else partial(time.clock_gettime, _COUNTS_SUSPENSION)
 )
-"""Nanoseconds on a clock that all processes of a machine share, and that counts while the machine is suspended.
+"""Seconds on a clock that all processes of a machine share, and that counts while the machine is suspended.
 
 Where the system has no such clock it is the monotonic one, which on macOS counts that too.
 """

@@ -9,7 +9,8 @@ from cenote.decide import Verdict
 from cenote.entry import GONE, Entry
 from cenote.flight import Flight, Outcome
 from cenote.holding import Holder
-from cenote.invalidation.log import Record, RecordKind
+from cenote.invalidation.log import Record, RecordKind, Seen
+from cenote.observing import LoadEnd
 from cenote.state import NOT_SHARED, State
 from cenote.stores.stored import StoredEntry
 from cenote.tables import Slot
@@ -89,23 +90,29 @@ class Copier(Holder):
         applied = state.applied
         return self._copy(state, applied, slot, key, entry, self.sharing.find(state, slot, key))
 
-    def seek(self, slot: Slot, key: Hashable) -> Entry | None:
-        """Return the entry that a read may be served: the copy in memory, or a later one of the shared store."""
-        state = self.current()
+    def seek(self, slot: Slot, key: Hashable, seen: Seen | None = None) -> Entry | None:
+        """Return the entry that a read may be served: the copy in memory, or a later one of the shared store.
+
+        Args:
+            slot: The table.
+            key: The key there.
+            seen: What ``ask`` has returned since the read began; it is asked when that was nothing.
+        """
+        state = self.abreast(seen or self.ask())
         entry = state.store.find(key, slot.index)
         return entry if self._serves(state, entry) else self.fetch(state, slot, key, entry)
 
-    async def aseek(self, slot: Slot, key: Hashable) -> Entry | None:
-        """Do what ``seek`` does; no event loop stands still for a server."""
-        return self.seek(slot, key)
+    async def aseek(self, slot: Slot, key: Hashable, seen: Seen | None) -> Entry | None:
+        """Do what ``seek`` does; no event loop stands still for a server, so ``aask`` was asked before."""
+        return self.seek(slot, key, seen)
 
-    def seek_each(self, wanted: Sequence[tuple[Slot, Hashable]]) -> list[Entry | None]:
+    def seek_each(self, wanted: Sequence[tuple[Slot, Hashable]], seen: Seen | None = None) -> list[Entry | None]:
         """Do what ``seek`` does for several keys, where it can be done at once."""
-        return [self.seek(slot, key) for slot, key in wanted]
+        return [self.seek(slot, key, seen) for slot, key in wanted]
 
-    async def aseek_each(self, wanted: Sequence[tuple[Slot, Hashable]]) -> list[Entry | None]:
+    async def aseek_each(self, wanted: Sequence[tuple[Slot, Hashable]], seen: Seen | None) -> list[Entry | None]:
         """Do what ``seek_each`` does; no event loop stands still for a server."""
-        return self.seek_each(wanted)
+        return self.seek_each(wanted, seen)
 
     def _serves(self, state: State, entry: Entry | None) -> bool:
         return entry is not None and self.judge(state, entry) in (Verdict.FRESH, Verdict.AHEAD, Verdict.HELD)
@@ -152,7 +159,15 @@ class Copier(Holder):
         A caller that came after an invalidation did not join it: what was found before that is not too old for the
         others.
         """
-        found = self.seek(slot, flight.key) if self.far else None
+        return self._adopt(slot, flight, self.seek(slot, flight.key) if self.far else None)
+
+    def adopt_each(self, flights: Sequence[tuple[Slot, Flight]]) -> None:
+        """Do what ``adopt`` does for several flights, with one question to a server for many of them."""
+        found = self.seek_each([(slot, flight.key) for slot, flight in flights]) if self.far else [None] * len(flights)
+        for (slot, flight), entry in zip(flights, found, strict=True):
+            self._adopt(slot, flight, entry)
+
+    def _adopt(self, slot: Slot, flight: Flight, found: Entry | None) -> Outcome | None:
         with self.lock:
             state = self.obey()
             entry = found if self.far else self.fetch(state, slot, flight.key, None)
@@ -161,7 +176,7 @@ class Copier(Holder):
                 return None
             outcome = Outcome(value)
             flight.detach()
-            flight.end(outcome)
+            flight.end(outcome, LoadEnd.ADOPTED)
         flight.wake()
         return flight.outcome
 

@@ -12,12 +12,14 @@ from contextlib import nullcontext
 from typing import Any
 
 from cenote.decide import Verdict
+from cenote.departures import Fate
 from cenote.entry import NO_TAGS, Entry, ParticularEntry
 from cenote.errors import ClearFailedError, ClosedError, StoreError
 from cenote.figures import Figures
 from cenote.flight import Fill, Flight, Outcome
 from cenote.invalidation.log import Record
 from cenote.keeper import keeper
+from cenote.observing import LoadEnd
 from cenote.stores.stored import StoredEntry
 from cenote.tables import Slot
 from cenote.terms import Terms
@@ -98,7 +100,12 @@ class CacheCore(Figures):
                     self.obey()
                     dropped = self._publish(slot, flight, entry, stored)
             except (ClearFailedError, ClosedError, StoreError) as error:
-                logger.warning("%s was loaded and cannot be kept: %s", slot.identifier(flight.key), error)
+                logger.warning(
+                    "%s was loaded and cannot be kept: %s",
+                    slot.identifier(flight.key),
+                    error,
+                    extra={"cache": self.title},
+                )
             with self.lock:
                 ended = self._end(slot, flight, outcome, cost)
         flight.wake()
@@ -110,14 +117,17 @@ class CacheCore(Figures):
     def _publish(self, slot: Slot, flight: Flight, entry: Entry | None, stored: StoredEntry | None) -> list[Entry]:
         """Store what a flight loaded, if it may; return the entries that went for it; call under the write lock."""
         state = flight.state
-        if flight.outcome is not None or not flight.registered:
+        flight.discarded = not flight.registered
+        if flight.outcome is not None or flight.discarded:
             return []
         if not self.is_current(state) or (entry is not None and flight.missed & entry.tags):
+            flight.discarded = True
             flight.detach()
             return []
         self._share(state, slot, flight.key, stored, birth=flight.birth)
         flight.detach()
         if entry is None:
+            self.departures.note(slot.index, flight.key, Fate.NOT_STORED, self.now())
             return self._take_out(state, slot.index, flight.key)
         entry.birth = flight.birth  # a soft clear may have changed it since the entry was made
         return self._put(state, entry)
@@ -126,7 +136,7 @@ class CacheCore(Figures):
         """Count a load and note how it ended; return how it ended before, if it did; call under the write lock."""
         if flight.outcome is not None:
             return flight.outcome
-        self.counts.loads += 1
+        self.counts.count_load(cost)
         slot.count_load(cost)
         flight.detach()
         flight.end(outcome)
@@ -139,6 +149,7 @@ class CacheCore(Figures):
             if flight.outcome is not None:
                 return flight.outcome
             self.counts.load_failures += 1
+            self.departures.note(slot.index, flight.key, Fate.FAILED, self.now())
             outcome = Outcome(error=error)
             state = flight.state
             if flight.registered and self.is_current(state):
@@ -160,8 +171,11 @@ class CacheCore(Figures):
                     )
                     if failure is not None:
                         dropped = self._put(state, failure)
+            else:
+                found, value = self.doubtful(state, slot, flight.key, failed=True)
+                outcome = Outcome(value, stale=True) if found else outcome
             flight.detach()
-            flight.end(outcome)
+            flight.end(outcome, LoadEnd.FAILED, error)
         flight.wake()
         self.discard(dropped)
         return outcome
@@ -170,7 +184,9 @@ class CacheCore(Figures):
         """End a flight whose loader was interrupted; those who waited try again by themselves."""
         with self.lock:
             flight.detach()
-            flight.end(Outcome(abandoned=reason))
+            # A loader of many keys raises no LookupError here: this is how a key that it left out is told of.
+            left_out = isinstance(reason, LookupError)
+            flight.end(Outcome(abandoned=reason), LoadEnd.ABSENT if left_out else LoadEnd.INTERRUPTED, reason)
         flight.wake()
 
     def fill_value(self, fill: Fill, value: Any, ttl: Any, tags: Any) -> bool:
@@ -195,7 +211,7 @@ class CacheCore(Figures):
             flight = state.flights.get((fill.slot, fill.key))
             if flight is not None and flight.born < fill.born:
                 flight.detach()  # as a set would: what began earlier does not overwrite it
-            self.counts.loads += 1
+            self.counts.count_load(cost)
             slot.count_load(cost)
             entry.birth = fill.birth
             dropped = self._put(state, entry)

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from cenote.copying import Copier
 from cenote.entry import Entry, ParticularEntry
+from cenote.loadtimes import LoadTimes
 from cenote.state import NOT_SHARED, State
-from cenote.stats import CacheStats
+from cenote.stats import CacheStats, Counts
 from cenote.tables import GIL, Slot
 
 __all__ = ["Figures"]
@@ -50,8 +51,8 @@ class Figures(Copier):
 
     def report(self) -> None:
         """Publish this process's figures for the others' sums."""
-        census = self.log.census
-        if census is not None and self.log.connected:
+        census = self.log.counting
+        if census is not None:
             census.report(self.name, self.own_stats())
             with self.lock:
                 self.note_size()
@@ -59,15 +60,25 @@ class Figures(Copier):
     def stats(self) -> CacheStats:
         """Return the statistics, of all processes that share the cache."""
         state = self.current()
-        census = self.log.census
-        if census is None or not self.log.connected:
-            return self.own_stats()
-        self.report()
-        total = census.total(self.name, self.own_stats())
-        if self.sharing is None or state.generation == NOT_SHARED:
+        total = self.counted()
+        if self.log.counting is None or self.sharing is None or state.generation == NOT_SHARED:
             return total
         entries, size = self.sharing.count(state)
-        return replace(total, current_size=entries, max_size=None, bytes=size)
+        return replace(total, current_size=entries, max_size=None, bytes=None if self.far else size)
+
+    def counted(self) -> CacheStats:
+        """Return what all processes that share the cache counted; of entries, those in their memory only."""
+        census = self.log.counting
+        if census is None:
+            return self.own_stats()
+        self.report()
+        return census.total(self.name, self.own_stats())
+
+    def restart_counts(self) -> None:
+        """Count from nothing."""
+        self.counts = Counts()
+        for slot in self.slots:
+            slot.restart_counts()
 
     def own_stats(self) -> CacheStats:
         """Return what this process counted."""
@@ -93,4 +104,5 @@ class Figures(Copier):
                 bytes=store.size if self.options.weigher is not None else None,
                 load_seconds=sum(slot.load_seconds for slot in slots),
                 saved_seconds=sum(slot.saved_seconds for slot in slots),
+                load_times=LoadTimes.of(counts.load_times),
             )

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cenote.invalidation.claims import UNCLAIMED
+from cenote.observing import LoadEnd, LoadWatch
 from cenote.options import UNSET
 from cenote.waits import add_child, remove_child
 
@@ -14,6 +18,8 @@ if TYPE_CHECKING:
     from cenote.state import State
 
 __all__ = ["Fill", "Flight", "Outcome"]
+
+logger = logging.getLogger("cenote")
 
 
 class Outcome:
@@ -63,13 +69,17 @@ class Flight:
         wakers: What to call when it has ended.
         claim: Its claim among the processes that share the cache.
         outcome: How it ended; None while it is under way.
+        discarded: Whether something made its value old before it could be kept.
+        watch: What an observer keeps of it; None where nobody observes.
     """
 
     __slots__ = (
+        "_untold",
         "anew",
         "birth",
         "born",
         "claim",
+        "discarded",
         "interested",
         "key",
         "loop",
@@ -83,6 +93,7 @@ class Flight:
         "tags",
         "task",
         "wakers",
+        "watch",
     )
 
     def __init__(
@@ -114,6 +125,9 @@ class Flight:
         self.interested = 1
         self.wakers: list[Callable[[], None]] = []
         self.outcome: Outcome | None = None
+        self.discarded = False
+        self.watch: LoadWatch | None = None
+        self._untold: list[Callable[[], None]] | None = None
         if parent is not None:
             add_child(parent, self)
 
@@ -127,11 +141,20 @@ class Flight:
         if self.registered:
             del self.state.flights[self.slot, self.key]
 
-    def end(self, outcome: Outcome) -> None:
-        """Note how it ended; call under the write lock, and ``wake`` once it is released."""
+    def end(self, outcome: Outcome, how: LoadEnd = LoadEnd.LOADED, reason: BaseException | None = None) -> None:
+        """Note how it ended; call under the write lock, and ``wake`` once it is released.
+
+        Args:
+            outcome: What its callers get.
+            how: How, for an observer.
+            reason: What was raised, for the same.
+        """
         if self.outcome is not None:
             return
         self.outcome = outcome
+        if self.watch is not None:
+            how = LoadEnd.DISCARDED if self.discarded and how is LoadEnd.LOADED else how
+            self._untold = [partial(self.watch.ended, how, reason)]
         if self.parent is not None:
             remove_child(self.parent, self)
 
@@ -140,6 +163,22 @@ class Flight:
         for waker in list(self.wakers):
             waker()
         self.wakers = []
+        # Last, and under no lock: how the flight ended is settled, and whoever waits has it, whatever an observer does.
+        if self._untold:
+            with suppress(IndexError):  # somebody else who wakes has taken it
+                tell = self._untold.pop()
+                try:
+                    tell()
+                except Exception:
+                    logger.exception("an observer of loads failed")
+
+    def running(self) -> AbstractContextManager[Any]:
+        """Return what its loader runs inside of."""
+        return nullcontext() if self.watch is None else self.watch.running()
+
+    def waiting(self) -> AbstractContextManager[Any]:
+        """Return what a caller that joined it waits inside of."""
+        return nullcontext() if self.watch is None else self.watch.waiting()
 
     def lost(self) -> bool:
         """Whether its event loop is closed or stands still, so that nothing says when it will end."""

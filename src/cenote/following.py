@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Final
 
 from cenote import locks
 from cenote.clock import Clock, lease_clock
+from cenote.departures import Departures, Fate, Obituary
 from cenote.entry import SOFTLY_CLEARED, Entry
 from cenote.errors import ClearFailedError, ClosedError, ReentrantError
-from cenote.invalidation.log import DEADLINE, InvalidationLog, Record, RecordKind
+from cenote.invalidation.log import InvalidationLog, Record, RecordKind, Seen
 from cenote.keeper import keeper
+from cenote.observing import Observer
 from cenote.options import CacheOptions
 from cenote.scope import Scope
 from cenote.state import NOT_SHARED, Root, State, shelf_of
@@ -29,6 +32,8 @@ from cenote.tables import Tables
 __all__ = ["Follower"]
 
 logger = logging.getLogger("cenote")
+
+_KEPT_CLEARS: Final = 16
 
 
 class Follower(Tables):
@@ -53,14 +58,24 @@ class Follower(Tables):
         self.now = clock.monotonic
         self.leased = log.leased
         self.counts = Counts()
+        self.departures = Departures(clock.monotonic())
+        self.clears: deque[tuple[int, float, str | None]] = deque(maxlen=_KEPT_CLEARS)
+        """The last whole clears: sequence, monotonic seconds, and the receipt where this process made them."""
         super().__init__()
         self.lock = locks.make_lock()
         self.running = True
         """Whether reads may be served and values stored; False while the cache is switched off."""
         self.closed = False
+        self.observer: Observer | None = None
+        """Who is told of loads and clears; the manager sets it."""
         self.rejoin: Callable[[], object] = bool
         """What attaches all caches of the manager to a log that was lost; the manager sets it."""
         root.replace({index: self.fresh()})
+
+    @property
+    def title(self) -> str:
+        """What logs call it."""
+        return self.name or "(global)"
 
     @property
     def state(self) -> State:
@@ -69,16 +84,59 @@ class Follower(Tables):
 
     def current(self) -> State:
         """Return the State in force once it has obeyed all that was written before; what every read begins with."""
+        return self.abreast(self.ask())
+
+    def abreast(self, seen: Seen | None) -> State:
+        """Do what ``current`` does for a read that has asked already; nobody waits for a server in here.
+
+        Args:
+            seen: What ``ask`` returned after the read had begun. All that was written before the read is under it.
+        """
         state = self.root.states[self.index]
         word = state.word
-        if word is None or (word[0] == state.applied and (not self.leased or lease_clock() < word[DEADLINE])):
+        if word is None or (word[0] == state.applied and self._holds(state)):
             return state
         if locks.owned(self.lock):
             return self.fresh()  # a finalizer amid a change of this thread finds nothing
+        self._join()
+        with self.lock:
+            return self.obey_for(seen)
+
+    def _join(self) -> None:
+        """Take part again where this process does not; that waits for files of this machine alone."""
         if not self.log.connected and not self.closed:
             self.rejoin()
-        with self.lock:
-            return self.obey()
+
+    def _holds(self, state: State) -> bool:
+        """Whether nobody needs to be asked: there is a lease, or none is needed."""
+        return not self.leased or lease_clock() < state.deadline[0]
+
+    def ask(self) -> Seen | None:
+        """Ask the server, where there is no lease, what a read that begins now must have obeyed.
+
+        Never under the write lock, which event loops take too.
+        """
+        if not self.must_ask():
+            return None
+        try:
+            return self.log.verify()
+        except (ClearFailedError, ClosedError):
+            return None
+
+    def must_ask(self) -> bool:
+        """Whether there is no lease, so that a read that begins now has to ask."""
+        state = self.state
+        if state.word is None or self._holds(state):
+            return False
+        if locks.owned(self.lock):
+            return False  # a finalizer amid a change of this thread finds nothing
+        self._join()
+        state = self.state
+        return state.word is not None and not self._holds(state)
+
+    async def aask(self) -> Seen | None:
+        """Do what ``ask`` does; no event loop stands still meanwhile."""
+        return self.ask()
 
     def fresh(self) -> State:
         """Make an empty State that has obeyed everything."""
@@ -156,23 +214,35 @@ class Follower(Tables):
         self.root.replace({self.index: state})
 
     def obey(self) -> State:
-        """Obey what was written since the State in force did last, and return the State then in force.
+        """Obey what is known here to be written since the State in force did last, and return the State then in force.
 
-        Where the log cannot be read an empty State is returned that is not in force: nothing is served from it, and
-        what is stored there is lost.
+        That is enough for a change, which is judged by births and at the server; a read asks ``obey_for``. Where the
+        log cannot be read an empty State is returned that is not in force: nothing is served from it, and what is
+        stored there is lost.
         """
         try:
-            state = self._obey_records()
-            word = state.word
-            if not self.leased or word is None or lease_clock() < word[DEADLINE]:
-                return state
-            # Without a lease the server is asked, and what it has written until then is obeyed.
-            head = self.log.verify(word)
-            state = self._obey_records()
+            return self._obey_records()
         except (ClearFailedError, ClosedError):
             return self._detached()
-        verified = head is not None and state.word is word and state.applied >= head
-        return state if verified else self._detached()
+
+    def obey_for(self, seen: Seen | None) -> State:
+        """Obey what was written, and return a State that a read may be served from.
+
+        Why nothing old is served: with a lease, all that counts is under the head that was obeyed here. Without one the
+        server was asked after the read had begun, about this very log, and all that it had written by then was obeyed;
+        else an empty State is returned that is not in force, as in ``obey``.
+        """
+        state = self.obey()
+        word = state.word
+        if word is None or state.generation == NOT_SHARED or self._holds(state):
+            return state
+        if seen is None or seen.word is not word:
+            return self._detached()
+        if seen.head is not None and state.applied >= seen.head:
+            return state
+        stand_in = self._detached()
+        stand_in.doubtful = state if seen.head is None else None
+        return stand_in
 
     def _obey_records(self) -> State:
         """Obey what the log is known here to hold, and return the State then in force."""
@@ -181,7 +251,7 @@ class Follower(Tables):
             return state
         head, records = self.log.news(self.name, state.applied)
         if records is None:
-            logger.info("the cache %s forgets everything: it missed records", self.name or "(global)")
+            logger.info("the cache %s forgets everything: it missed records", self.title, extra={"cache": self.title})
             return self.forget()
         for record in records:
             state = self._obey_one(state, record)
@@ -207,11 +277,28 @@ class Follower(Tables):
             self.counts.invalidations += invalidated
             self.counts.expirations += expired
 
-    @staticmethod
-    def bury(old: State) -> None:
-        """Have what a State holds freed in the background."""
+    def note_gone(self, entries: Iterable[Entry], fate: Fate) -> None:
+        """Note why entries went, for ``explain``."""
+        now = self.now()
+        for entry in entries:
+            self.departures.note(entry.slot, entry.key, fate, now)
+
+    def note_clear(self, sequence: int, clear_id: str | None = None) -> None:
+        """Note a whole hard clear, for ``explain``; one that is noted again gets its receipt."""
+        known = any(noted == sequence for noted, _, _ in self.clears)
+        if known and clear_id is not None:
+            kept = [(noted, when, clear_id if noted == sequence else name) for noted, when, name in self.clears]
+            self.clears = deque(kept, maxlen=_KEPT_CLEARS)
+        elif not known:
+            self.clears.append((sequence, self.now(), clear_id))
+
+    def bury(self, old: State, *, cleared: bool = False) -> None:
+        """Have what a State holds freed in the background, and its keys noted before, where a clear took them."""
         if len(old.store):
-            keeper.bury(old.store.dismantle(), len(old.store))
+            parts = old.store.dismantle()
+            if cleared:
+                parts.insert(0, Obituary(self.departures, old.tables, self.now()))
+            keeper.bury(parts, len(old.store))
 
     def note_size(self) -> None:
         """Tell the other processes how many entries this one holds."""
@@ -235,7 +322,8 @@ class Follower(Tables):
         self.count_gone(invalidated=len(state.store))
         self.install(new)
         if not record.soft:
-            self.bury(state)
+            self.note_clear(record.sequence)
+            self.bury(state, cleared=True)
             self.note_size()
         return new
 
@@ -258,6 +346,7 @@ class Follower(Tables):
                 taken.append(entry)
         self.count_gone(invalidated=len(taken))
         if not record.soft:
+            self.note_gone(taken, Fate.INVALIDATED)
             self.discard(taken)
             self.note_size()
         return len(taken)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, cast
 
 from cenote.approach import apart, stale_while_loading
@@ -9,7 +10,10 @@ from cenote.core import CacheCore
 
 if TYPE_CHECKING:
     from cenote.entry import Entry
+    from cenote.invalidation.log import Seen
     from cenote.reading import FarReader, Look
+    from cenote.state import State
+    from cenote.tables import Slot
 
 __all__ = ["aget_far", "get_each", "get_slowly"]
 
@@ -18,7 +22,7 @@ def get_slowly(core: CacheCore, key: str, default: Any) -> Any:
     """Do what ``get`` does for a key that no copy in memory serves."""
     if core.far:
         far = cast("FarReader", core)
-        look = _look(far, key)
+        look = _look(far, key, far.ask())
         if look is None:
             return default
         raw = far.read(look)
@@ -42,10 +46,10 @@ def get_slowly(core: CacheCore, key: str, default: Any) -> Any:
 async def aget_far(core: CacheCore, key: str, default: Any) -> Any:
     """Do what ``get_slowly`` does, where ``core.far`` is true; no event loop stands still meanwhile."""
     far = cast("FarReader", core)
-    look = _look(far, key)
+    look = _look(far, key, await far.aask() if far.must_ask() else None)
     if look is None:
         return default
-    raw = await far.aread(look)
+    raw = None if look.name is None else await far.aread(look.name)
     served, value = far.value_at_once(look, raw)
     return value if served else _served(far, look, await far.aentry_of(look, raw), default)
 
@@ -63,10 +67,13 @@ def get_each(core: CacheCore, values: dict[str, Any], lacking: object) -> dict[s
         return found
     core.check_open()
     places = [(key, *core.place_of(key)) for key in values if key not in found]
-    state = core.current()
-    sought = iter(core.seek_each([(slot, place) for _, slot, place in places if place is not None]))
+    seen = core.ask()
+    state = core.abreast(seen)
+    sought = iter(core.seek_each([(slot, place) for _, slot, place in places if place is not None], seen))
     for key, slot, place in places:
         served, value = (False, None) if place is None else stale_while_loading(core, state, slot, next(sought))
+        if not served and place is not None:
+            served, value = _doubtful(core, state, slot, place)
         if served:
             found[key] = value
         else:
@@ -74,7 +81,7 @@ def get_each(core: CacheCore, values: dict[str, Any], lacking: object) -> dict[s
     return {key: found[key] for key in values if key in found}
 
 
-def _look(core: FarReader, key: str) -> Look | None:
+def _look(core: FarReader, key: str, seen: Seen | None) -> Look | None:
     if apart(core):
         return None
     core.check_open()
@@ -82,12 +89,27 @@ def _look(core: FarReader, key: str) -> Look | None:
     if place is None:
         core.count_miss(slot)
         return None
-    return core.look_for(slot, place)
+    return core.look_for(slot, place, seen)
 
 
 def _served(core: FarReader, look: Look, entry: Entry | None, default: Any) -> Any:
     found, value = stale_while_loading(core, look.state, look.slot, entry)
+    if not found:
+        found, value = _doubtful(core, look.state, look.slot, look.key)
     if found:
         return value
     core.count_miss(look.slot)
     return default
+
+
+def _doubtful(core: CacheCore, state: State, slot: Slot, key: Hashable) -> tuple[bool, Any]:
+    """Serve a copy that nobody can verify, where that may be served."""
+    if state.doubtful is None:
+        return False, None
+    with core.lock:
+        found, value = core.doubtful(state, slot, key, failed=False)
+    if not found:
+        return False, None
+    core.count_slot_hit(slot)
+    core.count_stale()
+    return True, core.hand_out(value)

@@ -11,6 +11,7 @@ from cenote import locks
 from cenote.clock import Clock
 from cenote.codecs import Codec
 from cenote.decide import Verdict, decide
+from cenote.departures import Fate
 from cenote.entry import GONE, Entry
 from cenote.errors import ConfigurationError
 from cenote.following import Follower
@@ -74,6 +75,32 @@ class Holder(Follower):
         """Decide what a read may do with an entry of a State."""
         return decide(entry, self.now(), state.soft_floor, self.options)
 
+    def doubtful(self, state: State, slot: Slot, key: Hashable, *, failed: bool) -> tuple[bool, Any]:
+        """Return a copy that nobody can verify, where that may be served; call under the write lock.
+
+        Why no clear that succeeded is broken: all that is known here was obeyed, and ``is_doubtful`` says why what is
+        not known has not succeeded.
+
+        Args:
+            state: What the read was given in place of the State in force.
+            slot: The table.
+            key: The key there.
+            failed: Whether the loader was tried, so that a stale copy will do as well.
+        """
+        there = state.doubtful
+        if there is None:
+            return False, None
+        now = self.obey()
+        if now.store is not there.store or now.word is None or not self.running or not self.log.is_doubtful(now.word):
+            return False, None
+        entry = now.store.find(key, slot.index)
+        if entry is None or entry.error is not None or entry.value is GONE:
+            return False, None
+        stale = (Verdict.STALE, Verdict.FAILSAFE) if failed else ()
+        if self.judge(now, entry) not in (Verdict.FRESH, Verdict.AHEAD, Verdict.HELD, *stale):
+            return False, None
+        return True, entry.value
+
     def hand_out(self, value: Any) -> Any:
         """Return a value as callers get it."""
         return value if self.treatment.hand_out is None else self.treatment.hand_out(value)
@@ -94,6 +121,7 @@ class Holder(Follower):
             ended = self.state.store.sweep_out(self.now(), enough)
             self.count_gone(expired=len(ended))
             if ended:
+                self.note_gone(ended, Fate.EXPIRED)
                 self.note_size()
         self.discard(ended)
         return len(ended)
@@ -126,7 +154,11 @@ class Holder(Follower):
         nothing_ends = not state.store.expiring
         older = state.store.find(entry.key, entry.slot)
         self.count_gone(expired=int(older is not None and not nothing_ends and self._is_over(older)))
+        if older is not None and not nothing_ends and self.now() >= older.fresh_until:
+            self.departures.note(entry.slot, entry.key, Fate.EXPIRED, self.now())
         evicted = state.store.put(entry)
+        if evicted:
+            self.note_gone(evicted, Fate.EVICTED)
         self.counts.evictions += len(evicted) if self.keeps_originals else 0
         self.note_size()
         if older is not None and state.store.find(entry.key, entry.slot) is not older:
@@ -144,6 +176,7 @@ class Holder(Follower):
         live = self.judge(state, entry) is not Verdict.DEAD
         state.store.remove(entry)
         self.count_gone(invalidated=int(live), expired=int(not live))
+        self.departures.note(slot.index, key, Fate.INVALIDATED if live else Fate.EXPIRED, self.now())
         self.note_size()
         dropped.append(entry)
         return live

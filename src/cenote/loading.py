@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Hashable
+from functools import partial
 from typing import Any
 
 from cenote import locks
-from cenote.approach import LOOK_AGAIN_SECONDS, Started, Step, apart, approach, leave, outcome_of, serve
+from cenote.approach import LOOK_AGAIN_SECONDS, Started, Step, alone, apart, approach, leave, outcome_of, serve
 from cenote.claiming import Claim
 from cenote.core import CacheCore
 from cenote.errors import LoadTimeoutError
@@ -41,23 +42,39 @@ def load(
     """
     if apart(core):
         return call()
+    seen = core.ask()
     if not anew:
-        served, value = serve(core, slot, key, terms, lambda flight: start_behind(core, slot, flight, call, terms))
+        served, value = serve(
+            core, slot, key, terms, lambda flight: start_behind(core, slot, flight, call, terms), seen=seen
+        )
         if served:
             return value
     first = True
     while True:
-        found = core.seek(slot, key) if core.far and not anew else None
+        seen = seen if first else core.ask()
+        found = core.seek(slot, key, seen) if core.far and not anew else None
         waiter = locks.make_waiter()
         with Started(core) as started:
             step, what = approach(
-                core, slot, key, terms, None, waiter.wake, started, first=first, anew=anew, blocking=True, found=found
+                core,
+                slot,
+                key,
+                terms,
+                None,
+                waiter.wake,
+                started,
+                first=first,
+                anew=anew,
+                blocking=True,
+                seen=seen,
+                found=found,
             )
             first = False
             if step is Step.SERVE:
                 return core.hand_out(what)
             if step is Step.ALONE:
-                return call()
+                with alone(core, partial(slot.identifier, key)):
+                    return call()
             if step is Step.LEAD_BEHIND:
                 flight, value = what
                 start_behind(core, slot, flight, call, terms)
@@ -73,11 +90,13 @@ def load(
                 return outcome_of(core, flight, led=True)
         flight, wait = what
         try:
-            ended = wait_for(core, slot, flight, waiter)
+            with flight.waiting():
+                ended = wait_for(core, slot, flight, waiter)
         finally:
             wait.over()
         if not ended:
-            return call()
+            with alone(core, partial(slot.identifier, key)):
+                return call()
         if flight.outcome.abandoned is None:
             return outcome_of(core, flight)
 
@@ -101,7 +120,8 @@ def _lead(core: CacheCore, slot: Slot, flight: Flight, call: Callable[[], Any], 
             time.sleep(pause)
         if claim.outcome is not None:
             return outcome_of(core, flight, led=True)
-        value = call()
+        with flight.running():
+            value = call()
         outcome = core.settle(slot, flight, value, terms)
     except Exception as error:
         outcome = core.fail(slot, flight, error)
@@ -123,7 +143,7 @@ def _lead_behind(core: CacheCore, slot: Slot, flight: Flight, call: Callable[[],
     try:
         _lead(core, slot, flight, call, terms)
     except BaseException as error:  # noqa: BLE001  # the flight carries it to whoever waits
-        logger.debug("a background load in table %d failed: %r", slot.index, error)
+        logger.debug("a background load in table %d failed: %r", slot.index, error, extra={"cache": core.title})
 
 
 def start_behind(core: CacheCore, slot: Slot, flight: Flight, call: Callable[[], Any], terms: Terms) -> None:
@@ -132,7 +152,9 @@ def start_behind(core: CacheCore, slot: Slot, flight: Flight, call: Callable[[],
         workers.submit(lambda: _lead_behind(core, slot, flight, call, terms))
     except RuntimeError as reason:
         core.abandon(flight, reason)
-        logger.warning("no thread for a load of %s: %s", slot.identifier(flight.key), reason)
+        logger.warning(
+            "no thread for a load of %s: %s", slot.identifier(flight.key), reason, extra={"cache": core.title}
+        )
     except BaseException as reason:
         core.abandon(flight, reason)
         raise

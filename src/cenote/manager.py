@@ -14,14 +14,16 @@ from cenote.codecs import Codec, MsgpackCodec
 from cenote.core import CacheCore
 from cenote.errors import ClearFailedError, ConfigurationError, ReentrantError, UnknownServiceError
 from cenote.forking import Registry
+from cenote.history import History
 from cenote.keeper import keeper
 from cenote.keys import check_name
-from cenote.member import Member
+from cenote.observing import Observer
 from cenote.options import CacheOptions
 from cenote.result import ClearResult, Mode
 from cenote.state import Root
 from cenote.stats import CacheStats, ManagerStats
 from cenote.swapping import close_all
+from cenote.watching import Watched
 from cenote.wiring import connect, without_password
 
 __all__ = ["CacheManager", "live_managers"]
@@ -29,7 +31,7 @@ __all__ = ["CacheManager", "live_managers"]
 _live: Registry[CacheManager] = Registry()
 
 
-class CacheManager(Member):
+class CacheManager(Watched):
     """One global cache and a named cache for each service.
 
     It may be used from any thread, and as a context manager, which closes it.
@@ -69,7 +71,10 @@ class CacheManager(Member):
         self._lock = locks.make_lock()
         self._enabled = True
         self._closed = False
+        self._observer: Observer | None = None
         self.audit = AuditTrail(self._clock)
+        self.history = History(self._clock)
+        self._probes, self._recoveries = {}, {}
         self._services: dict[str, Cache] = {}
         self._adopted: set[str] = set()
         """The services whose caches are here only because another process has them."""
@@ -174,6 +179,7 @@ class CacheManager(Member):
         max_items: int = 100,
         reason: str | None = None,
         actor: str | None = None,
+        clear_id: str | None = None,
     ) -> ClearResult:
         """Clear the global cache (None) or a service's; see ``Cache.clear`` for the arguments.
 
@@ -196,6 +202,7 @@ class CacheManager(Member):
             max_items=max_items,
             reason=reason,
             actor=actor,
+            clear_id=clear_id,
         )
 
     def clear_all(
@@ -206,12 +213,15 @@ class CacheManager(Member):
         max_items: int = 100,
         reason: str | None = None,
         actor: str | None = None,
+        clear_id: str | None = None,
     ) -> ClearResult:
         """Clear the global cache and every service's in one step: no reader finds one cleared and another old.
 
         The arguments and the result are those of ``Cache.clear``.
         """
-        order = ClearOrder(mode=mode, dry_run=dry_run, max_items=max_items, reason=reason, actor=actor)
+        order = ClearOrder(
+            mode=mode, dry_run=dry_run, max_items=max_items, reason=reason, actor=actor, clear_id=clear_id
+        )
         # A cache that is made meanwhile has nothing that is older than this call.
         cores = self._all_cores("clear_all")
         return run_clear(
@@ -242,6 +252,22 @@ class CacheManager(Member):
         self._call_census()
         return cache.stats()
 
+    def observe(self, observer: Observer | None) -> None:
+        """Have an observer told of every load and clear from now on, in the place of the one before.
+
+        Args:
+            observer: The observer; None for nobody.
+        """
+        with self._changing("observe"):
+            self._observer = observer
+            for core in self._cores:
+                core.observer = observer
+
+    @property
+    def observer(self) -> Observer | None:
+        """Who is told of every load and clear."""
+        return self._observer
+
     def close(self) -> None:
         """Empty every cache and end the manager; a second call does nothing.
 
@@ -253,6 +279,7 @@ class CacheManager(Member):
             self.report()
             close_all(self._cores)
             self._closed = True
+            self.end_watch()
             self._log.close()
             if self._shared is not None:
                 self._shared.close()
@@ -293,6 +320,7 @@ class CacheManager(Member):
         cache = Cache(core, self.audit)
         self._cores.append(core)
         self._all.append(cache)
+        core.observer = self._observer
         if not self._enabled:
             cache.apply_switches(all_on=False)
         keeper.watch(core)

@@ -7,67 +7,22 @@ loads itself before it waits for what others load; two callers that need each ot
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from cenote import locks
-from cenote.aloading import awaited, off_loop, start_task, wait_in_loop, waker_of
-from cenote.approach import Started, Step, apart, approach, leave, outcome_of, serve
+from cenote.aloading import awaited, start_task, wait_in_loop, waker_of
+from cenote.approach import Started, Step, apart, approach, outcome_of, serve
+from cenote.batch import Batch, Places, aload_batch, load_batch
 from cenote.core import CacheCore
 from cenote.entry import Entry
-from cenote.errors import LoadTimeoutError
 from cenote.flight import Flight
+from cenote.invalidation.log import Seen
 from cenote.loading import start_behind, wait_for
 from cenote.tables import Slot
 from cenote.terms import Terms
-from cenote.waits import CURRENT, Wait, move_child
-from cenote.workers import workers
 
 __all__ = ["aload_many", "load_many"]
-
-Places = Mapping[str, tuple[Slot, Hashable]]
-
-
-@dataclass
-class _Batch:
-    """What one round of a load of many keys found.
-
-    Attributes:
-        started: The flights that this caller registered.
-        values: What could be served.
-        led: The flights that this caller loads, by key.
-        alone: Keys to load without coalescing.
-        joined: Flights of others, with what to wait on.
-    """
-
-    started: Started
-    values: dict[str, Any] = field(default_factory=dict)
-    led: dict[str, Flight] = field(default_factory=dict)
-    alone: list[str] = field(default_factory=list)
-    joined: dict[str, tuple[Flight, Wait, Any]] = field(default_factory=dict)
-
-    @property
-    def wanted(self) -> list[str]:
-        """The keys to ask the loader for."""
-        return [*self.led, *self.alone]
-
-    def give_up(self, core: CacheCore, reason: BaseException) -> None:
-        """End what this caller began, and wait for nobody, because it was interrupted."""
-        for flight in self.started:
-            core.abandon(flight, reason)
-        self.leave(core)
-
-    def leave(self, core: CacheCore) -> None:
-        """Lose interest in the flights that were not waited for."""
-        while self.joined:
-            _, (flight, wait, _) = self.joined.popitem()
-            wait.over()
-            leave(core, flight)
-
-
-class _Left(Exception):  # noqa: N818  # never raised to a caller
-    """A loader left a key out."""
 
 
 def load_many(
@@ -83,18 +38,20 @@ def load_many(
     result: dict[str, Any] = {}
     remaining, first = dict(places), True
     while remaining:
-        found = core.seek_each(list(remaining.values())) if core.far else None
-        batch = _split(core, remaining, terms, behind, None, first=first, found=found)
+        seen = core.ask()
+        found = core.seek_each(list(remaining.values()), seen) if core.far else None
+        batch = _split(core, remaining, terms, behind, None, first=first, seen=seen, found=found)
         result |= batch.values
         first = False
         try:
             if batch.wanted:
-                result |= _load_batch(core, places, batch, loader, terms)
+                result |= load_batch(core, places, batch, loader, terms)
             remaining = {}
             for key, (flight, wait, waiter) in list(batch.joined.items()):
                 del batch.joined[key]
                 try:
-                    ended = wait_for(core, places[key][0], flight, waiter)
+                    with flight.waiting():
+                        ended = wait_for(core, places[key][0], flight, waiter)
                 finally:
                     wait.over()
                 if not ended or (flight.outcome is not None and flight.outcome.abandoned is not None):
@@ -127,18 +84,20 @@ async def aload_many(
     result: dict[str, Any] = {}
     remaining, first = dict(places), True
     while remaining:
-        found = await core.aseek_each(list(remaining.values())) if core.far else None
-        batch = _split(core, remaining, terms, behind, loop, first=first, found=found)
+        seen = await core.aask() if core.far else None
+        found = await core.aseek_each(list(remaining.values()), seen) if core.far else None
+        batch = _split(core, remaining, terms, behind, loop, first=first, seen=seen, found=found)
         result |= batch.values
         first = False
         try:
             if batch.wanted:
-                result |= await _aload_batch(core, places, batch, loader, terms)
+                result |= await aload_batch(core, places, batch, loader, terms)
             remaining = {}
             for key, (flight, wait, waiter) in list(batch.joined.items()):
                 del batch.joined[key]
                 try:
-                    ended = await wait_in_loop(core, flight, waiter, loop)
+                    with flight.waiting():
+                        ended = await wait_in_loop(core, flight, waiter, loop)
                 finally:
                     wait.over()
                 if not ended or (flight.outcome is not None and flight.outcome.abandoned is not None):
@@ -159,10 +118,11 @@ def _split(
     loop: asyncio.AbstractEventLoop | None,
     *,
     first: bool,
+    seen: Seen | None,
     found: Sequence[Entry | None] | None,
-) -> _Batch:
+) -> Batch:
     """Serve what can be served, and find out who loads the rest."""
-    batch = _Batch(Started(core))
+    batch = Batch(Started(core, together=True))
     there = [None] * len(places) if found is None else found
     try:
         for (key, (slot, place)), entry in zip(places.items(), there, strict=True):
@@ -173,6 +133,7 @@ def _split(
                 terms,
                 lambda flight, key=key, slot=slot: behind(key, slot, flight),  # type: ignore[misc]  # the defaults bind the loop's variables
                 loop,
+                seen=seen,
             )
             if served:
                 batch.values[key] = value
@@ -190,6 +151,7 @@ def _split(
                 first=first,
                 anew=False,
                 blocking=loop is None,
+                seen=seen,
                 found=entry,
             )
             if step is Step.SERVE:
@@ -208,151 +170,3 @@ def _split(
         batch.give_up(core, reason)
         raise
     return batch
-
-
-def _enter(batch: _Batch) -> None:
-    """Have the loader run inside of every flight that it serves, so that a recursion on any of them is seen."""
-    current = CURRENT.get()
-    for flight in batch.led.values():
-        move_child(flight, current)
-        current = flight
-    CURRENT.set(current)
-
-
-def _settle(core: CacheCore, places: Places, batch: _Batch, values: Mapping[str, Any], terms: Terms) -> dict[str, Any]:
-    """End the flights with the loader's values."""
-    result = {key: values[key] for key in batch.alone if key in values}
-    for key, flight in batch.led.items():
-        if key not in values:
-            core.abandon(flight, _Left(key))
-            continue
-        try:
-            core.settle(places[key][0], flight, values[key], terms)
-        except Exception as error:  # noqa: BLE001  # a function of the value failed: the flight carries it
-            core.fail(places[key][0], flight, error)
-        result[key] = outcome_of(core, flight)
-    return result
-
-
-def _fail(core: CacheCore, places: Places, batch: _Batch, error: Exception) -> dict[str, Any]:
-    """End the flights with the loader's failure; only if every key has a stale copy is nothing raised."""
-    for key, flight in batch.led.items():
-        core.fail(places[key][0], flight, error)
-    if batch.alone:
-        raise error
-    return {key: outcome_of(core, flight) for key, flight in batch.led.items()}
-
-
-def _abandon(core: CacheCore, batch: _Batch, reason: BaseException) -> None:
-    for flight in batch.led.values():
-        core.abandon(flight, reason)
-
-
-def _load_batch(
-    core: CacheCore,
-    places: Places,
-    batch: _Batch,
-    loader: Callable[[list[str]], Mapping[str, Any]],
-    terms: Terms,
-) -> dict[str, Any]:
-    limit = core.options.load_timeout
-    if limit is None:
-        return _run_batch(core, places, batch, loader, terms)
-    done = locks.make_waiter()
-    values: list[dict[str, Any]] = []
-    errors: list[BaseException] = []
-
-    def job() -> None:
-        try:
-            values.append(_run_batch(core, places, batch, loader, terms))
-        except BaseException as error:  # noqa: BLE001  # carried to the waiting thread
-            errors.append(error)
-        finally:
-            done.wake()
-
-    workers.submit(job)
-    batch.started.clear()
-    if not done.wait(limit):
-        return _fail(core, places, batch, LoadTimeoutError(", ".join(batch.wanted[:3]), limit))
-    if errors:
-        raise errors[0]
-    return values[0]
-
-
-def _run_batch(
-    core: CacheCore,
-    places: Places,
-    batch: _Batch,
-    loader: Callable[[list[str]], Mapping[str, Any]],
-    terms: Terms,
-) -> dict[str, Any]:
-    token = CURRENT.set(CURRENT.get())
-    try:
-        _enter(batch)
-        values = loader(batch.wanted)
-        return _settle(core, places, batch, values, terms)
-    except Exception as error:  # noqa: BLE001  # raised again unless stale copies stand in
-        return _fail(core, places, batch, error)
-    except BaseException as reason:
-        _abandon(core, batch, reason)
-        raise
-    finally:
-        CURRENT.reset(token)
-
-
-async def _aload_batch(
-    core: CacheCore,
-    places: Places,
-    batch: _Batch,
-    loader: Callable[[list[str]], Mapping[str, Any] | Awaitable[Mapping[str, Any]]],
-    terms: Terms,
-) -> dict[str, Any]:
-    """Run the loader in a task of its own: cancelling this caller cancels it only when nobody else waits for a key."""
-    task = asyncio.ensure_future(_arun_batch(core, places, batch, loader, terms))
-    core.tasks.add(task)
-
-    def ended(task: asyncio.Task[Any]) -> None:
-        core.tasks.discard(task)
-        # A task that is cancelled before its first step never enters the coroutine, nor its error handling.
-        _abandon(core, batch, asyncio.CancelledError())
-
-    task.add_done_callback(ended)
-    batch.started.clear()
-    crew = tuple(batch.led.values())
-    for flight in crew:
-        flight.task, flight.mates = task, crew
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        if task.cancelled():
-            _abandon(core, batch, asyncio.CancelledError())
-        for flight in batch.led.values():
-            leave(core, flight)
-        if not crew:
-            task.cancel()
-        raise
-
-
-async def _arun_batch(
-    core: CacheCore,
-    places: Places,
-    batch: _Batch,
-    loader: Callable[[list[str]], Mapping[str, Any] | Awaitable[Mapping[str, Any]]],
-    terms: Terms,
-) -> dict[str, Any]:
-    limit = core.options.load_timeout
-    try:
-        _enter(batch)
-        try:
-            async with asyncio.timeout(limit) as scope:
-                values = await awaited(lambda: loader(batch.wanted))
-        except TimeoutError:
-            if limit is None or not scope.expired():
-                raise
-            raise LoadTimeoutError(", ".join(batch.wanted[:3]), limit) from None
-        return await off_loop(core, _settle, core, places, batch, values, terms)
-    except Exception as error:  # noqa: BLE001  # raised again unless stale copies stand in
-        return _fail(core, places, batch, error)
-    except BaseException as reason:
-        _abandon(core, batch, reason)
-        raise

@@ -14,7 +14,8 @@ from cenote.clock import Clock
 from cenote.core import CacheCore
 from cenote.errors import ClosedError
 from cenote.invalidation.census import Process
-from cenote.invalidation.log import InvalidationLog
+from cenote.invalidation.log import InvalidationLog, Standing
+from cenote.meters import Meters
 from cenote.state import NOT_SHARED, Root, State, cache_of
 from cenote.stores.shared import Place, SharedStore
 from cenote.swapping import forget_all, hold_all, release_all
@@ -56,6 +57,36 @@ class Member:
         if self._log.census is not None and not self._closed:
             for core in list(self._cores):
                 core.report()
+            self._measure()
+
+    def own_meters(self) -> Meters:
+        """Return what this process did for all caches together; it is published for the others' sums."""
+        self._check_open()
+        return self._measure()
+
+    def _measure(self) -> Meters:
+        meters = Meters(clears=self.audit.durations())
+        self._log.measure(meters)
+        census = self._log.counting
+        if census is not None:
+            census.measure(meters)
+        return meters
+
+    def meters(self) -> Meters:
+        """Return what the processes that share the caches did for all of them together.
+
+        They are sums over all processes of this machine, as each last reported; ``stats`` has them report.
+        """
+        self._check_open()
+        own = self._measure()
+        census = self._log.counting
+        return own if census is None else census.meters()
+
+    def standing(self) -> Standing | None:
+        """Return how this machine stands with the others that share the caches; None where it is one machine's."""
+        self._check_open()
+        self._attach()
+        return self._log.standing()
 
     def rejoin(self) -> bool:
         """Take part again when what is shared was lost, or in a forked child; whatever was cached is forgotten."""
@@ -103,9 +134,20 @@ class Member:
         """Return the processes that share the caches, this one included, the longest attached first."""
         self._check_open()
         self._attach()
-        if self._log.census is not None and self._log.connected:
-            return self._log.census.processes()
+        census = self._log.counting
+        if census is not None:
+            return census.processes()
         return [Process(os.getpid(), self._since, sum(len(cache) for cache in self._all))]
+
+    def machines(self) -> list[str]:
+        """Return the names of the machines that share the caches; none where that is one alone.
+
+        Raises:
+            ClearFailedError: The server that knows them cannot be asked.
+        """
+        self._check_open()
+        self._attach()
+        return list(self._log.machines())
 
     def _attach(self) -> None:
         """Take part again where this process does not: it was forked, or what is shared was lost."""
@@ -117,8 +159,9 @@ class Member:
         return self._log.known_caches()
 
     def _call_census(self) -> None:
-        if self._log.census is not None and self._log.connected:
-            self._log.census.call()
+        census = self._log.counting
+        if census is not None:
+            census.call()
 
     def _check_open(self) -> None:
         if self._closed:
@@ -156,6 +199,7 @@ class Member:
         for core in self._cores:
             core.lock = locks.make_lock()
             core.tasks.clear()
+            core.restart_counts()  # the parent counts what it did
             # Freeing the parent's entries would copy every page that the two still share.
             _inherited.append(core.state)
             core.install(core.fresh())

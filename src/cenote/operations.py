@@ -8,26 +8,24 @@ from typing import Any, ParamSpec, TypeVar, cast, overload
 from cenote.approach import LATER
 from cenote.audit import AuditEvent, AuditTrail
 from cenote.bypass import bypassed, bypasses
-from cenote.clearing import ClearOrder, clear_cache, run_clear, switch
+from cenote.clearable import Clearable
+from cenote.clearing import switch
 from cenote.clock import lease_clock
 from cenote.core import CacheCore
 from cenote.entry import FOREVER, GONE
 from cenote.errors import ConfigurationError
 from cenote.flight import Fill
 from cenote.getting import get_each, get_slowly
-from cenote.invalidation.log import DEADLINE
 from cenote.keys import check_key
 from cenote.loading import load
 from cenote.many import load_many
 from cenote.memoize import Decorator, Memoized, memoize
 from cenote.options import UNSET, CacheOptions
-from cenote.result import ClearResult, Mode
 from cenote.scope import Scope
 from cenote.selecting import clear_scope
 from cenote.swapping import Tally
-from cenote.tables import GIL, Slot
+from cenote.tables import GIL
 from cenote.terms import Terms, check_tags
-from cenote.view import CacheView
 
 __all__ = ["Operations"]
 
@@ -36,13 +34,12 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Operations(CacheView):
+class Operations(Clearable):
     """The operations of a cache, for any number of threads."""
 
     def __init__(self, core: CacheCore, audit: AuditTrail) -> None:
         """Wrap a core; users call ``CacheManager.service`` instead."""
-        super().__init__(core)
-        self._audit = audit
+        super().__init__(core, audit)
         self._root = core.root
         self._index = core.index
         self._now = core.now
@@ -119,7 +116,7 @@ class Operations(CacheView):
             return default
         state = self._root.states[self._index]
         word = state.word
-        if word is not None and (word[0] != state.applied or (self._leased and lease_clock() >= word[DEADLINE])):
+        if word is not None and (word[0] != state.applied or (self._leased and lease_clock() >= state.deadline[0])):
             return self._get_slowly(key, default)
         try:
             entry = state.tables[0].get(key)
@@ -237,6 +234,8 @@ class Operations(CacheView):
     ) -> dict[str, T]:
         """Return the values of several keys, with one loader call for all that nobody has and nobody loads.
 
+        What other processes load is waited for afterwards; what they then have not loaded is asked for in another call.
+
         Args:
             keys: The keys.
             loader: Gets the missing keys and returns their values; keys it leaves out are neither cached nor returned.
@@ -320,68 +319,3 @@ class Operations(CacheView):
             )
 
         return decorate if func is None else decorate(func)
-
-    # Invalidation
-
-    def invalidate_tags(self, *tags: str) -> int:
-        """Remove every entry that carries one of the tags; return how many live ones there were."""
-        return self._clear_scope(Scope(tags=check_tags(tags)), ClearOrder(max_items=0)).entries_cleared
-
-    def clear(
-        self,
-        *,
-        mode: Mode = "hard",
-        dry_run: bool = False,
-        prefix: str | None = None,
-        tags: Iterable[str] | None = None,
-        max_items: int = 100,
-        reason: str | None = None,
-        actor: str | None = None,
-    ) -> ClearResult:
-        """Remove every entry, or those that a prefix or tags cover.
-
-        When it returns, no read that starts afterwards is served anything whose load began before the clear.
-
-        Args:
-            mode: "soft" only marks entries stale: they may be served while one caller reloads each.
-            dry_run: Whether only to say what a clear would take.
-            prefix: Only entries whose identifier begins so.
-            tags: Only entries that carry one of these; together with a prefix, what either covers.
-            max_items: How many identifiers to list, up to 10,000.
-            reason: Why, for the audit trail.
-            actor: Who, for the audit trail.
-
-        Returns:
-            What was done.
-
-        Raises:
-            ConfigurationError: An argument cannot be used.
-            ReentrantError: A signal handler or a finalizer called it amid a change of this very cache.
-        """
-        order = ClearOrder(mode=mode, dry_run=dry_run, max_items=max_items, reason=reason, actor=actor)
-        if prefix is None and tags is None:
-            return run_clear(
-                self._core,
-                self._audit,
-                lambda tally: clear_cache(self._core, soft=order.soft, dry_run=dry_run, tally=tally),
-                what=self.title,
-                order=order,
-                service=self.name,
-            )
-        if prefix is not None and not isinstance(prefix, str):
-            raise ConfigurationError(f"prefix must be a string, not {prefix!r}")
-        return self._clear_scope(Scope(tags=check_tags(tags or ()), prefix=prefix), order)
-
-    def _clear_scope(self, scope: Scope, order: ClearOrder) -> ClearResult:
-        return run_clear(
-            self._core,
-            self._audit,
-            lambda tally: clear_scope(self._core, scope, soft=order.soft, dry_run=order.dry_run, tally=tally),
-            what=f"{self.title} ({scope})",
-            order=order,
-            service=self.name,
-        )
-
-    def _clear_slot(self, slot: Slot) -> None:
-        """Forget every call of one function."""
-        self._clear_scope(Scope(table=slot), ClearOrder(max_items=0))

@@ -8,12 +8,14 @@ kept only where nothing was obeyed since.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable, Sequence
+from collections.abc import Awaitable, Hashable, Sequence
+from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 from cenote.core import CacheCore
 from cenote.entry import Entry
 from cenote.errors import StoreError
+from cenote.invalidation.log import Seen
 from cenote.state import NOT_SHARED, State
 from cenote.stores.redis import Name, RedisStore
 from cenote.tables import Slot
@@ -49,16 +51,20 @@ class FarReader(CacheCore):
 
     far = True
 
-    @property
+    @cached_property
     def _store(self) -> RedisStore:
         assert self.sharing is not None  # noqa: S101  # this core has a store
         store = self.sharing.store
         assert isinstance(store, RedisStore)  # noqa: S101  # and it is this one
         return store
 
-    def look_for(self, slot: Slot, key: Hashable) -> Look:
+    async def aask(self) -> Seen | None:
+        """Ask what ``ask`` does, off the event loop; the tasks of one tick ask together."""
+        return await self._store.averify() if self.must_ask() else None
+
+    def look_for(self, slot: Slot, key: Hashable, seen: Seen | None) -> Look:
         """Look for a key in memory, and begin to look at the server if that is not enough."""
-        state = self.current()
+        state = self.abreast(seen)
         entry = state.tables[slot.index].get(key)
         name = None
         if not self._serves(state, entry) and state.generation != NOT_SHARED and self.running:
@@ -71,15 +77,9 @@ class FarReader(CacheCore):
         """Return what the server has for a look."""
         return None if look.name is None else self._read_each([look.name])[0]
 
-    async def aread(self, look: Look) -> bytes | None:
-        """Do what ``read`` does; no event loop stands still meanwhile."""
-        if look.name is None:
-            return None
-        try:
-            return await self._store.aread(look.name)
-        except StoreError as error:
-            self._warn(look.name, error)
-            return None
+    def aread(self, name: Name) -> Awaitable[bytes | None]:
+        """Ask for what the server has under a name; no event loop stands still meanwhile."""
+        return self._store.aread(name)
 
     def _read_each(self, names: Sequence[Name]) -> list[bytes | None]:
         try:
@@ -124,19 +124,20 @@ class FarReader(CacheCore):
             return await asyncio.to_thread(self.entry_of, look, raw)
         return self.entry_of(look, raw)
 
-    def seek(self, slot: Slot, key: Hashable) -> Entry | None:
+    def seek(self, slot: Slot, key: Hashable, seen: Seen | None = None) -> Entry | None:
         """Return the entry that a read may be served: the copy in memory, or a later one of the server."""
-        look = self.look_for(slot, key)
+        look = self.look_for(slot, key, seen or self.ask())
         return self.entry_of(look, self.read(look))
 
-    async def aseek(self, slot: Slot, key: Hashable) -> Entry | None:
+    async def aseek(self, slot: Slot, key: Hashable, seen: Seen | None) -> Entry | None:
         """Do what ``seek`` does; no event loop stands still for the server."""
-        look = self.look_for(slot, key)
-        return await self.aentry_of(look, await self.aread(look))
+        look = self.look_for(slot, key, seen)
+        return await self.aentry_of(look, None if look.name is None else await self.aread(look.name))
 
-    def seek_each(self, wanted: Sequence[tuple[Slot, Hashable]]) -> list[Entry | None]:
+    def seek_each(self, wanted: Sequence[tuple[Slot, Hashable]], seen: Seen | None = None) -> list[Entry | None]:
         """Do what ``seek`` does for several keys, with one question to the server for many of them."""
-        looks = [self.look_for(slot, key) for slot, key in wanted]
+        seen = seen or self.ask()
+        looks = [self.look_for(slot, key, seen) for slot, key in wanted]
         names = list(dict.fromkeys(look.name for look in looks if look.name is not None))
         raw: dict[Name | None, bytes | None] = {}
         for at in range(0, len(names), _AT_ONCE):
@@ -144,9 +145,9 @@ class FarReader(CacheCore):
             raw.update(zip(asked, self._read_each(asked), strict=True))
         return [self.entry_of(look, raw.get(look.name)) for look in looks]
 
-    async def aseek_each(self, wanted: Sequence[tuple[Slot, Hashable]]) -> list[Entry | None]:
+    async def aseek_each(self, wanted: Sequence[tuple[Slot, Hashable]], seen: Seen | None) -> list[Entry | None]:
         """Do what ``seek_each`` does; no event loop stands still for the server."""
-        looks = [self.look_for(slot, key) for slot, key in wanted]
+        looks = [self.look_for(slot, key, seen) for slot, key in wanted]
         if all(look.name is None for look in looks):
             return [look.entry for look in looks]
-        return await asyncio.to_thread(self.seek_each, wanted)
+        return await asyncio.to_thread(self.seek_each, wanted, seen)

@@ -13,13 +13,14 @@ from collections.abc import Hashable, Sequence
 from typing import Any, Final
 
 from cenote import locks
+from cenote.departures import Fate
 from cenote.entry import Entry
 from cenote.errors import ClearFailedError, ClosedError, ReentrantError, StoreError
 from cenote.flight import Fill, Flight, Outcome
 from cenote.invalidation.log import Members, Record, RecordKind
 from cenote.invalidation.machine import fitted
+from cenote.invalidation.network.answers import TAKE_OUT, Receipt, Value
 from cenote.invalidation.network.log import NetworkLog
-from cenote.invalidation.network.receipts import TAKE_OUT, Receipt, Value
 from cenote.keeper import keeper
 from cenote.reading import FarReader
 from cenote.state import State
@@ -52,7 +53,16 @@ class RemoteCore(FarReader):
         """Write the record of a key, and what becomes of its value at the server."""
         record = self.key_record(slot, key)
         assert record is not None  # noqa: S101  # there are others to be told
-        return self.log.write_key(record, value)
+        try:
+            return self.log.write_key(record, value)
+        except ClearFailedError:
+            # Others do not learn of it. This process knows better than to serve what it has, verified or not.
+            with self.lock:
+                state = self.obey()
+                state.detach_key(slot.index, key)
+                dropped = self._take_out(state, slot.index, key)
+            self.discard(dropped)
+            raise
 
     # Changes
 
@@ -91,17 +101,20 @@ class RemoteCore(FarReader):
         entry, kept = self._entry(slot.index, flight.key, value, terms, birth=flight.birth, born=flight.born, cost=cost)
         outcome, dropped = Outcome(kept), list[Entry]()
         stored = self._pack(slot, flight.key, value, entry)
-        wanted = False
         with self.lock:
             self.obey()
             wanted = self._may_publish(flight, entry)
+        shared: bool | None = wanted
         if wanted and stored is not None:
-            wanted = self._keep(flight.state, stored, flight.birth)
+            shared = self._keep(flight.state, stored, flight.birth)
         with self.lock:
             self.obey()
-            if wanted and self._may_publish(flight, entry):
+            wanted = wanted and self._may_publish(flight, entry)
+            flight.discarded = not wanted or shared is False
+            if wanted and shared:
                 flight.detach()
                 if entry is None:
+                    self.departures.note(slot.index, flight.key, Fate.NOT_STORED, now)
                     dropped = self._take_out(flight.state, slot.index, flight.key)
                 else:
                     entry.birth = flight.birth
@@ -119,14 +132,17 @@ class RemoteCore(FarReader):
             return False
         return self.is_current(flight.state) and (entry is None or not flight.missed & entry.tags)
 
-    def _keep(self, state: State, stored: StoredEntry, birth: int) -> bool:
-        """Give a loaded value to the server; return whether it may be copied here: not if it is old there."""
+    def _keep(self, state: State, stored: StoredEntry, birth: int) -> bool | None:
+        """Give a loaded value to the server; return whether it may be copied here.
+
+        False if it is old there, None if the server does not keep it for another reason.
+        """
         stored.birth = birth
         try:
             return self._store.put(state.shelf, state.generation, stored)
         except (StoreError, ClearFailedError, ClosedError) as error:
-            logger.info("%s was loaded and cannot be shared: %s", stored.identifier, error)
-            return False
+            logger.info("%s was loaded and cannot be shared: %s", stored.identifier, error, extra={"cache": self.title})
+            return None
 
     def fill_value(self, fill: Fill, value: Any, ttl: Any, tags: Any) -> bool:
         """Publish the value of a fill token, unless a covering invalidation or a later birth came first."""
@@ -152,7 +168,7 @@ class RemoteCore(FarReader):
             flight = fill.state.flights.get((fill.slot, fill.key))
             if flight is not None and flight.born < fill.born:
                 flight.detach()
-            self.counts.loads += 1
+            self.counts.count_load(cost)
             slot.count_load(cost)
             entry.birth = fill.birth
             dropped = self._put(fill.state, entry)
@@ -197,31 +213,26 @@ class RemoteCore(FarReader):
         self._enter("clear")
         self.log.note(Members())
         live, sample = 0, list[str]()
-        exact = self._counts_exactly(records)
+        exact = True
         receipt = None
         for record in records:
             for each in fitted(record):
                 value = TAKE_OUT if each.kind is RecordKind.KEY else None
                 receipt = self.log.record(each, value=value, most=most - len(sample))
                 live += receipt.live
-                exact = exact and receipt.counted
                 sample += receipt.sample
+                exact = exact and receipt.exact
+        # While the members learn of it.
+        exact = exact and not self._evicts()
         if receipt is not None:
             self.log.note(self.log.await_members(receipt))
             # So that what went is freed, and counted, before anybody asks.
             self.current()
         return live, sample, exact
 
-    def _counts_exactly(self, records: Sequence[Record]) -> bool:
-        """Whether the server's indexes name nothing but live entries: nothing was evicted, or covered by a scope."""
-        if any(record.kind not in (RecordKind.CLEAR, RecordKind.CLEAR_ALL) for record in records):
-            return False
-        names = {record.cache for record in records}
-        if any(record.kind is RecordKind.CLEAR_ALL for record in records):
-            names |= set(self.log.known_caches()) | {None}
+    def _evicts(self) -> bool:
+        """Whether the server may have evicted entries that its indexes still name."""
         try:
-            scoped = any((self.log.scoped(name) or 0) > self.log.floor(name, soft=False) for name in names)
-            exact = not scoped and not self._store.evicts
-        except (ClearFailedError, StoreError):
-            exact = False
-        return exact
+            return self._store.evicts
+        except StoreError:
+            return True

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-__all__ = ["ClearResult", "EntryInfo", "EntryPage", "Mode"]
+__all__ = ["ClearResult", "EntryInfo", "EntryPage", "Miss", "Mode"]
 
 Mode = Literal["hard", "soft"]
 """Whether a clear removes entries or marks them stale."""
@@ -84,6 +84,23 @@ class EntryInfo:
     birth: int | None = None
     error: str | None = None
     loading: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Miss:
+    """Why a key is missing, or why its last load was needed, as far as this process knows.
+
+    Attributes:
+        why: "neverLoaded", "expired", "evicted", "cleared", "invalidated", "notStored", "loadFailed" or "unknown".
+        sentence: The same for people.
+        when: When the entry went, in UTC; None where that is not known.
+        clear_id: The receipt of the clear, where this process made it.
+    """
+
+    why: str
+    sentence: str
+    when: datetime | None = None
+    clear_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Final
 
 from cenote.core import CacheCore
 from cenote.decide import Verdict
+from cenote.departures import Fate
 from cenote.entry import SOFTLY_CLEARED, Entry
 from cenote.scope import Scope
 from cenote.sharing import PAGE
@@ -37,6 +38,13 @@ def clear_scope(core: CacheCore, scope: Scope, *, soft: bool, dry_run: bool, tal
     Raises:
         ClearFailedError: Other processes may not have learned of it; this one is cleared.
     """
+    if dry_run and core.far:
+        # Outside of the lock, which event loops take too: the server is asked.
+        core.check_open()
+        covered = _shared_by(core, core.current(), scope)
+        tally.entries += len(covered)
+        tally.items += covered[: tally.room]
+        return
     if dry_run:
         _clear_scope_here(core, scope, soft=soft, dry_run=True, tell=False, tally=tally)
         return
@@ -135,6 +143,7 @@ def _clear_scope_here(
                     entry.birth = SOFTLY_CLEARED
                 else:
                     state.store.remove(entry)
+                    core.note_gone([entry], Fate.INVALIDATED)
             core.note_size()
     if core.keeps_originals:
         tally.entries += len(taken)

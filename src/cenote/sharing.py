@@ -53,6 +53,7 @@ class Sharing:
         """
         self.store = store
         self._title = cache or "the global cache"
+        self._fields = {"cache": cache or "(global)"}
         self._codec = codec
         self._clock = clock
         self._treatment = treatment
@@ -90,7 +91,8 @@ class Sharing:
     def warn(self, identifier: str, error: Exception) -> None:
         """Log that an entry could not be read."""
         if not getattr(error, "logged", False):
-            logger.warning("%s of %s cannot be read and counts as missing: %s", identifier, self._title, error)
+            text = "%s of %s cannot be read and counts as missing: %s"
+            logger.warning(text, identifier, self._title, error, extra=self._fields)
 
     def _restore(self, slot: Slot, key: Hashable, value: Any, stored: StoredEntry) -> Entry:
         shift = self._clock.monotonic() - self._clock.time()
@@ -160,7 +162,7 @@ class Sharing:
             stored = self.store.find(state.shelf, state.generation, identifier)
         except StoreError as error:
             if not error.logged:
-                logger.warning("%s of %s cannot be read: %s", identifier, self._title, error)
+                logger.warning("%s of %s cannot be read: %s", identifier, self._title, error, extra=self._fields)
             return None
         return None if stored is None else self._restore(slot, identifier, None, stored)
 

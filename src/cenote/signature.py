@@ -16,7 +16,6 @@ from cenote.clock import lease_clock
 from cenote.core import CacheCore
 from cenote.entry import FOREVER, GONE
 from cenote.errors import ConfigurationError, UnhashableArgumentError
-from cenote.invalidation.log import DEADLINE
 from cenote.keys import CallKeys, part, parts
 from cenote.tables import GIL, Slot
 
@@ -260,7 +259,7 @@ def _abreast(core: CacheCore) -> str:
     """The test whether a State has obeyed all that it must have, in front of the lookup."""
     if core.log.word is None:
         return ""
-    lapsed = f" or _cn_lease_clock() >= _cn_state.word[{DEADLINE}]" if core.leased else ""
+    lapsed = " or _cn_lease_clock() >= _cn_state.deadline[0]" if core.leased else ""
     return f"None if _cn_state.word[0] != _cn_state.applied{lapsed} else "
 
 

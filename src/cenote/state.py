@@ -12,6 +12,7 @@ from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from cenote import locks
+from cenote.invalidation.log import deadline_of
 from cenote.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -61,15 +62,20 @@ class State:
         fills: The outstanding fill tokens.
         soft_floor: Entries with an earlier birth were cleared softly.
         word: The head of a log that others append to, as item 0; None where nobody outside the process can.
+        deadline: Until when that head may be relied on where it is leased, as item 0, in seconds of the lease clock.
         applied: The last record that it has obeyed. A read that finds another head obeys first. It lies beside the
             tables that it speaks of: kept elsewhere, a reader could pair old tables with a new number.
         generation: The sequence of the last whole hard clear.
         gauge: Where other processes see how many entries there are; None where there are none to see it.
         shelf: What the cache is called in a shared store: its name, and the incarnation that sequences belong to.
+        doubtful: The State in force that could not be verified because the server is out of reach, where this one
+            stands in for it.
     """
 
     __slots__ = (
         "applied",
+        "deadline",
+        "doubtful",
         "fills",
         "flights",
         "gauge",
@@ -100,10 +106,12 @@ class State:
         self.fills: weakref.WeakSet[Fill] = weakref.WeakSet()
         self.soft_floor = soft_floor
         self.word = word
+        self.deadline = deadline_of(word)
         self.applied = applied
         self.generation = generation
         self.shelf = shelf
         self.gauge = gauge
+        self.doubtful: State | None = None
 
     def softened(self, floor: int) -> State:
         """Return a State that shares everything with this one but has obeyed a soft clear."""
@@ -115,10 +123,12 @@ class State:
         state.fills = self.fills
         state.soft_floor = floor
         state.word = self.word
+        state.deadline = self.deadline
         state.applied = floor
         state.generation = self.generation
         state.shelf = self.shelf
         state.gauge = self.gauge
+        state.doubtful = None
         return state
 
     def detach_key(self, slot: int, key: Hashable) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Final
 
-__all__ = ["CacheStats", "Counts", "ManagerStats"]
+from cenote.loadtimes import BUCKETS, NO_LOADS, LoadTimes, bucket_of
+
+__all__ = ["CacheStats", "Counts", "ManagerStats", "sum_of"]
 
 
 class Counts:
@@ -17,6 +20,7 @@ class Counts:
         "expirations",
         "invalidations",
         "load_failures",
+        "load_times",
         "loads",
         "stale_served",
     )
@@ -27,8 +31,14 @@ class Counts:
         self.expirations = 0
         self.invalidations = 0
         self.load_failures = 0
+        self.load_times = [0] * BUCKETS
         self.loads = 0
         self.stale_served = 0
+
+    def count_load(self, seconds: float) -> None:
+        """Count a load that yielded a value."""
+        self.loads += 1
+        self.load_times[bucket_of(seconds)] += 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +60,7 @@ class CacheStats:
         bytes: Bytes held, as the weigher counts them; None without a weigher.
         load_seconds: Seconds that the loads took together.
         saved_seconds: Hits valued at the mean load time that their function, or the callers' keys, had until then.
+        load_times: How long loads took, in buckets.
     """
 
     hits: int = 0
@@ -66,6 +77,12 @@ class CacheStats:
     bytes: int | None = None
     load_seconds: float = 0.0
     saved_seconds: float = 0.0
+    load_times: LoadTimes = NO_LOADS
+
+    @property
+    def reads(self) -> int:
+        """Hits and misses together."""
+        return self.hits + self.misses
 
     @property
     def hit_rate(self) -> float:
@@ -86,6 +103,25 @@ class CacheStats:
     def efficiency(self) -> float:
         """Percent of load time that the cache saved, to two decimals."""
         return _percent(self.saved_seconds, self.saved_seconds + self.load_seconds)
+
+
+_ADDED: Final = tuple(
+    field.name for field in fields(CacheStats) if field.name not in {"max_size", "bytes", "load_times"}
+)
+
+
+def sum_of(all_stats: Sequence[CacheStats]) -> CacheStats:
+    """Return the figures of several caches together; the limit is None where one of them has none."""
+    sums: dict[str, Any] = {name: sum(getattr(each, name) for each in all_stats) for name in _ADDED}
+    limits = [each.max_size for each in all_stats if each.max_size is not None]
+    weights = [each.bytes for each in all_stats if each.bytes is not None]
+    times = [each.load_times.counts for each in all_stats]
+    return CacheStats(
+        **sums,
+        max_size=sum(limits) if limits and len(limits) == len(all_stats) else None,
+        bytes=sum(weights) if weights else None,
+        load_times=LoadTimes(tuple(map(sum, zip(*times, strict=True)))) if times else NO_LOADS,
+    )
 
 
 def _percent(part: float, whole: float) -> float:

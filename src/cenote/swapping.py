@@ -8,6 +8,7 @@ from itertools import islice
 
 from cenote import locks
 from cenote.core import CacheCore
+from cenote.departures import Fate
 from cenote.entry import Entry
 from cenote.errors import ReentrantError
 from cenote.invalidation.log import Record, RecordKind
@@ -38,12 +39,14 @@ class Tally:
         items: Identifiers, at most ``most``.
         most: How many to list.
         exact: Whether ``entries`` is exact; else it is an upper bound.
+        clear_id: The receipt.
     """
 
     most: int
     entries: int = 0
     items: list[str] = field(default_factory=list)
     exact: bool = True
+    clear_id: str | None = None
 
     @property
     def room(self) -> int:
@@ -118,6 +121,7 @@ def _replacement(core: CacheCore, *, soft: bool, sequence: int | None) -> tuple[
     state = core.state
     # Exact counts: what has ended unseen is no live entry. The keeper keeps this backlog small.
     ended = state.store.sweep_out(core.now())
+    core.note_gone(ended, Fate.EXPIRED)
     core.count_gone(expired=len(ended), invalidated=len(state.store))
     if sequence is None:
         return state, core.fresh()
@@ -178,7 +182,7 @@ def finish(core: CacheCore, old: State, names: list[Slot], *, soft: bool, tally:
     """List identifiers of what a whole clear took, and hand the rest to the keeper."""
     if not core.keeps_originals:
         if not soft:
-            core.bury(old)
+            core.bury(old, cleared=True)
         return
     if soft:
         with core.lock:
@@ -187,4 +191,4 @@ def finish(core: CacheCore, old: State, names: list[Slot], *, soft: bool, tally:
         return
     # Nobody publishes into a State that is not in force, so its tables stand still.
     tally.list_items(names, entries_of(old.tables))
-    core.bury(old)
+    core.bury(old, cleared=True)

@@ -93,6 +93,12 @@ class Slot:
             self.saved_seconds += (hits - self.valued) * self.load_seconds / self.loads
         self.valued = hits
 
+    def restart_counts(self) -> None:
+        """Count from nothing; what a generated wrapper has counted cannot be taken from it, so it is deducted."""
+        self.hits = -self.hot_hits()
+        self.misses = self.load_seconds = self.saved_seconds = 0.0
+        self.loads = self.valued = 0
+
     def take_over(self, other: Slot) -> None:
         """Add the figures of a table that is given away; call under the write lock."""
         self.value_hits()

@@ -70,6 +70,12 @@ def count_live(core: CacheCore, tally: Tally) -> None:
     """Count what a clear of a whole cache would take."""
     core.check_open()
     core.sweep()
+    if core.far and core.sharing is not None:
+        # Outside of the lock, which event loops take too: the server is asked.
+        state = core.current()
+        tally.entries += core.sharing.live(state)
+        tally.items += core.sharing.sample(state, tally.room)
+        return
     with core.exclusive("count"), core.changing("count"):
         state = core.obey()
         tally.entries += entries_elsewhere(core)

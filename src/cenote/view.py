@@ -9,8 +9,9 @@ from cenote.core import CacheCore
 from cenote.errors import ConfigurationError, InvalidKeyError
 from cenote.keys import check_key
 from cenote.listing import describe, list_entries, list_keys
+from cenote.missing import why_missing
 from cenote.options import CacheOptions
-from cenote.result import EntryInfo, EntryPage
+from cenote.result import EntryInfo, EntryPage, Miss
 from cenote.stats import CacheStats
 from cenote.tables import Slot
 
@@ -92,11 +93,22 @@ class CacheView:
             raise ConfigurationError(f"limit must be a whole number of 1 or more, not {limit!r}")
         return list_entries(self._core, prefix, tag, cursor, limit)
 
+    def functions(self) -> list[str]:
+        """Return the names of the memoized functions that can still be called, sorted."""
+        found = dict(self._core.functions)
+        return sorted(name for name, function in found.items() if function() is not None)
+
     def explain(self, key: str) -> EntryInfo:
         """Say what is known of one entry, and why it is fresh, stale or missing; counts as no read."""
         self._core.check_open()
         slot, place = self._core.place_of(key)
         return describe(self._core, slot, key, self._core.look(slot, key, place), place)
+
+    def last_miss(self, key: str) -> Miss:
+        """Say why a key is missing, or why its last load was needed; counts as no read."""
+        self._core.check_open()
+        slot, place = self._core.place_of(key)
+        return why_missing(self._core, slot, place, self._core.look(slot, key, place))
 
     def count_expired(self, entries: int) -> None:
         """Count entries that ended in a shared store."""

@@ -178,6 +178,7 @@ def _redis(url: str, parts: SplitResult, namespace: str) -> Backend:
             Link,
             NetworkLog,
             SpreadLedger,
+            Unverified,
             tags_of,
         )
         from cenote.remote import RemoteCore  # noqa: PLC0415  # the same
@@ -198,13 +199,18 @@ def _redis(url: str, parts: SplitResult, namespace: str) -> Backend:
     validate = own.get("validate", "lease")
     if validate not in ("lease", "always"):
         raise ConfigurationError(f"validate must be 'lease' or 'always', not {validate!r}")
+    unverified = Unverified(_number(url, own, "serve_unverified", 0.0))
+    if unverified.seconds and validate == "always":
+        raise ConfigurationError("serve_unverified counts from the end of a lease: it does not go with validate=always")
     link = Link(server_url, namespace)
     link.check()
     # Whatever the order of the hosts, and without passwords: the name of a file is for all to see. Who holds leases and
-    # who does not have agents of different kinds, each with a mirror of its own.
+    # who does not, and who serves copies unverified and who does not, have agents of different kinds, each with a
+    # mirror of its own: what an agent says of its machine to others must hold for all who rely on its lease.
     hosts = ",".join(sorted(parts.netloc.rpartition("@")[2].lower().split(",")))
     said = re.sub(r"password=[^&]*", "", server)
     place = f"{hosts}:{parts.path}:{said}{':always' * (validate == 'always')}"
+    place += f":{unverified.seconds:g}" * bool(unverified.seconds)
     identity = hashlib.blake2b(place.encode(), digest_size=6)
     directory = Path(own["dir"]) if "dir" in own else _runtime_directory()
     if not directory.is_absolute():
@@ -221,6 +227,7 @@ def _redis(url: str, parts: SplitResult, namespace: str) -> Backend:
         replicas=replicas,
         thread=agent == "thread",
         always=validate == "always",
+        unverified=unverified,
     )
     store = (
         SpreadStore(ledger, log, SystemClock(), largest=largest)
@@ -242,7 +249,7 @@ def _split_query(url: str, parts: SplitResult) -> tuple[dict[str, str], str]:
     except ValueError:
         raise ConfigurationError(f"the query cannot be read: {without_password(url)}") from None
     own = {}
-    for name in ("agent", "dir", "lease", "max_value_bytes", "replicas", "validate"):
+    for name in ("agent", "dir", "lease", "max_value_bytes", "replicas", "serve_unverified", "validate"):
         values = fields.pop(name, [])
         if len(values) > 1:
             raise ConfigurationError(f"{name} stands twice in the query of the url")

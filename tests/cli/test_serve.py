@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import time
@@ -113,3 +114,45 @@ def test_settings_that_cannot_be_used_are_wrong_usage(cenote, arguments):
     done = cenote("serve", "--port", "0", *arguments)
     assert done.code == 2
     assert "Traceback" not in done.err
+
+
+LOGGING_APP = """
+import logging
+import warnings
+from cenote import CacheManager
+
+caches = CacheManager()
+caches.service("shop").set("price", 5)
+logging.getLogger("shop").warning("two\\nlines", extra={"order": 7})
+logging.getLogger("shop").info("not shown")
+warnings.warn("mind the step")
+"""
+
+
+def test_every_line_of_the_logs_is_a_json_object_when_that_is_asked_for(host, tmp_path):
+    (tmp_path / "logging_shop.py").write_text(LOGGING_APP)
+    served = host("--app", "logging_shop:caches", "--log-format", "json", cwd=str(tmp_path))
+    assert served("clear", "shop", "--reason", "deploy 17").code == 0
+    with socket.create_connection(("127.0.0.1", int(served.url.rpartition(":")[2]))) as raw:
+        raw.sendall(b"no request at all\r\n\r\n")
+        raw.recv(100)
+    found = [json.loads(line) for line in served.running.end(signal.SIGTERM).err.splitlines()]
+    assert [(each["logger"], each["level"]) for each in found] == [
+        ("shop", "WARNING"),
+        ("py.warnings", "WARNING"),
+        ("cenote.audit", "INFO"),
+        ("uvicorn.error", "WARNING"),
+    ]
+    assert (found[0]["message"], found[0]["order"]) == ("two\nlines", 7)
+    assert (found[2]["cache"], found[2]["reason"], found[2]["reach"]) == ("shop", "deploy 17", "process")
+
+
+def test_the_logs_are_lines_of_text_otherwise_and_a_variable_says_so_too(host, cenote, tmp_path):
+    (tmp_path / "logging_shop.py").write_text(LOGGING_APP)
+    served = host("--app", "logging_shop:caches", cwd=str(tmp_path))
+    assert served("clear", "shop").code == 0
+    lines = served.running.end(signal.SIGTERM).err.splitlines()
+    assert "WARNING shop: two\\nlines order=7" in lines[0]
+    assert "INFO cenote.audit: Successfully cleared cache for service: shop action=clear" in lines[-1]
+    done = cenote("serve", "--port", "0", env={"CENOTE_LOG_FORMAT": "xml"})
+    assert (done.code, "CENOTE_LOG_FORMAT must be text or json" in done.err) == (2, True)

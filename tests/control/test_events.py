@@ -72,6 +72,8 @@ class TestList:
             "actor": "127.0.0.1",
             "clearId": receipt["clearId"],
             "key": None,
+            "tags": [],
+            "prefix": None,
             "message": receipt["message"],
         }
 

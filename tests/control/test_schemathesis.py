@@ -12,13 +12,17 @@ CONFIG = """
 database = "none"
 
 # What follows is refused although each part of it is valid, and rightly: a body and a query that name different
-# entries, and a narrowed clear without a service where that would clear everything.
+# entries, a narrowed clear without a service where that would clear everything, the history of all caches and of one.
 [[operations]]
 include-operation-id = "invalidate_cache_entry_api_system_cache_invalidate_delete"
 checks.positive_data_acceptance.enabled = false
 
 [[operations]]
 include-operation-id = "clear_performance_cache_api_system_performance_clear_cache_post"
+checks.positive_data_acceptance.enabled = false
+
+[[operations]]
+include-operation-id = "get_cache_history_api_system_cache_history_get"
 checks.positive_data_acceptance.enabled = false
 
 # Service names follow a rule that the manager knows, and a bad one is a 422.

@@ -146,13 +146,13 @@ class TestToken:
             assert guarded.client.get(path).status_code == 200
 
     def test_the_token_is_compared_in_constant_time(self, monkeypatch):
-        from cenote.control import Settings, security
+        from cenote.control import Settings, sessions
 
         compared = []
-        monkeypatch.setattr(security.hmac, "compare_digest", lambda a, b: compared.append((a, b)) or False)
-        guard = security.Guard(Settings(token=TOKEN))
-        assert guard._refuse_token({b"authorization": b"Bearer guess"}).status == 401
-        assert compared == [(b"guess", TOKEN.encode())]
+        monkeypatch.setattr(sessions.hmac, "compare_digest", lambda a, b: compared.append((a, b)) or False)
+        known = sessions.Sessions(Settings(token=TOKEN, viewer_token="another"))
+        assert known.caller({b"authorization": b"Bearer guess"}) is None
+        assert compared == [(b"guess", TOKEN.encode()), (b"guess", b"another")]
 
 
 class TestPeer:

@@ -18,24 +18,30 @@ def test_every_field_can_come_from_the_environment():
         "CENOTE_HOST": "0.0.0.0",
         "CENOTE_PORT": "8400",
         "CENOTE_TOKEN": "s3cret",
+        "CENOTE_VIEWER_TOKEN": "viewers",
+        "CENOTE_SESSION_SECONDS": "60",
         "CENOTE_ALLOWED_HOSTS": "a.example, b.example,",
         "CENOTE_ALLOWED_ORIGINS": "https://ops.example",
         "CENOTE_MAX_BODY_BYTES": "1000",
         "CENOTE_MAX_STREAMS": "3",
         "CENOTE_HEARTBEAT_SECONDS": "2.5",
         "CENOTE_STREAM_SECONDS": "60",
+        "CENOTE_LOG_FORMAT": "json",
     }
     assert environ.keys() == {f"CENOTE_{field.name.upper()}" for field in dataclasses.fields(Settings)}
     assert Settings.from_env(environ) == Settings(
         host="0.0.0.0",
         port=8400,
         token="s3cret",
+        viewer_token="viewers",
+        session_seconds=60.0,
         allowed_hosts=("a.example", "b.example"),
         allowed_origins=("https://ops.example",),
         max_body_bytes=1000,
         max_streams=3,
         heartbeat_seconds=2.5,
         stream_seconds=60.0,
+        log_format="json",
     )
 
 

@@ -24,6 +24,12 @@ from cenote.cli.app import app as command_line
 from cenote.cli.exit_codes import ExitCode
 from cenote.codecs.extensions import KEPT
 from cenote.control import Settings, create_app
+from cenote.observing import LoadEnd
+from cenote.telemetry.families import FAMILIES, NETWORK
+from cenote.telemetry.logs import FIELDS
+from cenote.telemetry.otel import attributes
+from cenote.telemetry.otel.metrics import CACHE_INSTRUMENTS, MANAGER_INSTRUMENTS, NETWORK_INSTRUMENTS
+from cenote.telemetry.otel.observer import HISTOGRAMS
 from cenote.telemetry.prometheus import exposition
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -138,11 +144,38 @@ def test_every_option_has_a_heading_and_its_default() -> None:
         assert f"Default: `{default}`" in section("options", field.name), field.name
 
 
-def test_every_metric_has_a_row() -> None:
+def test_every_metric_has_a_row_with_its_kind() -> None:
+    made = {(each.name if each.kind == "histogram" else each.samples[0], each.kind) for each in FAMILIES}
+    shown = re.findall(r"^\| `(cenote\w+)` \| (\w+) \|", page("metrics"), re.MULTILINE)
+    assert sorted(shown) == sorted(made)
+
+
+def test_every_metric_that_is_documented_exists() -> None:
     caches = CacheManager()
     caches.service("weighed", max_bytes=1, weigher=len)
     samples = {line.split("{")[0].split(" ")[0] for line in exposition(caches).decode().splitlines() if line[0] != "#"}
-    assert sorted(rows(page("metrics"))) == sorted(samples)
+    # Those of a network are compared where there is one: tests/network/test_metrics.py.
+    families = [each for each in FAMILIES if each not in NETWORK.values()]
+    assert samples == {sample for each in families for sample in each.samples}
+
+
+def test_every_metric_of_opentelemetry_has_a_row_with_kind_and_unit() -> None:
+    measured = {**CACHE_INSTRUMENTS, **MANAGER_INSTRUMENTS, **NETWORK_INSTRUMENTS}
+    made = {(name, each.kind.replace("up_down_", "up-down "), each.unit) for name, each in measured.items()}
+    made |= {(name, "histogram", "s") for name in HISTOGRAMS}
+    shown = re.findall(r"^\| `([^`]+)` \| ([^|]+) \| `([^`]+)` \|", section("opentelemetry", "Metrics"), re.MULTILINE)
+    assert sorted(shown) == sorted(made)
+
+
+def test_every_field_of_a_log_record_has_a_row() -> None:
+    assert sorted(rows(section("logs", "Fields"))) == sorted(FIELDS)
+
+
+def test_every_span_attribute_and_outcome_of_opentelemetry_has_a_row() -> None:
+    made = {getattr(attributes, name) for name in attributes.__all__}
+    text = section("opentelemetry", "Spans")
+    shown = {name for row in rows(text) for name in row.split(", ")} | {attributes.WAIT_EVENT}
+    assert shown == made | {how.value for how in LoadEnd} - {LoadEnd.ADOPTED.value}
 
 
 def test_every_public_name_is_in_the_library_reference() -> None:

@@ -31,10 +31,11 @@ class HangingError(AssertionError):
 class Process:
     """Another process. What it runs sees ``caches``, a manager of the directory, and ``cache``, its service "shop"."""
 
-    def __init__(self, url=None, setup=""):
+    def __init__(self, url=None, setup="", within=()):
+        """Start it; ``within`` is what its command begins with."""
         ours, theirs = socket.socketpair()
         self._process = subprocess.Popen(
-            [sys.executable, WORKER, str(theirs.fileno())],
+            [*within, sys.executable, WORKER, str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

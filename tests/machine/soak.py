@@ -1,212 +1,47 @@
 """A soak: processes that share caches do everything at once, some are killed, and the checker judges every read.
 
 ``python -m tests.machine.soak --seconds 60 --processes 4 --threads 4 --url memory``
-
-Each thread writes what it saw into a file of its own, three words an event, so that a process that is killed takes at
-most its last buffer with it. What was lost that way excuses reads, and never accuses one.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import faulthandler
 import random
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from array import array
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cenote import CacheManager, ClearFailedError
-from cenote.operations import Operations
+from tests.machine.soak_worker import (
+    CACHE,
+    EVERYTHING,
+    KEY,
+    PLACES,
+    PREFIX,
+    PREFIXES,
+    READ,
+    SERVICES,
+    SET,
+    TAG,
+    TAGS,
+    identifier_of,
+    tag_of,
+)
+
 from cenote.testing import History, check
 from cenote.testing.history import Invalidation, Read
 from cenote.testing.verdict import Violation
 
-SERVICES = ("plain", "lively")
-NAMES = [f"k{number}" for number in range(12)]
-# A key of the callers' own and a call of a memoized function for each name, in each service.
-PLACES = [(service, kind, name) for service in SERVICES for kind in ("text", "call") for name in NAMES]
-PLACE_OF = {place: number for number, place in enumerate(PLACES)}
-TAGS = ("even", "odd")
-PREFIXES = ("k", "k1", "loaded(", "loaded('k1")
+ROUND = 120.0
+"""Seconds after which what was read is judged, and forgotten."""
 
-READ, KEY, TAG, PREFIX, CACHE, EVERYTHING, SET = range(7)
-"""What happened, in the upper half of an event's last word; the lower half says to what."""
-
-BUFFERED = 3 * 2048
 GRACE = 30.0
 """Seconds that a worker may take to end before it is taken for hanging."""
-
-_OPTIONS = {
-    "plain": {"max_entries": 100},
-    "lively": {"max_entries": 20, "eviction": "lru", "ttl": 0.05, "stale_while_revalidate": 0.05, "fail_safe": 5.0},
-}
-
-
-def tag_of(name):
-    """Return the one tag that every entry of a name carries."""
-    return TAGS[int(name[1:]) % 2]
-
-
-def identifier_of(kind, name):
-    """Return the text that names an entry."""
-    return name if kind == "text" else f"loaded({name!r})"
-
-
-# Workers
-
-
-class Notebook:
-    """What one thread saw."""
-
-    def __init__(self, path):
-        self._file = path.open("wb")
-        self._events = array("q")
-        self.failures = 0
-
-    def note(self, start, other, what, subject):
-        """Write an event down."""
-        self._events.extend((start, other, what << 32 | subject))
-        if len(self._events) >= BUFFERED:
-            self.flush()
-
-    def flush(self):
-        """Hand the events to the system, which keeps them when this process is killed."""
-        self._file.write(self._events)
-        self._file.flush()
-        del self._events[:]
-
-    @contextlib.contextmanager
-    def invalidation(self, what, subject):
-        """Write an invalidation down if it succeeds."""
-        start = time.monotonic_ns()
-        try:
-            yield
-        except ClearFailedError:
-            self.failures += 1
-        else:
-            self.note(start, time.monotonic_ns(), what, subject)
-
-
-class Worker:
-    """One process: its caches, and the threads that use them. A value is its birth, and whether it was set."""
-
-    def __init__(self, url, folder, seed, reading=0.99):
-        self.reading = reading
-        self.caches = CacheManager(url)
-        self.services = {name: self.caches.service(name, **options) for name, options in _OPTIONS.items()}
-        self.functions = {name: self._memoize(cache) for name, cache in self.services.items()}
-        self.folder = folder
-        self.seed = seed
-        self.stop = threading.Event()
-        self.failed = []
-
-    @staticmethod
-    def _memoize(cache):
-        @cache.memoize(name="loaded", tags=lambda name: [tag_of(name)])
-        def loaded(name):
-            return time.monotonic_ns() << 1
-
-        return loaded
-
-    def run(self, threads):
-        """Run until standard input ends; the exit code says whether a thread failed."""
-        running = [threading.Thread(target=self._work, args=(number,)) for number in range(threads)]
-        for thread in running:
-            thread.start()
-        sys.stdin.read()
-        self.stop.set()
-        for thread in running:
-            thread.join()
-        return 1 if self.failed else 0
-
-    def _work(self, number):
-        notebook = Notebook(self.folder / f"{self.seed}-{number}")
-        chances = random.Random(f"{self.seed}-{number}")
-        try:
-            while not self.stop.is_set():
-                self._step(notebook, chances)
-            notebook.flush()
-        except BaseException as error:
-            self.failed.append(error)
-            self.stop.set()
-            raise
-
-    def _step(self, notebook, chances):
-        number = int(chances.random() * len(PLACES))
-        service, kind, name = PLACES[number]
-        chance = chances.random()
-        if chance < self.reading:
-            chance /= self.reading
-            start = time.monotonic_ns()
-            value = self._read(service, kind, name, chance)
-            if value is not None:
-                notebook.note(start, value, READ, number)
-            return
-        chance = (chance - self.reading) / (1 - self.reading)
-        if chance < 0.4:
-            cache, key = self.services[service], identifier_of(kind, name)
-            start = time.monotonic_ns()
-            with contextlib.suppress(ClearFailedError):
-                cache.set(key, start << 1 | 1, tags=[tag_of(name)])
-                notebook.note(start, time.monotonic_ns(), SET, number)
-        elif chance < 0.7:
-            token = self.services[service].fill(identifier_of(kind, name))
-            token.set(time.monotonic_ns() << 1, tags=[tag_of(name)])
-        else:
-            self._invalidate(notebook, chances, number)
-
-    def _read(self, service, kind, name, chance):
-        if kind == "call" and chance < 0.6:
-            return self.functions[service](name)
-        cache, key = self.services[service], identifier_of(kind, name)
-        if kind == "call" or chance < 0.4:
-            return cache.get(key)
-        return cache.get_or_load(key, lambda: time.monotonic_ns() << 1, tags=[tag_of(name)])
-
-    def _invalidate(self, notebook, chances, number):
-        service, kind, name = PLACES[number]
-        cache = self.services[service]
-        index = SERVICES.index(service)
-        chance = chances.random()
-        if chance < 0.4:
-            with notebook.invalidation(KEY, number):
-                cache.delete(identifier_of(kind, name))
-        elif chance < 0.5:
-            with notebook.invalidation(KEY, PLACE_OF[service, "call", name]):
-                self.functions[service].invalidate(name)
-        elif chance < 0.7:
-            with notebook.invalidation(TAG, index << 8 | TAGS.index(tag_of(name))):
-                cache.invalidate_tags(tag_of(name))
-        elif chance < 0.8:
-            prefix = chances.randrange(len(PREFIXES))
-            with notebook.invalidation(PREFIX, index << 8 | prefix):
-                cache.clear(prefix=PREFIXES[prefix])
-        elif chance < 0.9:
-            with notebook.invalidation(CACHE, index):
-                cache.clear()
-        elif chance < 0.95:
-            with notebook.invalidation(EVERYTHING, 0):
-                self.caches.clear_all()
-        else:
-            with contextlib.suppress(ClearFailedError):
-                cache.clear(mode="soft")
-
-
-def _get_without_the_head(self, key, default=None):
-    """What a cache would do that does not ask whether others invalidated anything."""
-    entry = self._root.states[self._index].tables[0].get(key)
-    return default if entry is None else entry.value
-
-
-# The parent
 
 
 @dataclass
@@ -253,6 +88,9 @@ class Soak:
     reading = 0.99
     """The share of reads in what workers do."""
 
+    burst = 1
+    """How often a worker reads what it reads, before it does something else."""
+
     killing = 1.0
     """How likely a worker is killed each time."""
 
@@ -263,14 +101,16 @@ class Soak:
         self._notes.mkdir()
         self._scheme, self._threads, self._broken = scheme, threads, broken
         self._started = 0
+        self._sets = defaultdict(list)
+        self._invalidations = defaultdict(list)
         self.workers = []
         self.report = Report()
 
     def start(self):
         """Start a worker."""
         self._started += 1
-        command = [sys.executable, "-m", "tests.machine.soak", "--worker", self.url(self._started)]
-        command += [str(self._notes), str(self._started), str(self._threads), str(self.reading)]
+        command = [sys.executable, "-m", "tests.machine.soak_worker", self.url(self._started)]
+        command += [str(self._notes), str(self._started), str(self._threads), str(self.reading), str(self.burst)]
         command += ["broken"] if self._broken else []
         root = Path(__file__).parents[2]
         return subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -301,7 +141,7 @@ class Soak:
                     self.report.kills += 1
                     workers.append(self.start())
         finally:
-            self.report.seconds = time.monotonic() - begin
+            self.report.seconds += time.monotonic() - begin
             self.calm()
             for worker in workers:
                 worker.stdin.close()
@@ -321,30 +161,42 @@ class Soak:
         if worker.returncode and not (killed and worker.returncode == -signal.SIGKILL):
             self.report.failed.append(f"a worker ended with {worker.returncode}:\n{printed}")
 
+    def go_on(self, seconds, processes, chances, *, reads=0):
+        """Run, and judge what was read, in rounds, until both the time is over and so many reads were judged.
+
+        A round's reads need not be kept, so there is room for as many as anybody likes.
+        """
+        report = self.report
+        while not (report.violations or report.failed):
+            left, before = seconds - report.seconds, report.reads
+            self.run(min(left if left > 0 else seconds, ROUND), processes, chances)
+            self.judge()
+            if seconds <= report.seconds and (reads <= report.reads or before == report.reads):
+                return
+
     def judge(self):
-        """Have the checker judge the reads, those of one entry after those of another."""
+        """Have the checker judge the reads since it did last, those of one entry after those of another."""
         reads = defaultdict(lambda: array("q"))
-        sets = defaultdict(list)
-        invalidations = defaultdict(list)
         for path in self._notes.iterdir():
             events = array("q")
             whole = path.stat().st_size // 24 * 3
             with path.open("rb") as file:
                 events.fromfile(file, whole)
-            for at in range(0, whole, 3):
-                start, other, last = events[at : at + 3]
+            path.unlink()
+            for start, other, last in zip(events[::3], events[1::3], events[2::3], strict=True):
                 what, subject = last >> 32, last & 0xFFFFFFFF
                 if what == READ:
                     reads[subject].extend((start, other))
                 elif what == SET:
-                    sets[subject].append((start, other))
+                    self._sets[subject].append((start, other))
                 else:
-                    invalidations[what, subject].append((start, other))
-        self.report.reads = sum(len(found) for found in reads.values()) // 2
-        self.report.invalidations = sum(map(len, [*sets.values(), *invalidations.values()]))
+                    self._invalidations[what, subject].append((start, other))
+        self.report.reads += sum(len(found) for found in reads.values()) // 2
+        self.report.invalidations = sum(map(len, [*self._sets.values(), *self._invalidations.values()]))
         for number, found in reads.items():
-            shown = [(start, end + self.set_seen_after) for start, end in sets[number]]
-            history = _history(number, found, sets[number], shown, invalidations)
+            sets = self._sets[number]
+            shown = [(start, end + self.set_seen_after) for start, end in sets]
+            history = _history(number, found, sets, shown, self._invalidations)
             self.report.violations += check(history)
 
 
@@ -352,10 +204,10 @@ def _history(number, reads, sets, shown, invalidations):
     """Make the history of one entry."""
     service, kind, name = PLACES[number]
     index = SERVICES.index(service)
-    history = History(int)
+    history, tags = History(int), (tag_of(name),)
     history._reads = [
-        Read(reads[at], reads[at], reads[at + 1] >> 1, bool(reads[at + 1] & 1), service, number, (tag_of(name),))
-        for at in range(0, len(reads), 2)
+        Read(start, start, value >> 1, bool(value & 1), service, number, tags)
+        for start, value in zip(reads[::2], reads[1::2], strict=True)
     ]
     history._sets = sets
     found = history._invalidations
@@ -373,30 +225,30 @@ def _history(number, reads, sets, shown, invalidations):
     return history
 
 
-def soak(seconds, *, processes=4, threads=4, scheme="memory", seed=None, broken=False):
+def soak(seconds, *, processes=4, threads=4, scheme="memory", seed=None, broken=False, reads=0):
     """Run a soak and return its report."""
     with tempfile.TemporaryDirectory() as folder:
         run = Soak(Path(folder), scheme, threads, broken)
-        run.run(seconds, processes, random.Random(seed))
-        run.judge()
+        run.go_on(seconds, processes, random.Random(seed), reads=reads)
         return run.report
 
 
 def main(arguments):
-    """Run a soak and print its report, or be one of its workers."""
-    if arguments[:1] == ["--worker"]:
-        faulthandler.enable()
-        _, url, notes, seed, threads, reading, *broken = arguments
-        if broken:
-            Operations.get = _get_without_the_head
-        return Worker(url, Path(notes), seed, float(reading)).run(int(threads))
+    """Run a soak and print its report."""
     parser = argparse.ArgumentParser(prog="soak", description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--reads", type=int, default=0, help="go on until so many were judged")
     parser.add_argument("--processes", type=int, default=4)
     parser.add_argument("--threads", type=int, default=4)
     parser.add_argument("--url", choices=["memory", "lmdb"], default="memory")
     options = parser.parse_args(arguments)
-    report = soak(options.seconds, processes=options.processes, threads=options.threads, scheme=options.url)
+    report = soak(
+        options.seconds,
+        processes=options.processes,
+        threads=options.threads,
+        scheme=options.url,
+        reads=options.reads,
+    )
     sys.stdout.write(f"{report}\n")
     return 1 if report.violations or report.failed else 0
 

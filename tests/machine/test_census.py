@@ -123,3 +123,21 @@ def test_two_managers_of_one_process_count_as_two(open_manager):
     assert one.service("shop").stats().current_size == 2
     assert other.clear("shop").entries_cleared == 2
     assert one.service("shop").get("k") is None
+
+
+def test_load_times_are_sums_too_and_those_of_a_killed_process_stay(three):
+    slow = "import time\ncache.get_or_load('slow', lambda: time.sleep(0.03))"
+    three[0].do(slow)
+    three[1].do(slow)
+    times = three[2].ask("caches.stats().services['shop'].load_times")
+    assert times.total == 14
+    assert sum(times.counts[8:]) == 2
+    three[0].kill()
+    assert three[2].ask("caches.stats().services['shop'].load_times") == times
+
+
+def test_a_history_shows_what_other_processes_did(three):
+    three[2].do("caches.sample()")
+    three[0].do("for _ in range(10): cache.get('a-0')")
+    three[2].do("stats = caches.figures()['shop']\nrecent = caches.history.recent('shop', stats)\n")
+    assert three[2].ask("(recent.reads, recent.hits)") == (10, 10)

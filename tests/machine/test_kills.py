@@ -19,6 +19,7 @@ from cenote.invalidation.machine.layout import Counter, Word
 from cenote.invalidation.machine.lock import LOCK_SECONDS
 from cenote.invalidation.machine.log import MachineLog
 from cenote.invalidation.machine.processes import Processes
+from cenote.meters import Meters
 from cenote.stats import CacheStats
 
 from .processes import forked
@@ -110,20 +111,29 @@ class Killed(BaseException):
     """The process that folds dies here."""
 
 
-class DyingWords:
-    """The words of a file, for a process that dies at its nth store."""
+class DyingMap:
+    """The words or bytes of a file, for a process that dies at its nth store, of both together."""
 
-    def __init__(self, words, left):
-        self._words, self.left = words, left
+    def __init__(self, map_, left):
+        self._map, self._left = map_, left
 
     def __getitem__(self, at):
-        return self._words[at]
+        return self._map[at]
 
     def __setitem__(self, at, value):
-        if not self.left:
+        if not self._left[0]:
             raise Killed
-        self.left -= 1
-        self._words[at] = value
+        self._left[0] -= 1
+        self._map[at] = value
+
+
+class DyingFile:
+    """A file as such a process sees it."""
+
+    def __init__(self, file, stores):
+        left = [stores]
+        self.words, self.bytes = DyingMap(file.words, left), DyingMap(file.bytes, left)
+        self.path, self.places, self.descriptor, self.lock = file.path, file.places, file.descriptor, file.lock
 
 
 def test_a_fold_that_is_cut_off_after_any_store_neither_loses_nor_doubles_a_count(open_log):
@@ -132,26 +142,27 @@ def test_a_fold_that_is_cut_off_after_any_store_neither_loses_nor_doubles_a_coun
     joined.services.number("shop")
     number = joined.services.number("shop")
     expected = 0
-    for stores in range(4):
+    for stores in range(8):
         for _ in range(3):
 
             def count():
                 forget_inherited()
                 own = MachineLog(log.path, settle=0).membership
                 own.place.counters(number)[Counter.HITS] = 5
+                own.place.measured(Meters(calls=5, owed=1).words())
                 os._exit(0)
 
             assert forked(count) == 0
             expected += 5
         for _ in range(2):
-            dying = Processes(joined.file)
-            dying._words = DyingWords(joined.file.words, stores)
+            dying = Processes(DyingFile(joined.file, stores))
             with joined.file.lock, contextlib.suppress(Killed):
                 dying.reclaim()
             assert joined.processes.sums(number)[Counter.HITS] == expected
+            assert (log.census.meters().calls, log.census.meters().owed) == (expected, 0)
     with joined.file.lock:
         joined.processes.reclaim()
-    assert joined.processes.sums(number)[Counter.HITS] == expected
+    assert joined.processes.sums(number)[Counter.HITS] == log.census.meters().calls == expected
     assert len(joined.processes.living()) == 1
 
 
@@ -168,8 +179,7 @@ def test_a_fold_that_was_cut_off_is_ended_before_another_place_is_folded(open_lo
         os._exit(0)
 
     assert forked(count) == 0
-    dying = Processes(joined.file)
-    dying._words = DyingWords(joined.file.words, 1)
+    dying = Processes(DyingFile(joined.file, 3))
     with joined.file.lock, pytest.raises(Killed):
         dying.reclaim()
     leaving.close()

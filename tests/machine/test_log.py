@@ -275,7 +275,7 @@ def test_a_process_too_many_is_refused_and_a_place_given_back_is_free_again(open
 def test_the_layout_has_no_overlap_and_every_word_is_aligned():
     assert layout.HEAD.size + 4 <= 512 <= 8 * min(Word)
     assert 8 * max(Word) + 8 <= layout.SERVICES_AT
-    assert layout.FILE_BYTES == 16_224_256
+    assert layout.FILE_BYTES == 27_073_536
     for name, value in vars(layout).items():
         if name.endswith(("_AT", "_EACH")):
             assert value % 8 == 0, name

@@ -20,7 +20,6 @@ LEASE = 0.5
 
 WITNESS = """
 import threading, time
-from cenote.clock import lease_clock
 from cenote.testing import History, Stamped
 history, halt, failed = History(now), threading.Event(), []
 hits = 0
@@ -108,9 +107,9 @@ class Site:
             self._proxies[machine] = Proxy(self.server)
         return self._proxies[machine]
 
-    def process(self, machine, setup="", **how):
+    def process(self, machine, setup="", *, within=(), **how):
         """Start a process on a machine; it sees ``caches`` and ``cache``."""
-        found = Process(self.url(machine, **how), setup)
+        found = Process(self.url(machine, **how), setup, within)
         self._processes.append(found)
         return found
 
@@ -153,9 +152,8 @@ class Site:
         process.do(
             """
             import time
-            from cenote.clock import lease_clock
             end = time.monotonic() + 20
-            while not caches._log.word[8] > lease_clock():
+            while not caches._log.holds_lease:
                 assert time.monotonic() < end
                 cache.get("nothing")
                 time.sleep(0.002)

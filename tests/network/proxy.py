@@ -17,8 +17,8 @@ class Trap:
     ``sprung`` is set when it has caught all that it is to catch, ``answered`` when a request that was kept back was.
     """
 
-    def __init__(self, pattern, way, count=0, times=1):
-        self.pattern, self.way, self.count, self.left = pattern, way, count, times
+    def __init__(self, pattern, way, count=0, times=1, *, then_hold=False):
+        self.pattern, self.way, self.count, self.left, self.then_hold = pattern, way, count, times, then_hold
         self.sprung, self.answered = threading.Event(), threading.Event()
         self.gate, self.back = asyncio.Event(), asyncio.Event()
 
@@ -102,7 +102,7 @@ class Proxy:
         """Forward again, beginning with what was held back."""
         self._do(lambda: [self._gates[way].set() for way in WAYS])
 
-    def cut_at(self, pattern, count, way="replies", *, times=1):
+    def cut_at(self, pattern, count, way="replies", *, times=1, then_hold=False):
         """End the connection of each request that holds a pattern in the middle, and return the trap.
 
         Args:
@@ -111,8 +111,9 @@ class Proxy:
                 answer is lost.
             way: "replies" or "requests".
             times: How many connections to end so.
+            then_hold: Whether to forward no requests afterwards, until ``flow``: whoever sends again is kept waiting.
         """
-        return self._set(Trap(pattern, way, count, times))
+        return self._set(Trap(pattern, way, count, times, then_hold=then_hold))
 
     def keep_back(self, pattern):
         """Keep the next request that holds a pattern from the server until ``deliver``, and return the trap.
@@ -259,5 +260,7 @@ class Proxy:
             connection.left -= len(data)
             return None
         if not trap.left:
+            if trap.then_hold:
+                self._gates["requests"].clear()
             trap.sprung.set()
         return min(connection.left, len(data))

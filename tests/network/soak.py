@@ -26,6 +26,8 @@ LONGEST = 3 * LEASE
 """Seconds that something is stopped or cut off at most: some leases end meanwhile, others do not."""
 
 LINES = ("auto-aof-rewrite-percentage 0", "maxmemory-policy noeviction")
+WRITTEN = ("appendfsync no",)
+"""What is answered was written before, and survives that the server is killed. No power fails here."""
 
 
 class NetworkSoak(Soak):
@@ -33,10 +35,13 @@ class NetworkSoak(Soak):
 
     set_seen_after = int(LEASE * 1.05e9)
     reading = 0.97
+    burst = 32
     killing = 0.3
 
-    def __init__(self, folder, servers, *, threads, machines, faults=True):
+    def __init__(self, folder, servers, *, threads, machines, faults=True, unverified=0.0):
         super().__init__(folder, "redis", threads, broken=False)
+        self._unverified = unverified
+        self.set_seen_after += int(unverified * 1.05e9)
         self._master, *self._replicas = servers
         self._copy = folder / "copy"
         self._timers = []
@@ -55,6 +60,7 @@ class NetworkSoak(Soak):
         """Return the proxy and the directory of one of the machines."""
         at = number % len(self.machines)
         demanded = f"&replicas={len(self._replicas) - 1}" if self._replicas else ""
+        demanded += f"&serve_unverified={self._unverified}" * bool(self._unverified)
         return f"{self.proxies[at].url}?dir={self.machines[at]}&lease={LEASE}{demanded}"
 
     def disturb(self, chances):
@@ -197,20 +203,31 @@ def _signal(pid, number):
         os.kill(pid, number)
 
 
-def soak(seconds, *, kind="valkey", processes=8, machines=4, threads=4, seed=None, faults=True, replicated=False):
+def soak(
+    seconds,
+    *,
+    kind="valkey",
+    processes=8,
+    machines=4,
+    threads=4,
+    seed=None,
+    faults=True,
+    replicated=False,
+    unverified=0.0,
+    reads=0,
+):
     """Run a soak and return its report."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        lines = LINES if faults else ()
+        lines = [*WRITTEN, *(LINES if faults else ())]
         servers = [Server(kind, keep=not replicated, lines=lines) for _ in range(1 + 2 * replicated)]
         for server in servers:
             stack.enter_context(server)
         for replica in servers[1:]:
             replica.follow(servers[0])
-        run = NetworkSoak(folder, servers, threads=threads, machines=machines, faults=faults)
+        run = NetworkSoak(folder, servers, threads=threads, machines=machines, faults=faults, unverified=unverified)
         stack.callback(run.close)
-        run.run(seconds, processes, random.Random(seed))
-        run.judge()
+        run.go_on(seconds, processes, random.Random(seed), reads=reads)
         return run.report
 
 
@@ -218,12 +235,14 @@ def main(arguments):
     """Run a soak and print its report."""
     parser = argparse.ArgumentParser(prog="soak", description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--reads", type=int, default=0, help="go on until so many were judged")
     parser.add_argument("--processes", type=int, default=8)
     parser.add_argument("--machines", type=int, default=4)
     parser.add_argument("--threads", type=int, default=4)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--kind", choices=["valkey", "redis"], default="valkey")
     parser.add_argument("--replicated", action="store_true", help="two replicas, and failovers")
+    parser.add_argument("--unverified", type=float, default=0.0, help="seconds that copies are served without a lease")
     parser.add_argument("--calm", action="store_true", help="no faults but killed workers")
     options = parser.parse_args(arguments)
     report = soak(
@@ -235,6 +254,8 @@ def main(arguments):
         seed=options.seed,
         faults=not options.calm,
         replicated=options.replicated,
+        unverified=options.unverified,
+        reads=options.reads,
     )
     sys.stdout.write(f"{report}\n")
     return 1 if report.violations or report.failed else 0

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 
 import pytest
 from tests.machine.processes import wait_until
+
+from cenote import CacheManager, ClearFailedError
+from cenote.invalidation.network import value_scripts
+from cenote.invalidation.network.claims import NetworkClaims
 
 LOADER = """
 import asyncio
@@ -13,6 +18,8 @@ def load():
     connection.send("loading")
     return connection.recv()
 """
+LASTING = "from cenote.invalidation.network import claims; claims.CLAIM_SECONDS = 20.0\n"
+CLAIM = hashlib.sha1(value_scripts.CLAIM.encode()).hexdigest().encode()
 LOAD = "connection.send(('done', cache.get_or_load('k', load)))"
 ALOAD = "connection.send(('done', asyncio.run(cache.aget_or_load('k', load))))"
 
@@ -77,12 +84,12 @@ def test_the_load_of_a_process_that_was_killed_is_taken_over(pair, claims):
 @pytest.mark.parametrize("kind", ["valkey"])
 def test_a_load_that_takes_longer_than_a_claim_keeps_it(pair, claims):
     one, other = pair
-    one.do("from cenote.invalidation.network import claims; claims.CLAIM_SECONDS = 0.8")
+    one.do("from cenote.invalidation.network import claims; claims.CLAIM_SECONDS = 2.0")
     loading(one)
     other.tell(LOAD)
     asked_again(claims)
     with pytest.raises(AssertionError):
-        wait_until(lambda: other.answered, 2.0)
+        wait_until(lambda: other.answered, 4.0)
     one.send("slow")
     for process in pair:
         assert process.receive() == ("done", "slow")
@@ -141,3 +148,127 @@ def test_loads_inside_of_loads_do_not_wait_in_a_circle_over_machines(pair):
     for process in pair:
         assert process.receive(15)[0] == "done"
         process.answer()
+
+
+# None is left behind
+
+
+@pytest.fixture
+def claimed(server):
+    """Return which claims the server has."""
+
+    def found():
+        with server.client() as client:
+            return client.keys("cenote:{cenote}:c:*")
+
+    return found
+
+
+@pytest.fixture
+def kept(server):
+    """Have the server know the script by its digest."""
+    with server.client() as client:
+        client.script_load(value_scripts.CLAIM)
+
+
+BUSY = "any(caches._log.claims.is_busy('shop', key, cache._core.state.generation) for key in {keys})"
+
+
+@pytest.mark.parametrize("kind", ["valkey"])
+def test_a_claim_is_given_back_when_the_task_was_cancelled_while_it_was_asked_for(site, claimed, kept):
+    one = site.process("a", LOADER + LASTING, base=site.proxy("a").url)
+    trap = site.proxy("a").keep_back(CLAIM)
+    one.tell(
+        """
+        async def main():
+            task = asyncio.ensure_future(cache.aget_or_load("k", load))
+            await asyncio.to_thread(connection.recv)
+            task.cancel()
+            await asyncio.wait([task])
+            connection.send("cancelled")
+            await asyncio.to_thread(connection.recv)
+        asyncio.run(main())
+        """
+    )
+    assert trap.sprung.wait(10)
+    one.send("cancel")
+    assert one.receive() == "cancelled"
+    site.proxy("a").deliver(trap)
+    wait_until(lambda: claimed() == [], 5.0)
+    one.send("end")
+    one.answer()
+    wait_until(lambda: not one.ask(BUSY.format(keys=["k"])), 5.0)
+
+
+@pytest.mark.parametrize("kind", ["valkey"])
+def test_no_claim_is_left_behind_by_tasks_that_are_cancelled_at_any_moment(site, claimed):
+    one = site.process("a", LOADER + LASTING)
+    one.do(
+        """
+        import random
+        chances = random.Random(1)
+        started = 0
+        async def slow():
+            global started
+            started += 1
+            await asyncio.sleep(60)
+        async def main():
+            for n in range(300):
+                task = asyncio.ensure_future(cache.aget_or_load(f"k{n}", slow))
+                await asyncio.wait([task], timeout=chances.uniform(0, 0.004))
+                task.cancel()
+                await asyncio.wait([task])
+        asyncio.run(main())
+        """
+    )
+    assert 0 < one.ask("started") < 300
+    wait_until(lambda: claimed() == [], 5.0)
+    wait_until(lambda: not one.ask(BUSY.format(keys=[f"k{n}" for n in range(300)])), 5.0)
+
+
+@pytest.mark.parametrize("kind", ["valkey"])
+def test_a_claim_whose_answer_was_lost_is_had_all_the_same(site, claimed, kept):
+    one = site.process("a", LASTING, base=site.proxy("a").url)
+    trap = site.proxy("a").cut_at(CLAIM, 0)
+    begin = time.monotonic()
+    assert one.ask("cache.get_or_load('k', lambda: 'loaded')") == "loaded"
+    assert trap.sprung.is_set()
+    assert time.monotonic() - begin < 10.0
+    wait_until(lambda: claimed() == [], 5.0)
+
+
+@pytest.mark.parametrize("kind", ["valkey"])
+def test_a_claim_whose_answers_were_all_lost_is_given_back(site, claimed, kept):
+    one = site.process("a", LASTING, base=site.proxy("a").url)
+    trap = site.proxy("a").cut_at(CLAIM, 0, times=2)
+    one.do(
+        """
+        import threading
+        entered, go_on = threading.Event(), threading.Event()
+        def load():
+            entered.set()
+            return go_on.wait(20)
+        loading = threading.Thread(target=cache.get_or_load, args=("k", load))
+        loading.start()
+        """
+    )
+    assert trap.sprung.wait(10)
+    assert one.ask("entered.wait(10)")
+    wait_until(lambda: not one.ask("caches._log.ledger.link._rest_until"))
+    assert len(claimed()) == 1
+    one.do("go_on.set(); loading.join()")
+    assert claimed() == []
+
+
+@pytest.mark.parametrize("kind", ["valkey"])
+def test_nothing_is_claimed_where_no_incarnation_is_followed(server, site):
+    with CacheManager(site.url("a")) as caches:
+        log = caches._log
+
+        def followed():
+            raise ClearFailedError("the file is being replaced", "none")
+
+        claims = NetworkClaims(log.claims._here, log.ledger, followed)
+        with pytest.raises(ClearFailedError):
+            claims.take("shop", "k", 0, inside=[], bound=30.0)
+        assert not claims.is_busy("shop", "k", 0)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import pytest
 
 from cenote import CacheManager, ConfigurationError
-from cenote.clock import lease_clock
-from cenote.invalidation.log import DEADLINE
 
 from .sentinels import Sentinel
 from .servers import Server, agents, free_port, wait_for
@@ -19,7 +17,7 @@ def test_a_user_needs_no_more_rights_than_are_documented(kind, rights, tmp_path)
         with CacheManager(url, namespace="shop") as caches:
             assert "secret" not in repr(caches)
             cache = caches.service("books")
-            wait_for(lambda: caches._log.word[DEADLINE] > lease_clock())
+            wait_for(lambda: caches._log.holds_lease)
             cache.set("k", 1, tags=["t"])
             assert [cache.get("k") for _ in range(3)] == [1, 1, 1]
             assert cache.get_or_load("loaded", lambda: 2, tags=["t"]) == 2
@@ -28,7 +26,14 @@ def test_a_user_needs_no_more_rights_than_are_documented(kind, rights, tmp_path)
             assert cache.clear(mode="soft").entries_cleared == 2
             assert cache.clear(prefix="k", mode="soft").level == "network"
             assert cache.invalidate_tags("t") == 2
+            cache.set("k", 1)
             assert cache.delete("k") is True
+            for call in (lambda: cache.invalidate_tags("t"), lambda: cache.clear(prefix="k").entries_cleared):
+                cache.set_many({f"k{number}": number for number in range(150)}, tags=["t"])
+                assert call() == 150
+                wait_for(
+                    lambda: not caches.tend() and not caches._log.ledger.link.client.exists("cenote:{shop}:covered")
+                )
             assert caches.clear_all().level == "network"
             assert cache.clear().level == "network"
             assert caches.stats().services["books"].current_size == 0

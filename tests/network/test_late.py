@@ -60,7 +60,7 @@ def test_an_expulsion_that_arrives_late_expels_nobody_who_came_back(server):
     ledger = Ledger(Link(server.url, "shop"), "shop")
 
     def renew(incarnation=""):
-        return ledger.renew("m", incarnation, 0, lease=1.0, replicas=0, patience=0.0).incarnation
+        return ledger.renew("m", incarnation, 0, lease=1.0, unverified=0.0, replicas=0, patience=0.0).incarnation
 
     incarnation = renew()
     (former,) = ledger.members()[1]

@@ -216,7 +216,7 @@ def test_what_is_refreshed_is_seen_by_other_machines(site):
 def test_a_key_that_is_softly_invalidated_is_stale_on_every_machine(two):
     one, other = two
     one.do("from cenote.invalidation.log import Record, RecordKind")
-    one.do("from cenote.invalidation.network.receipts import TAKE_OUT")
+    one.do("from cenote.invalidation.network.answers import TAKE_OUT")
     one.do("record = Record(kind=RecordKind.KEY, cache='shop', covered=('k',), soft=True)")
     one.do("receipt = caches._log.record(record, value=TAKE_OUT); caches._log.await_members(receipt)")
     assert one.ask("receipt.live") == 1

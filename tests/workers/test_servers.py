@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 
 import pytest
@@ -53,3 +55,37 @@ def test_the_figures_are_sums_whichever_worker_answers(serve):
             }
             assert {line for line in lines if line.startswith("cenote_processes")} == {"cenote_processes 2.0"}
         assert len(answers) == 1
+
+
+COUNTED = ("_total", "_bucket", "_count", "_sum")
+
+
+def counters(text):
+    """The samples of a scrape that may only grow."""
+    samples = [line.rpartition(" ") for line in text.splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, _, value in samples if name.partition("{")[0].endswith(COUNTED)}
+
+
+def test_a_scrape_that_lands_on_another_worker_never_goes_backwards_though_one_was_killed(serve):
+    shop = serve(*SERVERS["uvicorn"].split())
+    first = shop.of_every_worker(2)
+    seen = {}
+    for turn in range(16):
+        if turn % 4 == 0:
+            assert shop.ask("POST", CLEAR, json={"serviceName": "prices"}).status_code == 200
+        shop.ask("GET", "/price/dune")
+        found = counters(shop.ask("GET", "/metrics").text)
+        assert {name: (value, found.get(name)) for name, value in seen.items() if found.get(name, -1) < value} == {}
+        seen = found
+        if turn == 8:
+            # Who was scraped last may have counted since; what a scrape has shown stays.
+            os.kill(int(next(iter(first))), signal.SIGKILL)
+            shop.wait_until_ready()
+    cleared = {"level": "machine", "result": "success"}
+    labels = ",".join(f'{name}="{value}"' for name, value in cleared.items())
+    assert seen[f"cenote_clear_duration_seconds_count{{{labels}}}"] in (3, 4)
+    assert (
+        seen['cenote_cache_load_duration_seconds_count{cache="prices"}']
+        == seen['cenote_cache_loads_total{cache="prices"}']
+    )
+    assert seen['cenote_cache_load_duration_seconds_bucket{cache="prices",le="+Inf"}'] >= 5

@@ -77,6 +77,7 @@ class HostedServer:
         config = uvicorn.Config(
             app,
             log_level="warning",
+            log_config=None,  # what it logs goes where all logs go
             access_log=False,
             server_header=False,
             lifespan="on",

@@ -13,12 +13,20 @@ from cenote.cli.hosting import HostedServer, listen, stop_signals
 from cenote.cli.output import Output
 from cenote.control import Settings, create_app
 from cenote.errors import ConfigurationError
+from cenote.telemetry.logs import configure
 
 __all__ = ["serve_caches"]
 
 
 def serve_caches(
-    output: Output, *, host: str, port: int, url: str | None, token: str | None, application: str | None
+    output: Output,
+    *,
+    host: str,
+    port: int,
+    url: str | None,
+    token: str | None,
+    application: str | None,
+    log_format: str | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT.
 
@@ -29,6 +37,7 @@ def serve_caches(
         url: Where the entries of a cache host live.
         token: What requests must carry, if anything.
         application: ``module:manager``, to serve an application's caches.
+        log_format: How logs are written, "text" or "json".
 
     Raises:
         WrongUsage: An option cannot be used.
@@ -38,7 +47,9 @@ def serve_caches(
         raise WrongUsage("--app brings its own caches; --url has no meaning beside it")
     with stop_signals() as stopping, ExitStack() as stack:
         try:
-            settings = Settings.from_env(host=host, port=port, token=token or None)
+            settings = Settings.from_env(host=host, port=port, token=token or None, log_format=log_format or None)
+            # Before the application is imported: it may log, and may set up logging as it likes instead.
+            configure(settings.log_format)
             if application is None:
                 caches = stack.enter_context(CacheManager(url or "memory://"))
             else:

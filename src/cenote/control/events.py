@@ -47,6 +47,8 @@ def event_model(event: AuditEvent) -> AuditEventModel:
         actor=event.actor,
         clear_id=event.clear_id,
         key=event.key,
+        tags=list(event.tags),
+        prefix=event.prefix,
         message=event.message,
     )
 

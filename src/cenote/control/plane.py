@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from cenote import Cache, CacheManager
     from cenote.control.events import EventStreams
+    from cenote.control.sessions import Sessions
     from cenote.control.settings import Settings
 
 __all__ = ["ControlPlane"]
@@ -27,11 +28,13 @@ class ControlPlane:
         caches: The manager.
         settings: The settings.
         streams: The event streams that are open.
+        sessions: Tells callers apart.
     """
 
     caches: CacheManager
     settings: Settings
     streams: EventStreams
+    sessions: Sessions
 
     def cache(self, service: str | None) -> Cache:
         """Return a cache that exists.

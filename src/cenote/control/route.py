@@ -12,15 +12,25 @@ from fastapi.routing import APIRoute
 from starlette.convertors import Convertor, register_url_convertor
 
 from cenote.control.answers import Handler, refuse, shielded, validation_answer
+from cenote.control.security import CALLER
 
 if TYPE_CHECKING:
     from fastapi.dependencies.models import Dependant
     from starlette.responses import Response
     from starlette.types import Receive, Scope, Send
 
-    from cenote.control.security import Guard
+    from cenote.control.security import Access, Guard
 
-__all__ = ["ControlRoute", "route_class"]
+__all__ = ["VIEWERS_LOOK", "ControlRoute", "route_class"]
+
+VIEWERS_LOOK = (
+    "signed in as a viewer, who may look but not clear, write or invalidate; sign in with the operator's token"
+)
+"""What a viewer is told who asks for more."""
+
+_SESSION = frozenset({"get_session", "sign_in", "sign_out"})
+_FOR_VIEWERS = _SESSION | {"preview_clear", "clear_cache", "clear_performance_cache"}
+"""Operations that change nothing although their method might, or that look themselves who asks: dry runs."""
 
 
 class _TextConvertor(Convertor[str]):
@@ -100,11 +110,20 @@ class ControlRoute(APIRoute):
         if self.guard is None:
             await self._serve(scope, receive, send)
             return
-        public = self.name in {"healthz", "readyz"}
-        await self.guard.serve(self._serve, scope, receive, send, public=public)
+        access: Access = "token"
+        if self.name in {"healthz", "readyz"}:
+            access = "public"
+        elif self.name in _SESSION:
+            access = "open"
+        await self.guard.serve(self._serve, scope, receive, send, access=access)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] in self._own:
+            caller = scope.get(CALLER)
+            changes = scope["method"] not in {"GET", "HEAD", "OPTIONS"} and self.name not in _FOR_VIEWERS
+            if changes and caller is not None and caller.role == "viewer":
+                await refuse(403, VIEWERS_LOOK)(scope, receive, send)
+                return
             await super().handle(scope, receive, send)
             return
         # Other routes serve other methods of this path, so one route's own would be half of the answer.

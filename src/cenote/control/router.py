@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 from cenote.control.events import EventStreams
 from cenote.control.plane import ControlPlane
 from cenote.control.routes.clear import add_clear_routes
+from cenote.control.routes.clears import add_clears_routes
 from cenote.control.routes.entries import add_entry_routes
 from cenote.control.routes.events import add_event_routes
 from cenote.control.routes.health import add_health_routes
+from cenote.control.routes.overview import add_overview_routes
+from cenote.control.routes.session import add_session_routes
 from cenote.control.routes.stats import add_stats_routes
+from cenote.control.sessions import Sessions
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
@@ -31,13 +35,14 @@ def make_plane(caches: CacheManager, settings: Settings) -> ControlPlane:
     Returns:
         What the endpoints share.
     """
+    caches.watch()
     streams = EventStreams(
         caches,
         limit=settings.max_streams,
         heartbeat=settings.heartbeat_seconds,
         lifetime=settings.stream_seconds,
     )
-    return ControlPlane(caches, settings, streams)
+    return ControlPlane(caches, settings, streams, Sessions(settings))
 
 
 def add_routes(router: APIRouter, plane: ControlPlane) -> None:
@@ -48,7 +53,10 @@ def add_routes(router: APIRouter, plane: ControlPlane) -> None:
         plane: What they share.
     """
     add_clear_routes(router, plane)
+    add_clears_routes(router, plane)
     add_stats_routes(router, plane)
+    add_overview_routes(router, plane)
     add_event_routes(router, plane)
     add_entry_routes(router, plane)
+    add_session_routes(router, plane)
     add_health_routes(router, plane)

@@ -27,8 +27,12 @@ __all__ = [
     "ErrorResponse",
     "EventListResponse",
     "HealthResponse",
+    "PreviewScope",
     "ProcessModel",
+    "RefillRequest",
     "ServiceCacheStatsResponse",
+    "SessionRequest",
+    "whole_number",
 ]
 
 STATISTICS_EXAMPLE: dict[str, JsonValue] = {
@@ -62,7 +66,8 @@ def _check_json(value: Any) -> Any:
     return value
 
 
-def _whole(value: Any) -> Any:
+def whole_number(value: Any) -> Any:
+    """Turn 5.0 into 5."""
     # JSON knows one kind of number: 5.0 is the integer 5.
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
@@ -83,6 +88,35 @@ class _Response(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 
 
+class PreviewScope(_Request):
+    """What a clear is of."""
+
+    service_name: _Text | None = Field(
+        default=None, description="The service's cache; null or absent: the global cache."
+    )
+    tags: Annotated[_Tags, Field(min_length=1)] | None = Field(
+        default=None, description="Only the entries that carry one of these tags."
+    )
+    prefix: _ShortText | None = Field(default=None, description="Only the entries whose identifier begins so.")
+
+
+class RefillRequest(_Request):
+    """How loads are let through behind a clear."""
+
+    rate_per_second: Annotated[float, Field(gt=0, le=1_000_000)] = Field(
+        description="Loads a second, in each process; those of the keys that were read most come first."
+    )
+    max_seconds: Annotated[float, Field(ge=1, le=86_400)] = Field(
+        default=600.0, description="Seconds after which loads are let through as always."
+    )
+    wait_seconds: Annotated[float, Field(ge=0, le=300)] = Field(
+        default=10.0, description="Seconds that a caller waits for its load to be let through."
+    )
+    on_timeout: Literal["load", "error"] = Field(
+        default="load", description="What becomes of a caller that waited so long: it loads all the same, or fails."
+    )
+
+
 class CacheClearRequest(_Request):
     """Which cache to clear, and how."""
 
@@ -100,8 +134,11 @@ class CacheClearRequest(_Request):
     reason: Annotated[_Text, Field(max_length=1000)] | None = Field(
         default=None, description="Kept in the audit trail."
     )
-    max_items: Annotated[int, BeforeValidator(_whole)] = Field(
+    max_items: Annotated[int, BeforeValidator(whole_number)] = Field(
         default=100, ge=0, le=10_000, description="How many identifiers to list."
+    )
+    clear_id: Annotated[str, Field(pattern="^[0-9a-f]{16,32}$")] | None = Field(
+        default=None, description="The receipt, to recognise the clear's events by; one is made when absent."
     )
 
 
@@ -323,6 +360,8 @@ class AuditEventModel(_Response):
     actor: str | None = Field(default=None, description="Who or what did it.")
     clear_id: str | None = Field(default=None, description="The receipt of a clear.")
     key: str | None = Field(default=None, description="The identifier of an invalidated entry.")
+    tags: list[str] = Field(default_factory=list, description="The tags that a clear was restricted to.")
+    prefix: str | None = Field(default=None, description="The prefix that a clear was restricted to.")
     message: str = Field(default="", description="One sentence for people.")
 
 
@@ -331,6 +370,12 @@ class EventListResponse(_Response):
 
     events: list[AuditEventModel] = Field(description="The events, oldest first.")
     last_id: int = Field(description="Ask with after=lastId for what comes next.")
+
+
+class SessionRequest(_Request):
+    """A token to sign in with."""
+
+    token: Annotated[_Text, Field(min_length=1, max_length=4096)] = Field(description="The token.")
 
 
 class HealthResponse(_Response):

@@ -6,19 +6,28 @@ It is plain ASGI, so that the app wears it as middleware and an included router 
 from __future__ import annotations
 
 import asyncio
-import hmac
 import json
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from cenote.control.sessions import Caller, Sessions
 from cenote.control.settings import LOOPBACK_HOSTS, Settings, is_loopback
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["OPERATOR", "PUBLIC_PATHS", "Guard", "GuardMiddleware"]
+__all__ = ["CALLER", "OPERATOR", "PUBLIC_PATHS", "Access", "Guard", "GuardMiddleware"]
 
 OPERATOR = "cenote.operator"
 """The scope key under which the guard leaves who is calling, for the audit trail."""
+
+CALLER = "cenote.caller"
+"""The scope key under which the guard leaves what the caller may do."""
+
+Access = Literal["public", "open", "token"]
+"""Who may use a route: anybody from anywhere, anybody who may ask for a token, or who has one."""
+
+OPEN_PATHS = frozenset({"/api/system/session"})
+"""What those may use who have no token yet."""
 
 PUBLIC_PATHS = frozenset({"/healthz", "/readyz", "/openapi.json"})
 """What probes and tools may read without a token and under any Host: nothing there is secret or changes."""
@@ -61,10 +70,10 @@ class Guard:
         self._any_host = "*" in names
         self._hosts = LOOPBACK_HOSTS | names | {own}
         self._origins = frozenset(origin.lower().encode() for origin in settings.allowed_origins)
-        self._bearer = None if settings.token is None else settings.token.encode()
+        self._sessions = Sessions(settings)
         self._limit = settings.max_body_bytes
 
-    async def serve(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, *, public: bool) -> None:
+    async def serve(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, *, access: Access) -> None:
         """Answer one HTTP request, or let the app answer it.
 
         Args:
@@ -72,7 +81,7 @@ class Guard:
             scope: The request's ASGI scope.
             receive: Where its body comes from.
             send: Where the answer goes.
-            public: Skip the checks of who asks, for probes.
+            access: Who may use it.
         """
         headers: dict[bytes, bytes] = dict(scope["headers"])
         origin = headers.get(b"origin")
@@ -84,12 +93,15 @@ class Guard:
                 message["headers"] = _secured(given, origin if foreign else None)
             await send(message)
 
-        refusal = None if public else self._refuse_caller(scope, headers, foreign=foreign)
+        refusal = None if access == "public" else self._refuse_caller(scope, headers, foreign=foreign)
         if refusal is None and foreign and _is_preflight(scope, headers):
             await send_secured({"type": "http.response.start", "status": 204, "headers": list(_PREFLIGHT)})
             await send_secured({"type": "http.response.body", "body": b""})
             return
-        if refusal is None and not public:
+        caller = self._sessions.caller(headers)
+        if caller is not None and caller.way == "session" and not _is_own_page(scope, headers, foreign=foreign):
+            caller = None
+        if refusal is None and access == "token" and caller is None:
             refusal = self._refuse_token(headers)
         length = headers.get(b"content-length", b"")
         has_body = length not in {b"", b"0"} or b"transfer-encoding" in headers
@@ -110,7 +122,8 @@ class Guard:
         if refusal is not None:
             await _send_refusal(refusal, send_secured)
             return
-        scope[OPERATOR] = self._operator(scope)
+        scope[CALLER] = caller
+        scope[OPERATOR] = _name_of(scope, caller)
         await app(scope, receive, send_secured)
 
     def _refuse_caller(self, scope: Scope, headers: dict[bytes, bytes], *, foreign: bool) -> _Refusal | None:
@@ -126,7 +139,7 @@ class Guard:
             scope["method"] not in _SAFE_METHODS or headers.get(b"sec-fetch-mode") != b"navigate"
         ):
             return _Refusal(403, "requests from other sites are not allowed; see CENOTE_ALLOWED_ORIGINS")
-        if self._bearer is None:
+        if not self._sessions.required:
             peer = scope.get("client")
             # No peer means a Unix socket, which the file system guards.
             if peer and not is_loopback(peer[0]):
@@ -135,12 +148,9 @@ class Guard:
                 return _Refusal(403, "without a token forwarded requests are not served; set CENOTE_TOKEN")
         return None
 
-    def _refuse_token(self, headers: dict[bytes, bytes]) -> _Refusal | None:
-        if self._bearer is None:
-            return None
-        scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
-        if scheme.lower() == b"bearer" and hmac.compare_digest(given.strip(), self._bearer):
-            return None
+    @staticmethod
+    def _refuse_token(headers: dict[bytes, bytes]) -> _Refusal:
+        given = headers.get(b"authorization", b"").partition(b" ")[2]
         detail = "wrong token" if given else "a token is needed: send Authorization: Bearer <token>"
         return _Refusal(401, detail, ((b"www-authenticate", b'Bearer realm="cenote"'),))
 
@@ -178,11 +188,6 @@ class Guard:
         whole = {"type": "http.request", "body": b"".join(parts), "more_body": False}
         return _replay([whole], receive), size
 
-    def _operator(self, scope: Scope) -> str:
-        peer = scope.get("client")
-        address = str(peer[0]) if peer else "local"
-        return address if self._bearer is None else f"token@{address}"
-
 
 class GuardMiddleware:
     """ASGI middleware that puts a guard before a whole app.
@@ -205,7 +210,28 @@ class GuardMiddleware:
             return
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         public = path in self._public and scope["method"] in _SAFE_METHODS
-        await self._guard.serve(self._app, scope, receive, send, public=public)
+        access: Access = "public" if public else "open" if path in OPEN_PATHS else "token"
+        await self._guard.serve(self._app, scope, receive, send, access=access)
+
+
+def _name_of(scope: Scope, caller: Caller | None) -> str:
+    """Return what the audit trail calls a caller."""
+    peer = scope.get("client")
+    address = str(peer[0]) if peer else "local"
+    if caller is None or caller.way == "local":
+        return address
+    return f"{caller.way}@{address}" if caller.role == "operator" else f"viewer@{address}"
+
+
+def _is_own_page(scope: Scope, headers: dict[bytes, bytes], *, foreign: bool) -> bool:
+    """Whether a request with a cookie comes from a page of this very host, as far as it changes something.
+
+    An Origin was compared with the Host before. A browser sends one with every request that is not safe.
+    """
+    if foreign:
+        return False
+    own = b"origin" in headers or headers.get(b"sec-fetch-site") == b"same-origin"
+    return own or scope["method"] in _SAFE_METHODS
 
 
 def _name(host: bytes) -> str:

@@ -61,23 +61,29 @@ class Settings:
         host: The address to bind. Anything but loopback needs a token.
         port: The TCP port, 0 to 65535; 0 lets the system choose.
         token: What callers must send as ``Authorization: Bearer``; None: no token, loopback callers only.
+        viewer_token: A second token, for callers who may look but change nothing; needs ``token``.
+        session_seconds: Seconds that a browser stays signed in.
         allowed_hosts: Names accepted in the Host header beside the loopback names and ``host``; ``*`` accepts all.
         allowed_origins: Web origins (``https://ops.example``) that may call from a browser beside the own one.
         max_body_bytes: The longest request body, in bytes.
         max_streams: The number of event streams that may be open at once.
         heartbeat_seconds: Seconds of silence after which an event stream sends a comment.
         stream_seconds: Seconds after which an event stream ends; clients reconnect and miss nothing.
+        log_format: How ``cenote serve`` writes its logs: "text" or "json".
     """
 
     host: str = "127.0.0.1"
     port: int = 8338
     token: str | None = field(default=None, repr=False)
+    viewer_token: str | None = field(default=None, repr=False)
+    session_seconds: float = 43200.0
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
     max_body_bytes: int = 1_048_576
     max_streams: int = 32
     heartbeat_seconds: float = 15.0
     stream_seconds: float = 3600.0
+    log_format: str = "text"
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, naming the setting.
@@ -92,9 +98,19 @@ class Settings:
         _whole("max_streams", self.max_streams, 0, 10_000)
         _seconds("heartbeat_seconds", self.heartbeat_seconds)
         _seconds("stream_seconds", self.stream_seconds)
-        if self.token is not None and not _TOKEN.fullmatch(self.token):
-            # The value is a secret, so the message does not repeat it.
-            raise ConfigurationError(f"{_PREFIX}TOKEN must be printable ASCII characters without spaces")
+        if self.log_format not in ("text", "json"):
+            raise _refused("log_format", self.log_format, "must be text or json")
+        _seconds("session_seconds", self.session_seconds)
+        for name in ("token", "viewer_token"):
+            token = getattr(self, name)
+            if token is not None and not _TOKEN.fullmatch(token):
+                # The value is a secret, so the message does not repeat it.
+                raise ConfigurationError(f"{_PREFIX}{name.upper()} must be printable ASCII characters without spaces")
+        if self.viewer_token is not None:
+            if self.token is None:
+                raise ConfigurationError(f"{_PREFIX}VIEWER_TOKEN needs {_PREFIX}TOKEN: without it anybody may clear")
+            if self.viewer_token == self.token:
+                raise ConfigurationError(f"{_PREFIX}VIEWER_TOKEN must be another one than {_PREFIX}TOKEN")
         for name in self.allowed_hosts:
             if name != "*" and not _is_host(name.strip("[]")):
                 raise _refused("allowed_hosts", name, "must hold host names without scheme or port, or *")
@@ -175,6 +191,7 @@ _PARSERS: dict[str, Callable[[str, str], object]] = {
     "max_body_bytes": _int,
     "max_streams": _int,
     "heartbeat_seconds": _float,
+    "session_seconds": _float,
     "stream_seconds": _float,
     "allowed_hosts": _list,
     "allowed_origins": _list,

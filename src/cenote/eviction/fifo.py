@@ -65,6 +65,14 @@ class Fifo:
         if len(self.slots) > 2 * self.live + SLACK:
             self.slots = deque([kept for kept in self.slots if kept.where])
 
+    def pick(self, at: int) -> Entry | None:
+        """Return what is in a slot, shells excepted; it may have changed since the slot was chosen."""
+        try:
+            entry = self.slots[at]
+        except IndexError:
+            return None
+        return entry if entry.where == self.mark else None
+
     def shed(self, slots: int) -> int:
         """Let go of up to so many slots, whatever is in them, and return how many."""
         shed = min(slots, len(self.slots))

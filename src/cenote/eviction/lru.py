@@ -9,6 +9,8 @@ from cenote import locks
 from cenote.eviction.policy import SLACK, EvictionPolicy
 
 if TYPE_CHECKING:
+    from random import Random
+
     from cenote.entry import Entry
     from cenote.locks import Lock
 
@@ -69,6 +71,15 @@ class Lru(EvictionPolicy):
             if places:
                 entry.where = places - 1
         return None
+
+    def pick(self, dice: Random) -> Entry | None:
+        slots = self._slots
+        try:
+            entry = slots[int(dice.random() * len(slots))]
+        except IndexError:
+            return None
+        # An entry that stands in several slots is met as often as one that stands in one.
+        return entry if entry.where and dice.random() * entry.where < 1 else None
 
     def shed(self, slots: int) -> int:
         shed = 0

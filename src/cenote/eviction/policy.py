@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from random import Random
 
     from cenote.entry import Entry
     from cenote.locks import Lock
@@ -104,6 +105,16 @@ class EvictionPolicy(ABC):
             old_size: The size it had.
         """
         return
+
+    def pick(self, dice: Random) -> Entry | None:  # noqa: ARG002  # for the policies that can
+        """Return a live entry at random, every one alike; None where chance met none, or the policy cannot tell.
+
+        It changes nothing, and needs no lock: an entry that leaves meanwhile may be returned.
+
+        Args:
+            dice: Where chance comes from.
+        """
+        return None
 
     @abstractmethod
     def shed(self, slots: int) -> int:

@@ -12,6 +12,8 @@ from cenote.eviction.ghost import Ghosts
 from cenote.eviction.policy import PATIENCE, EvictionPolicy
 
 if TYPE_CHECKING:
+    from random import Random
+
     from cenote.entry import Entry
     from cenote.locks import Lock
 
@@ -77,6 +79,11 @@ class S3Fifo(EvictionPolicy):
     def resize(self, entry: Entry, old_size: int) -> None:
         if entry.where:
             self._queue_of(entry).size += entry.size - old_size
+
+    def pick(self, dice: Random) -> Entry | None:
+        first, second = self._small, self._main
+        at = int(dice.random() * (len(first.slots) + len(second.slots)))
+        return first.pick(at) if at < len(first.slots) else second.pick(at - len(first.slots))
 
     def shed(self, slots: int) -> int:
         shed = self._small.shed(slots)

@@ -11,6 +11,8 @@ from cenote.eviction.fifo import Fifo
 from cenote.eviction.policy import PATIENCE, EvictionPolicy
 
 if TYPE_CHECKING:
+    from random import Random
+
     from cenote.entry import Entry
     from cenote.locks import Lock
 
@@ -57,6 +59,11 @@ class Sieve(EvictionPolicy):
     def resize(self, entry: Entry, old_size: int) -> None:
         if entry.where:
             (self._ahead if entry.where == self._ahead.mark else self._passed).size += entry.size - old_size
+
+    def pick(self, dice: Random) -> Entry | None:
+        first, second = self._ahead, self._passed
+        at = int(dice.random() * (len(first.slots) + len(second.slots)))
+        return first.pick(at) if at < len(first.slots) else second.pick(at - len(first.slots))
 
     def shed(self, slots: int) -> int:
         shed = self._ahead.shed(slots)

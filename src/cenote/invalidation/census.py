@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Protocol
 
+from cenote.meters import Meters
 from cenote.stats import CacheStats
 
 __all__ = ["Census", "Gauge", "Process"]
@@ -43,6 +44,14 @@ class Census(ABC):
         """Publish this process's own figures of a cache."""
 
     @abstractmethod
+    def measure(self, meters: Meters) -> None:
+        """Publish the meters of this process."""
+
+    @abstractmethod
+    def meters(self) -> Meters:
+        """Return the meters of all processes, those that ended included."""
+
+    @abstractmethod
     def gauge(self, cache: str | None) -> Gauge:
         """Return where this process publishes how many live entries of a cache it holds.
 
@@ -60,6 +69,11 @@ class Census(ABC):
     @abstractmethod
     def removed_elsewhere(self, sequence: int) -> int:
         """Wait a moment for the others to obey a record, and return how many entries it removed there."""
+
+    @property
+    @abstractmethod
+    def calls(self) -> int:
+        """How often everybody was asked to report."""
 
     @abstractmethod
     def call(self) -> None:

@@ -11,11 +11,27 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from cenote.invalidation.census import Census
 from cenote.invalidation.claims import Claims
+from cenote.meters import Meters
 
-__all__ = ["DEADLINE", "InvalidationLog", "Listener", "Members", "News", "Record", "RecordKind"]
+__all__ = [
+    "DEADLINE",
+    "LAPSED",
+    "InvalidationLog",
+    "Listener",
+    "Members",
+    "News",
+    "Record",
+    "RecordKind",
+    "Seen",
+    "Standing",
+    "deadline_of",
+]
 
 DEADLINE: Final = 8
-"""Which item of a leased log's ``word`` is the deadline."""
+"""Which item of a leased log's ``word`` is the deadline, as the bits of a double."""
+
+LAPSED: Final[Sequence[float]] = (0.0,)
+"""The deadline where there is no lease."""
 
 _ALONE: Final[AbstractContextManager[Any]] = nullcontext()
 
@@ -65,6 +81,34 @@ class News(NamedTuple):
     records: list[Record] | None
 
 
+class Seen(NamedTuple):
+    """What a read without a lease was told by the server after it had begun.
+
+    Attributes:
+        word: That of the log that was asked about.
+        head: The sequence that a State must have obeyed to be current; None when the server is out of reach.
+    """
+
+    word: Sequence[int]
+    head: int | None
+
+
+class Standing(NamedTuple):
+    """How one machine stands with the others that share a log.
+
+    Attributes:
+        lease: Seconds that its lease still lasts; 0 without one.
+        renewals: How often its lease was renewed; 0 for a moment while another file takes the place of the agent's.
+        failures: How often that failed.
+        members: How many machines share the log; None while the server cannot be asked.
+    """
+
+    lease: float
+    renewals: int
+    failures: int
+    members: int | None
+
+
 class Members(NamedTuple):
     """The machines that learned of an invalidation.
 
@@ -75,6 +119,14 @@ class Members(NamedTuple):
 
     acknowledged: tuple[str, ...] = ()
     lapsed: tuple[str, ...] = ()
+
+
+def deadline_of(word: Sequence[int] | None) -> Sequence[float]:
+    """Return what shows, as item 0, until when a head may be relied on, in seconds of the lease clock.
+
+    It is made of the head's own memory, so that a State never pairs one file's head with another's lease.
+    """
+    return word[DEADLINE:].cast("B").cast("d") if isinstance(word, memoryview) else LAPSED
 
 
 class Listener(Protocol):
@@ -110,7 +162,7 @@ class InvalidationLog(ABC):
     """Whether somebody outside this process must learn of single keys; if not, sets and deletes are not recorded."""
 
     leased: bool = False
-    """Whether ``word`` may be relied on only until a moment of the lease clock, which is its item DEADLINE."""
+    """Whether ``word`` may be relied on only until a moment of the lease clock, which ``deadline_of`` it shows."""
 
     census: Census | None = None
     """The figures of all who share it; None for one process."""
@@ -131,16 +183,26 @@ class InvalidationLog(ABC):
         """Whether records of others reach this process; while they do not, nothing may be served or stored."""
         return True
 
-    def verify(self, word: Sequence[int]) -> int | None:  # noqa: ARG002  # who has no lease to lose needs not ask
+    @property
+    def counting(self) -> Census | None:
+        """The census, while this process takes part in it; it may although no records reach it."""
+        return self.census if self.connected else None
+
+    def verify(self) -> Seen | None:
         """Ask, where there is no lease, up to which sequence a State must have obeyed to be current.
 
-        Args:
-            word: The State's.
-
         Returns:
-            The sequence, which is under the head now; None when nobody can say, or the word is of another log.
+            The sequence, which is under the head now; None when nobody can say.
         """
-        return None
+        return None  # who has no lease to lose needs not ask
+
+    def is_doubtful(self, word: Sequence[int]) -> bool:  # noqa: ARG002  # the same
+        """Whether copies may be served though nobody can say whether they are valid.
+
+        Args:
+            word: That of the State which holds them; the server was found out of reach.
+        """
+        return False
 
     @property
     @abstractmethod
@@ -219,6 +281,25 @@ class InvalidationLog(ABC):
     def members(self) -> Members:
         """The machines that learned of what this thread wrote last; none where the log is one machine's."""
         return Members()
+
+    def measure(self, meters: Meters) -> None:  # noqa: B027  # a log in memory has nothing to tell
+        """Write into the meters of this process what the log counted."""
+
+    def standing(self) -> Standing | None:
+        """Return how this machine stands with the others; None where the log is one machine's."""
+        return None
+
+    def listening(self, listener: Callable[[str], None] | None) -> AbstractContextManager[Any]:  # noqa: ARG002  # where there are machines
+        """Return what has a function hear of every machine that learns of what this thread writes, as it does so."""
+        return _ALONE
+
+    def machines(self) -> Sequence[str]:
+        """Return the names of the machines that share the log, sorted; none where it is one machine's.
+
+        Raises:
+            ClearFailedError: The server cannot be asked.
+        """
+        return ()
 
     def attend(self, listener: Listener) -> None:  # noqa: B027  # a log in memory has nothing to tell
         """Keep a manager's caches abreast while nobody reads them; called once they can be used, and after a fork."""

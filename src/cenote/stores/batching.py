@@ -31,25 +31,24 @@ class Batching(Generic[Q, A]):
     A loop's questions are touched by its own thread alone, so no lock is needed.
     """
 
-    def __init__(self, answer: Callable[[Sequence[Q]], Sequence[A]]) -> None:
+    def __init__(self, answer: Callable[[Sequence[Q]], Sequence[A]], lacking: A) -> None:
         """Ask nothing yet.
 
         Args:
             answer: Answers questions, in their order; called in a worker thread.
+            lacking: What is answered where that raises StoreError, or no thread is to be had.
         """
         self._answer = answer
+        self._lacking = lacking
         self._loops: dict[asyncio.AbstractEventLoop, _Loop[Q, A]] = {}
 
     def ask(self, question: Q) -> asyncio.Future[A]:
-        """Return a future of the answer to a question, for the running event loop.
-
-        It fails with what answering raised, as a rule a StoreError.
-        """
+        """Return a future of the answer to a question, for the running event loop."""
         loop = asyncio.get_running_loop()
         asked = self._loops.get(loop)
         if asked is None:
             self._loops = {each: what for each, what in self._loops.items() if not each.is_closed()}
-            asked = self._loops[loop] = _Loop(loop, self._answer)
+            asked = self._loops[loop] = _Loop(loop, self._answer, self._lacking)
         return asked.ask(question)
 
     def after_fork(self) -> None:
@@ -60,9 +59,12 @@ class Batching(Generic[Q, A]):
 class _Loop(Generic[Q, A]):
     """The questions of one event loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, answer: Callable[[Sequence[Q]], Sequence[A]]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, answer: Callable[[Sequence[Q]], Sequence[A]], lacking: A
+    ) -> None:
         self._loop = loop
         self._answer = answer
+        self._lacking = lacking
         self._open: dict[Q, list[asyncio.Future[A]]] = {}
         self._under_way = 0
         self._called = False
@@ -85,12 +87,16 @@ class _Loop(Generic[Q, A]):
             try:
                 workers.submit(functools.partial(self._run, questions, waiting))
             except RuntimeError as error:
-                self._deliver(waiting, None, StoreError(f"no thread to read in: {error}"))
+                logger.warning("there is no thread to read in: %s", error)
+                self._deliver(waiting, [self._lacking] * len(waiting), None)
 
     def _run(self, questions: list[Q], waiting: list[list[asyncio.Future[A]]]) -> None:
-        answers, failure = None, None
+        answers: Sequence[A] = [self._lacking] * len(questions)
+        failure = None
         try:
             answers = self._answer(questions)
+        except StoreError:
+            pass  # the link has said so
         except Exception as error:  # noqa: BLE001  # whoever asked is told
             failure = error
         try:
@@ -98,17 +104,15 @@ class _Loop(Generic[Q, A]):
         except RuntimeError:
             logger.debug("an event loop was closed while one of its tasks read from the server")
 
-    def _deliver(
-        self, waiting: list[list[asyncio.Future[A]]], answers: Sequence[A] | None, failure: Exception | None
-    ) -> None:
+    def _deliver(self, waiting: list[list[asyncio.Future[A]]], answers: Sequence[A], failure: Exception | None) -> None:
         self._under_way -= 1
-        for number, futures in enumerate(waiting):
+        for futures, answer in zip(waiting, answers, strict=True):
             for future in futures:
                 if future.done():
                     continue
-                if answers is None:
-                    future.set_exception(failure or StoreError("nothing was answered"))
+                if failure is not None:
+                    future.set_exception(failure)
                 else:
-                    future.set_result(answers[number])
+                    future.set_result(answer)
         if self._open:
             self._send()

@@ -8,20 +8,22 @@ is older than the last invalidation by tags or by a prefix is checked against th
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final
 
 from cenote.clock import Clock
-from cenote.errors import ClearFailedError, DecodeError, StoreFullError
+from cenote.errors import ClearFailedError, ClosedError, DecodeError, StoreFullError
+from cenote.invalidation.log import Seen
+from cenote.invalidation.machine.parts import ScopedWord
+from cenote.invalidation.network.answers import Value
 from cenote.invalidation.network.ledger import Ledger
 from cenote.invalidation.network.log import NetworkLog
-from cenote.invalidation.network.receipts import Value
 from cenote.invalidation.network.shards import Shard
 from cenote.stores.batching import Batching
 from cenote.stores.shared import Place, SharedReads
 from cenote.stores.stored import SOFT, StoredEntry, fresh_payload, pack, unpack
 
-__all__ = ["BIRTH_BYTES", "LARGEST_BYTES", "Name", "RedisStore", "take_out"]
+__all__ = ["BIRTH_BYTES", "LARGEST_BYTES", "Name", "RedisStore", "in_steps"]
 
 LONGEST_SECONDS: Final = 7 * 24 * 3600.0
 """How long a value is kept at most, if it is not written again."""
@@ -34,6 +36,9 @@ Name = tuple[str, int, str]
 
 BIRTH_BYTES: Final = 8
 _PAGE: Final = 200
+_STEP: Final = 40
+"""How many values one step gives back: others wait for the server meanwhile."""
+
 _REST_SECONDS: Final = 0.2
 _LAST: Final = b"\xff" * 8
 
@@ -60,9 +65,10 @@ class RedisStore(SharedReads):
         self._log = log
         self._clock = clock
         self._openings: dict[tuple[str, int], bytes] = {}
-        self._places: dict[str, tuple[str | None, int]] = {}
+        self._places: dict[str, ScopedWord] = {}
         self._rest_until = 0.0
-        self._batching: Batching[Name, bytes | None] = Batching(self.read)
+        self._batching: Batching[Name, bytes | None] = Batching(self.read, None)
+        self._verifying: Batching[str, Seen | None] = Batching(lambda asked: [self._verify()] * len(asked), None)
 
     def _key(self, shelf: str, generation: int, identifier: str) -> bytes:
         opening = self._openings.get((shelf, generation))
@@ -89,12 +95,24 @@ class RedisStore(SharedReads):
             for raw, made in zip(found, made_there, strict=True)
         ]
 
+    def _verify(self) -> Seen | None:
+        try:
+            return self._log.verify()
+        except (ClearFailedError, ClosedError):
+            return None
+
     def aread(self, name: Name) -> Awaitable[bytes | None]:
         """Do what ``read`` does for one entry; what the tasks of one tick ask for is read together.
+
+        Nothing is there, for who waits, where the server is out of reach.
 
         What answers was asked after this was called: a batch is closed before it is sent.
         """
         return self._batching.ask(name)
+
+    def averify(self) -> Awaitable[Seen | None]:
+        """Ask, off the event loop, what ``NetworkLog.verify`` says; the tasks of one tick ask once, after that."""
+        return self._verifying.ask("")
 
     def find(self, cache: str, generation: int, identifier: str) -> StoredEntry | None:
         name = (cache, generation, identifier)
@@ -161,15 +179,21 @@ class RedisStore(SharedReads):
         it was read in, and the next one knows nothing of what was made old before.
         """
         place = self._places.get(shelf)
-        if place is None:
-            if len(self._places) > 1000:
-                self._places = {}
-            cache, _, opening = shelf.partition(":")
-            place = self._places[shelf] = (cache or None, int(opening, 16))
+        if place is None or place.parts is not self._log.membership:
+            place = self._place_of(shelf)
+        return None if place is None else place.words[place.at]
+
+    def _place_of(self, shelf: str) -> ScopedWord | None:
+        cache, _, opening = shelf.partition(":")
+        if len(self._places) > 1000:
+            self._places = {}
         try:
-            return self._log.scoped(*place)
+            place = self._log.scoped_word(cache or None, int(opening, 16))
         except ClearFailedError:
             return None  # another file is being attached to
+        if place is not None:
+            self._places[shelf] = place
+        return place
 
     def value_of(self, entry: StoredEntry) -> Value:
         """Return what the server keeps of an entry.
@@ -282,7 +306,7 @@ class RedisStore(SharedReads):
         self._rest_until = now + _REST_SECONDS
         shard = self._due()
         ended = [self._sweep(shard, shelf, generation, limit) for shelf, generation in places]
-        more = max([self._reap(limit), *ended]) >= limit
+        more = max([self._give_back(limit), *ended]) >= limit
         if more:
             self._rest_until = now
         return more
@@ -308,20 +332,9 @@ class RedisStore(SharedReads):
 
         return int(shard.link.call(sweep))
 
-    def _reap(self, limit: int) -> int:
-        """Take at most so many values of cleared generations out of the server; return how many went."""
-        waiting = f"{self._ledger.opening}garbage"
-        place: bytes | None = self._link.call(lambda client: client.lindex(waiting, -1))
-        if place is None:
-            return 0
-        gone = self._take_out(place, limit)
-        if not gone:
-            self._link.call(lambda client: client.lrem(waiting, -1, place))
-        return gone or 1
-
-    def _take_out(self, place: bytes, limit: int) -> int:
-        """Take at most so many values of a cleared generation out; return how many went, 0 once there are none."""
-        return take_out(self._ledger, place, limit)
+    def _give_back(self, limit: int) -> int:
+        """Take values that nobody can be served any more out of the server, in steps; return how many."""
+        return in_steps(limit, self._ledger.give_back)
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
@@ -329,31 +342,20 @@ class RedisStore(SharedReads):
 
     def after_fork(self) -> None:
         self._batching.after_fork()
+        self._verifying.after_fork()
         self._ledger.after_fork()
 
 
-def take_out(shard: Shard, place: bytes, limit: int) -> int:
-    """Take at most so many values of a cleared generation out of a shard, and its indexes with the last one.
-
-    Returns:
-        How many went.
-    """
-    by_end, by_name, opening = (f"{shard.opening}{kind}:".encode() + place for kind in "env")
-
-    def take(client: Any) -> int:
-        names: list[Any] = client.zrange(by_end, 0, limit - 1)
-        with client.pipeline(transaction=False) as pipe:
-            if names:
-                pipe.unlink(*[opening + b":" + name for name in names])
-                # By name: other machines reap the same generation.
-                pipe.zrem(by_end, *names)
-                pipe.zrem(by_name, *names)
-            else:
-                pipe.unlink(by_end, by_name)
-            pipe.execute()
-        return len(names)
-
-    return int(shard.link.call(take))
+def in_steps(limit: int, step: Callable[[int], int]) -> int:
+    """Look at so many values in small steps, as long as each finds as many as it may; return how many were found."""
+    done = 0
+    while done < limit:
+        wanted = min(_STEP, limit - done)
+        looked = step(wanted)
+        done += looked
+        if looked < wanted:
+            break
+    return done
 
 
 def _birth_of(raw: bytes) -> int:

@@ -7,10 +7,11 @@ that this machine follows, whose every loss begins another one. And its birth is
 from __future__ import annotations
 
 import contextlib
+import functools
 import heapq
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 from cenote.clock import Clock
 from cenote.errors import ClearFailedError
@@ -19,10 +20,13 @@ from cenote.invalidation.network.log import NetworkLog
 from cenote.invalidation.network.sealed import Sealed
 from cenote.invalidation.network.shards import Job, Question, Shard, ask_each, number_of, run_each
 from cenote.invalidation.network.spread import SpreadLedger
-from cenote.stores.redis import BIRTH_BYTES, LARGEST_BYTES, Name, RedisStore, take_out
+from cenote.stores.redis import BIRTH_BYTES, LARGEST_BYTES, Name, RedisStore, in_steps
 from cenote.stores.stored import StoredEntry
 
 __all__ = ["SpreadStore"]
+
+_ANSWERS: Final = 3
+"""To what ``Sealed.request`` asks."""
 
 
 class SpreadStore(RedisStore):
@@ -88,7 +92,7 @@ class SpreadStore(RedisStore):
             seal = known if inc == incarnation else self._ledger.seal(shard, incarnation, patient=False)
             if seal is None:
                 return None
-            values, guard = shard.link.ask(request, Sealed.read, started)
+            values, guard = Sealed.believed(*shard.link.ask(request, _ANSWERS, started))
             if guard == (incarnation, seal):
                 return values
             # Its server lost something, was replaced, or this machine is about to follow another incarnation.
@@ -172,10 +176,25 @@ class SpreadStore(RedisStore):
             return super()._sweep(shard, shelf, generation, limit)
         return 0
 
-    def _take_out(self, place: bytes, limit: int) -> int:
+    def _give_back(self, limit: int) -> int:
+        """Give back values in this turn's shard, where this process left something, and what was cleared.
+
+        What is out of reach leaves by itself when its time is over.
+        """
+        done = 0
+        for shard in self._ledger.shards:
+            if done < limit and (shard.covers or shard.number == self._turn):
+                with contextlib.suppress(UnreachableError):
+                    done += in_steps(limit - done, shard.give_back)
+                shard.covers = done >= limit
+        place = self._ledger.garbage() if done < limit else None
+        if place is None:
+            return done
         gone = 0
         for shard in self._ledger.shards:
-            # What is out of reach leaves by itself when its time is over.
-            with contextlib.suppress(UnreachableError):
-                gone += take_out(shard, place, limit - gone) if gone < limit else 0
-        return gone
+            if done + gone < limit:
+                with contextlib.suppress(UnreachableError):
+                    gone += in_steps(limit - done - gone, functools.partial(shard.reap, place))
+        if not gone:
+            self._ledger.reaped(place)
+        return done + (gone or 1)

@@ -2,49 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+import weakref
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, Final
 
 from cenote.errors import MissingExtraError
+from cenote.meters import BOUNDS, Durations
+from cenote.stats import CacheStats, sum_of
+from cenote.telemetry.families import CACHE_FIGURES, CACHE_LOADS, COMMON, NETWORK, Family
+from cenote.telemetry.figures import figures_of
+from cenote.telemetry.labels import GLOBAL_LABEL
 
 try:
     from prometheus_client import CollectorRegistry, generate_latest
-    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
     from prometheus_client.registry import Collector
 except ImportError as error:
     raise MissingExtraError("The Prometheus exporter", "server") from error
 
 if TYPE_CHECKING:
     from cenote import CacheManager
-    from cenote.stats import CacheStats
+    from cenote.invalidation.log import Standing
+    from cenote.meters import Meters
 
-__all__ = ["CONTENT_TYPE", "GLOBAL_LABEL", "CenoteCollector", "exposition", "make_registry"]
+__all__ = [
+    "CONTENT_TYPE",
+    "GLOBAL_LABEL",
+    "MOST_CACHES",
+    "OTHER_LABEL",
+    "CenoteCollector",
+    "exposition",
+    "make_registry",
+]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """The media type of the exposition."""
 
-GLOBAL_LABEL = "(global)"
-"""The ``cache`` label of the global cache; no service can be called so."""
+MOST_CACHES: Final = 1000
+"""How many caches have a label of their own; what all others did is added up."""
 
-_COUNTERS = {
-    "hits": "Reads answered from the cache",
-    "misses": "Reads that found nothing to serve",
-    "evictions": "Entries that left for lack of room",
-    "expirations": "Entries that left because their time was over",
-    "invalidations": "Entries that were cleared or invalidated",
-    "loads": "Loads that yielded a value",
-    "load_failures": "Loads that failed",
-    "coalesced": "Reads that waited for a load already under way",
-    "stale_served": "Reads answered with a stale value",
-    "load_seconds": "Seconds that loads took",
-}
-_GAUGES = {
-    "entries": ("current_size", "Entries"),
-    "max_entries": ("max_size", "The most entries there may be"),
-    "bytes": ("bytes", "Bytes of the entries, as the weigher counts them"),
-    # An estimate by the mean load time, which may fall: no counter.
-    "saved_seconds": ("saved_seconds", "Seconds of loading that hits saved"),
-}
+OTHER_LABEL: Final = "(other)"
+"""The ``cache`` label of all others; no service can be called so."""
+
+_labelled: weakref.WeakKeyDictionary[CacheManager, dict[str, None]] = weakref.WeakKeyDictionary()
+"""The caches of each manager that have a label: whoever has one keeps it, or the sum of the others could fall."""
 
 
 class CenoteCollector(Collector):
@@ -63,26 +65,82 @@ class CenoteCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric, read from one look at the statistics."""
-        stats = self._caches.stats()
-        caches: dict[str, CacheStats] = {GLOBAL_LABEL: stats.global_cache, **stats.services}
-        for field, text in _COUNTERS.items():
-            counter = CounterMetricFamily(f"cenote_cache_{field}", f"{text}.", labels=["cache"])
-            for name, each in caches.items():
-                counter.add_metric([name], getattr(each, field))
-            yield counter
-        for metric, (field, text) in _GAUGES.items():
-            gauge = GaugeMetricFamily(f"cenote_cache_{metric}", f"{text}.", labels=["cache"])
-            for name, each in caches.items():
-                value = getattr(each, field)
-                if value is not None:
-                    gauge.add_metric([name], value)
-            yield gauge
-        yield GaugeMetricFamily(
-            "cenote_processes", "Processes that share the caches.", value=len(self._caches.processes())
-        )
-        yield GaugeMetricFamily(
-            "cenote_enabled", "Whether caching is switched on.", value=1 if self._caches.enabled else 0
-        )
+        caches = self._caches
+        labelled = _bounded(caches, figures_of(caches))
+        for family in CACHE_FIGURES:
+            yield _numbers(family, ((name, getattr(each, family.figure)) for name, each in labelled.items()))
+        loads = HistogramMetricFamily(CACHE_LOADS.name, CACHE_LOADS.text, labels=CACHE_LOADS.labels)
+        for name, each in labelled.items():
+            times = each.load_times
+            loads.add_metric([name], _buckets(times.BOUNDS, times.counts), each.load_seconds)
+        yield loads
+        # Behind the statistics, which had every process report.
+        meters = caches.meters()
+        yield _number(COMMON["processes"], len(caches.processes()))
+        yield _number(COMMON["enabled"], int(caches.enabled))
+        yield _clears(meters, caches.level)
+        standing = caches.standing()
+        if standing is not None:
+            yield from _network(standing, meters)
+
+
+def _bounded(caches: CacheManager, stats: Mapping[str, CacheStats]) -> dict[str, CacheStats]:
+    """Return the figures by label: as many as may have one of their own, and all others together."""
+    known = _labelled.setdefault(caches, {})
+    for name in stats:
+        if len(known) >= MOST_CACHES:
+            break
+        known.setdefault(name)
+    found = {name: each for name, each in stats.items() if name in known}
+    others = [each for name, each in stats.items() if name not in known]
+    return {**found, OTHER_LABEL: sum_of(others)} if others else found
+
+
+def _numbers(family: Family, values: Iterable[tuple[str, float | None]]) -> Metric:
+    made = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
+    metric: Any = made(family.name, family.text, labels=family.labels)
+    for label, value in values:
+        if value is not None:
+            metric.add_metric([label], value)
+    return metric  # type: ignore[no-any-return]
+
+
+def _number(family: Family, value: float) -> Metric:
+    made = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
+    return made(family.name, family.text, value=value)
+
+
+def _buckets(bounds: Sequence[float], counts: Sequence[int]) -> list[tuple[str, float]]:
+    uppers = [*map(str, bounds), "+Inf"]
+    return list(zip(uppers, accumulate(counts), strict=True))
+
+
+def _clears(meters: Meters, own: str) -> Metric:
+    """Show clears by level and result: those that there were, and what may come, which begins with 0."""
+    family = COMMON["clears"]
+    metric = HistogramMetricFamily(family.name, family.text, labels=family.labels)
+    for kind, durations in meters.clears.items():
+        if durations.total or kind == (own, "success"):
+            metric.add_metric(kind, _buckets(BOUNDS, durations.counts), durations.seconds)
+    return metric
+
+
+def _histogram(family: Family, durations: Durations) -> Metric:
+    return HistogramMetricFamily(family.name, family.text, _buckets(BOUNDS, durations.counts), durations.seconds)
+
+
+def _network(standing: Standing, meters: Meters) -> Iterator[Metric]:
+    yield _number(NETWORK["held"], int(standing.lease > 0))
+    yield _number(NETWORK["lease"], standing.lease)
+    # Left out where the agent has not said yet how many: a counter that shows 0 in between seems to have begun anew.
+    if standing.renewals or standing.failures:
+        yield _number(NETWORK["renewals"], standing.renewals)
+        yield _number(NETWORK["failures"], standing.failures)
+    if standing.members is not None:
+        yield _number(NETWORK["members"], standing.members)
+    yield _histogram(NETWORK["waits"], meters.waits)
+    for name in ("lapsed", "calls", "call_failures", "breakers", "owed"):
+        yield _number(NETWORK[name], getattr(meters, name))
 
 
 def make_registry(caches: CacheManager) -> CollectorRegistry:

@@ -58,12 +58,18 @@ def test_an_interrupt_before_the_loader_runs_leaves_no_flight_behind(function: A
 
 
 def test_an_interrupt_before_a_batch_runs_leaves_no_flight_behind() -> None:
-    from cenote import many
+    from cenote import batch, claiming, many
 
     for function, text in (
-        (many._load_batch, "limit ="),
+        (batch.load_batch, "turn ="),
+        (batch.load_batch, "limit ="),
         (many._split, "batch.led[key] ="),
-        (many._run_batch, "token"),
+        (batch._run_batch, "if turn.begin()"),
+        (batch._Turn.begin, "self._led ="),
+        (claiming.ManyClaims.ask, "groups:"),
+        (claiming.ManyClaims.ask, "return turn"),
+        (batch._Turn.inside.__wrapped__, "token ="),
+        (batch._Turn.inside.__wrapped__, "move_child"),
     ):
         cache = CacheManager().service("s")
         with before_line(function, text, interrupt), pytest.raises(KeyboardInterrupt):

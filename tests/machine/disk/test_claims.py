@@ -55,6 +55,27 @@ def test_the_load_of_a_killed_process_is_taken_over_at_once(start):
     other.answer()
 
 
+def test_a_loader_of_many_gets_only_the_keys_that_no_other_process_loads(start):
+    many = """
+    def load_many(keys):
+        connection.send(("loading", keys))
+        said = connection.recv()
+        return {key: said for key in keys}
+    """
+    one, other = start(), start()
+    order = "connection.send(('done', cache.get_or_load_many({!r}, load_many)))"
+    for process, keys in ((one, ["a", "b"]), (other, ["b", "c"])):
+        process.do(many)
+        process.tell(order.format(keys))
+        assert process.receive() == ("loading", keys[1:] if process is other else keys)
+    other.send("other")
+    one.send("one")
+    assert one.receive() == ("done", {"a": "one", "b": "one"})
+    assert other.receive() == ("done", {"b": "one", "c": "other"})
+    for process in (one, other):
+        process.answer()
+
+
 @pytest.mark.parametrize("clear", ["cache.clear()", "caches.clear_all()"])
 def test_nobody_waits_for_a_load_from_before_a_clear(start, clear):
     one, other = start(LOADER), start(LOADER)

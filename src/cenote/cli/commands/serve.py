@@ -44,6 +44,15 @@ def serve(
         str | None,
         typer.Option("--app", metavar="MODULE:MANAGER", help="Serve the CacheManager of this Python module."),
     ] = None,
+    log_format: Annotated[
+        str | None,
+        typer.Option(
+            "--log-format",
+            envvar="CENOTE_LOG_FORMAT",
+            metavar="FORMAT",
+            help="How to write logs to standard error: text or json.  [default: text]",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Serve the HTTP control plane until SIGTERM or Ctrl-C.
@@ -56,4 +65,4 @@ def serve(
             # A server's packages take longer to import than most commands take to run.
             from cenote.cli.serving import serve_caches  # noqa: PLC0415
 
-        serve_caches(output, host=host, port=port, url=url, token=token, application=application)
+        serve_caches(output, host=host, port=port, url=url, token=token, application=application, log_format=log_format)

@@ -11,10 +11,11 @@ from fastapi import APIRouter, Body, Request
 from pydantic_core import to_json
 from starlette.responses import Response
 
-from cenote.control.answers import BODY_REFUSALS, invalid
+from cenote.control.answers import BODY_REFUSALS, invalid, refuse
 from cenote.control.plane import ControlPlane
+from cenote.control.route import VIEWERS_LOOK
 from cenote.control.schemas import CacheClearRequest, CacheClearResponse
-from cenote.control.security import OPERATOR
+from cenote.control.security import CALLER, OPERATOR
 from cenote.errors import CenoteError, ClearFailedError, ClosedError, UnknownServiceError
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ def add_clear_routes(router: APIRouter, plane: ControlPlane) -> None:
         For debugging, testing, forced refreshes and getting rid of stale data. When this answers, nothing older
         can be served.
         """
+        if _only_looks(request) and not body.dry_run:
+            return refuse(403, VIEWERS_LOOK)
         return await _clear_one(plane, body, request.scope.get(OPERATOR))
 
     @router.post(
@@ -64,12 +67,19 @@ def add_clear_routes(router: APIRouter, plane: ControlPlane) -> None:
         operator = request.scope.get(OPERATOR)
         if body is None:
             body = CacheClearRequest()
+        if _only_looks(request) and not body.dry_run:
+            return refuse(403, VIEWERS_LOOK)
         if body.service_name is None:
             for name in ("tags", "prefix"):
                 if getattr(body, name) is not None:
                     raise invalid(("body", name), f"{name} needs a serviceName here; without one all is cleared")
             return await _clear_all(plane, body, operator)
         return await _clear_one(plane, body, operator)
+
+
+def _only_looks(request: Request) -> bool:
+    caller = request.scope.get(CALLER)
+    return caller is not None and caller.role == "viewer"
 
 
 async def _clear_one(plane: ControlPlane, body: CacheClearRequest, operator: str | None) -> Response:
@@ -84,7 +94,9 @@ async def _clear_one(plane: ControlPlane, body: CacheClearRequest, operator: str
         max_items=body.max_items,
         reason=body.reason,
         actor=operator,
+        clear_id=body.clear_id,
     )
+    _refuse_known(caches, body)
 
     def clear() -> Response:
         try:
@@ -113,7 +125,9 @@ async def _clear_all(plane: ControlPlane, body: CacheClearRequest, operator: str
         max_items=body.max_items,
         reason=body.reason,
         actor=operator,
+        clear_id=body.clear_id,
     )
+    _refuse_known(caches, body)
 
     def clear() -> Response:
         try:
@@ -130,6 +144,11 @@ async def _clear_all(plane: ControlPlane, body: CacheClearRequest, operator: str
 
     answer: Response = await plane.run(clear, quick=_is_quick(plane, body))
     return answer
+
+
+def _refuse_known(caches: CacheManager, body: CacheClearRequest) -> None:
+    if body.clear_id is not None and caches.audit.register.find(body.clear_id) is not None:
+        raise invalid(("body", "clearId"), "there was a clear with this receipt already; choose another one")
 
 
 def _is_quick(plane: ControlPlane, body: CacheClearRequest) -> bool:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from datetime import datetime
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Depends, Header, Query
 from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import Response
 
 from cenote.control.answers import REFUSALS
+from cenote.control.auditing import ACTIONS, Filter
 from cenote.control.events import EventStreamResponse, event_model, events_after, last_id
 from cenote.control.plane import ControlPlane
 from cenote.control.schemas import EventListResponse
@@ -47,6 +49,33 @@ _STREAM: dict[int | str, dict[str, Any]] = {
 }
 
 
+_ANY_ACTION = f"(?:{'|'.join(sorted(ACTIONS))})"
+
+
+async def _filter(
+    kind: Annotated[
+        str | None,
+        Query(
+            pattern=f"^{_ANY_ACTION}(?:,{_ANY_ACTION})*$",
+            description="Only these actions, between commas: clear, clear_all, invalidate, switch.",
+        ),
+    ] = None,
+    status: Annotated[Literal["success", "error"] | None, Query(description="Only what ended so.")] = None,
+    since: Annotated[datetime | None, Query(description="Only what happened then or later: ISO 8601.")] = None,
+    until: Annotated[datetime | None, Query(description="Only what happened before: ISO 8601.")] = None,
+    text: Annotated[
+        str | None,
+        Query(max_length=200, description="Only what has this in message, reason, actor, key or clearId."),
+    ] = None,
+) -> Filter:
+    return Filter(
+        kinds=None if kind is None else frozenset(kind.split(",")), status=status, since=since, until=until, text=text
+    )
+
+
+_Wanted = Annotated[Filter, Depends(_filter)]
+
+
 def add_event_routes(router: APIRouter, plane: ControlPlane) -> None:
     """Add the audit trail.
 
@@ -58,17 +87,19 @@ def add_event_routes(router: APIRouter, plane: ControlPlane) -> None:
 
     @router.get("/api/system/cache/events", responses=REFUSALS)
     async def get_cache_events(
+        wanted: _Wanted,
         service: _Service = None,
         after: _After = 0,
         limit: Annotated[int, Query(ge=1, le=1000, description="How many events at most.")] = 100,
+        order: Annotated[Literal["asc", "desc"], Query(description="asc: the oldest first.")] = "asc",
     ) -> EventListResponse:
         """Show what was cleared and invalidated: when, by whom, how much and why."""
         newest = last_id(caches)
-        events = events_after(caches, after, service)
+        events = [event for event in events_after(caches, after, service) if wanted.takes(event)]
         # Who follows the trail reads on from where they are; who looks at it wants the newest.
         page = events[:limit] if after else events[-limit:]
         return EventListResponse(
-            events=[event_model(event) for event in page],
+            events=[event_model(event) for event in (page if order == "asc" else reversed(page))],
             last_id=page[-1].id if len(page) < len(events) and after else newest,
         )
 

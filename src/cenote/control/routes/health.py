@@ -58,7 +58,8 @@ def add_health_routes(router: APIRouter, plane: ControlPlane) -> None:
             from cenote.telemetry.prometheus import CONTENT_TYPE, exposition  # noqa: PLC0415 - an optional extra
         except MissingExtraError as error:
             return refuse(503, str(error))
-        text = await plane.run(partial(exposition, caches), quick=plane.quick)
+        # In a thread whatever the reach: to write the figures of many caches takes longer than an event loop may.
+        text = await plane.run(partial(exposition, caches), quick=False)
         return Response(text, headers={"content-type": CONTENT_TYPE})
 
 

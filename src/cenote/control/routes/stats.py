@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from cenote.invalidation.census import Process
     from cenote.stats import CacheStats
 
-__all__ = ["add_stats_routes", "wire_statistics"]
+__all__ = ["add_stats_routes", "process_model", "wire_statistics"]
 
 _FIGURES = (
     "hits",
@@ -70,7 +70,7 @@ def add_stats_routes(router: APIRouter, plane: ControlPlane) -> None:
                 service_cache_count=len(stats.services),
                 total_entries=stats.total_entries,
                 level=caches.level,
-                processes=[_process(each) for each in caches.processes()],
+                processes=[process_model(each) for each in caches.processes()],
             )
 
         status: CacheStatusResponse = await plane.run(look, quick=plane.quick)
@@ -100,7 +100,8 @@ def add_stats_routes(router: APIRouter, plane: ControlPlane) -> None:
         return ServiceCacheStatsResponse(service_name=service, found=stats is not None, statistics=statistics)
 
 
-def _process(process: Process) -> ProcessModel:
+def process_model(process: Process) -> ProcessModel:
+    """Turn a process that shares the caches into its wire form."""
     since = timestamp_of(datetime.fromtimestamp(process.since, UTC))
     return ProcessModel(pid=process.pid, since=since, entries=process.entries)
 

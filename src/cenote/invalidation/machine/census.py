@@ -11,6 +11,8 @@ from cenote.invalidation.census import Census, Process
 from cenote.invalidation.machine.bell import ring
 from cenote.invalidation.machine.layout import Counter, Word
 from cenote.invalidation.machine.membership import Membership
+from cenote.loadtimes import BUCKETS, LoadTimes
+from cenote.meters import Meters
 from cenote.stats import CacheStats
 
 __all__ = ["MachineCensus"]
@@ -53,8 +55,20 @@ class MachineCensus(Census):
             counters[counter] = getattr(stats, name)
         for counter, name in _TIMED.items():
             counters[counter] = int(getattr(stats, name) * 1e9)
+        for bucket, count in enumerate(stats.load_times.counts, Counter.LOAD_TIMES):
+            counters[bucket] = count
         counters[Counter.BYTES] = stats.bytes or 0
         counters[Counter.LIMIT] = stats.max_size or 0
+
+    def measure(self, meters: Meters) -> None:
+        """Publish the meters of this process."""
+        self._joined().place.measured(meters.words())
+
+    def meters(self) -> Meters:
+        """Return the meters of all processes."""
+        joined = self._joined()
+        with joined.file.lock:
+            return Meters.of(joined.processes.meters())
 
     def gauge(self, cache: str | None) -> memoryview:
         """Return where this process publishes how many live entries of a cache it holds."""
@@ -82,6 +96,11 @@ class MachineCensus(Census):
         self._wait(joined, others, lambda place: processes.applied(place) >= sequence)
         return sum(processes.removed(place, sequence) for place in others)
 
+    @property
+    def calls(self) -> int:
+        """How often everybody was asked to report."""
+        return self._joined().file.words[Word.CENSUS]
+
     def call(self) -> None:
         """Have everybody report, and wait a moment until they have."""
         joined = self._joined()
@@ -106,6 +125,7 @@ class MachineCensus(Census):
         return replace(
             own,
             **summed,
+            load_times=LoadTimes.of(sums[Counter.LOAD_TIMES : Counter.LOAD_TIMES + BUCKETS]),
             current_size=own.current_size + entries,
             # Who does not use the cache knows neither its limit nor its weigher.
             max_size=own.max_size or limit or None,

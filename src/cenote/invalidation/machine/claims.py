@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from cenote.invalidation.claims import UNCLAIMED, Claims, Taken
@@ -19,6 +19,8 @@ from cenote.invalidation.machine.membership import Membership
 __all__ = ["MachineClaims"]
 
 _PROBES: Final = 8
+_AT_ONCE: Final = 64
+"""How many claims are written before others may have the file's lock."""
 _EACH: Final = CLAIMS_EACH // 8
 _OWNER, _FIRST, _SECOND, _GENERATION, _TAKEN_AT, _WAITS_FOR = range(6)
 
@@ -34,34 +36,44 @@ class MachineClaims(Claims):
         """
         self._joined = joined
 
-    def take(
-        self, cache: str | None, identifier: str, generation: int, *, inside: list[int], bound: float
-    ) -> Taken | None:
-        """Claim a load; None when another process loads."""
+    def take_each(
+        self, cache: str | None, identifiers: Sequence[str], generation: int, *, inside: list[int], bound: float
+    ) -> list[Taken | None]:
+        """Claim loads; None where another process loads."""
         joined = self._joined()
+        names = [_hash(cache, identifier) for identifier in identifiers]
+        taken: list[Taken | None] = []
+        for at in range(0, len(names), _AT_ONCE):
+            with joined.file.lock:
+                taken += [self._take(joined, name, generation, inside, bound) for name in names[at : at + _AT_ONCE]]
+        return taken
+
+    def _take(
+        self, joined: Membership, name: tuple[int, int], generation: int, inside: list[int], bound: float
+    ) -> Taken | None:
+        """Claim one load; under the file's lock."""
         words = joined.file.words
-        first, second = _hash(cache, identifier)
+        first, second = name
         now = time.monotonic_ns()
-        with joined.file.lock:
-            free = None
-            for at in _probes(first):
-                if not words[at + _OWNER]:
-                    free = at if free is None else free
-                elif words[at + _FIRST] == first and words[at + _SECOND] == second:
-                    if self._counts(joined, at, generation, now - int(bound * 1e9)):
-                        return Taken(UNCLAIMED, stored=True) if self._would_circle(joined, at, inside) else None
-                    free = at
-                    break
-                elif free is None and not joined.processes.alive(words[at + _OWNER] - 1):
-                    free = at
-            if free is None:
-                return Taken(UNCLAIMED, stored=True)
-            words[free + _FIRST] = first
-            words[free + _SECOND] = second
-            words[free + _GENERATION] = generation
-            words[free + _TAKEN_AT] = now
-            words[free + _WAITS_FOR] = 0
-            words[free + _OWNER] = joined.place.number + 1
+        free = None
+        for at in _probes(first):
+            if not words[at + _OWNER]:
+                free = at if free is None else free
+            elif words[at + _FIRST] == first and words[at + _SECOND] == second:
+                if self._counts(joined, at, generation, now - int(bound * 1e9)):
+                    return Taken(UNCLAIMED, stored=True) if self._would_circle(joined, at, inside) else None
+                free = at
+                break
+            elif free is None and not joined.processes.alive(words[at + _OWNER] - 1):
+                free = at
+        if free is None:
+            return Taken(UNCLAIMED, stored=True)
+        words[free + _FIRST] = first
+        words[free + _SECOND] = second
+        words[free + _GENERATION] = generation
+        words[free + _TAKEN_AT] = now
+        words[free + _WAITS_FOR] = 0
+        words[free + _OWNER] = joined.place.number + 1
         return Taken(_number(free), stored=True)
 
     def is_busy(self, cache: str | None, identifier: str, generation: int) -> bool:
@@ -76,16 +88,18 @@ class MachineClaims(Claims):
             for at in _probes(first)
         )
 
-    def give_back(self, claim: int, *, inside: list[int]) -> None:
-        """Give a claim back, and note that the loads around it wait for nobody."""
+    def give_back_each(self, claims: Sequence[int], *, inside: list[int]) -> None:
+        """Give claims back, and note that the loads around them wait for nobody."""
         joined = self._joined()
         words = joined.file.words
-        with joined.file.lock:
-            for each in (claim, *inside):
-                if each and words[_at(each) + _OWNER] == joined.place.number + 1:
-                    words[_at(each) + _WAITS_FOR] = 0
-                    if each == claim:
-                        words[_at(each) + _OWNER] = 0
+        for at in range(0, len(claims), _AT_ONCE):
+            mine = claims[at : at + _AT_ONCE]
+            with joined.file.lock:
+                for each in (*mine, *inside):
+                    if each and words[_at(each) + _OWNER] == joined.place.number + 1:
+                        words[_at(each) + _WAITS_FOR] = 0
+                        if each in mine:
+                            words[_at(each) + _OWNER] = 0
 
     @staticmethod
     def _counts(joined: Membership, at: int, generation: int, oldest: int) -> bool:

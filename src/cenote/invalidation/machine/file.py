@@ -134,10 +134,10 @@ def open_shared(path: Path) -> SharedFile:
 
 
 def discard(file: SharedFile) -> None:
-    """Unlink a file that was found damaged, so that the next to open the path makes another; all who use it notice."""
+    """Unlink a file that is damaged or left behind: who opens the path next makes another; all who use it notice."""
     with _directory_lock(file.path.parent):
         if file.in_place:
-            logger.warning("%s is damaged; a new one is made, and all that was cached is forgotten", file.path)
+            logger.warning("%s is given up; a new one is made, and all that was cached is forgotten", file.path)
             file.path.unlink(missing_ok=True)
 
 

@@ -12,11 +12,13 @@ when it counts.
     4,096       services: 512 of 128 bytes (name, floors, the last record of a single key; CRC-32 over the name)
     69,632      processes: 128 of 256 bytes (state, pid, since, what it has obeyed, what records removed there)
     102,400     totals: two sets of counters for each service, of processes that ended
-    233,472     counters: for each process a set of 16 words for each service
-    8,622,080   records of clears, tags and prefixes: 4,096 of 256 bytes, a ring
-    9,670,656   records of single keys: 32,768 of 192 bytes, a ring of their own
-    15,962,112  claims: 4,096 of 64 bytes
-    16,224,256  end
+    397,312     counters: for each process a set of 36 words for each service
+    19,271,680  records of clears, tags and prefixes: 4,096 of 256 bytes, a ring
+    20,320,256  records of single keys: 32,768 of 192 bytes, a ring of their own
+    26,611,712  claims: 4,096 of 64 bytes
+    26,873,856  totals of meters: two sets, of processes that ended
+    26,876,928  meters: for each process a set of 192 words
+    27,073,536  end
 
 Version 1. A process refuses a file of another version. What later versions of version 1 may add without a new number:
 words in what is reserved here and written as zero.
@@ -27,6 +29,8 @@ from __future__ import annotations
 import struct
 from enum import IntEnum
 from typing import Final
+
+from cenote.meters import WORDS
 
 __all__ = [
     "CLAIMS",
@@ -40,6 +44,9 @@ __all__ = [
     "KEY_RECORDS_AT",
     "KEY_RECORDS_EACH",
     "MAGIC",
+    "METERS",
+    "METERS_AT",
+    "METER_TOTALS_AT",
     "PROCESSES",
     "PROCESSES_AT",
     "PROCESSES_EACH",
@@ -68,13 +75,14 @@ SERVICES: Final = 512
 SERVICES_EACH: Final = 128
 PROCESSES: Final = 128
 PROCESSES_EACH: Final = 256
-COUNTERS: Final = 16
+COUNTERS: Final = 36
 RECORDS: Final = 4096
 RECORDS_EACH: Final = 256
 KEY_RECORDS: Final = 32768
 KEY_RECORDS_EACH: Final = 192
 CLAIMS: Final = 4096
 CLAIMS_EACH: Final = 64
+METERS: Final = WORDS
 
 SERVICES_AT: Final = 4096
 PROCESSES_AT: Final = SERVICES_AT + SERVICES * SERVICES_EACH
@@ -83,7 +91,9 @@ COUNTERS_AT: Final = TOTALS_AT + 2 * SERVICES * COUNTERS * 8
 RECORDS_AT: Final = COUNTERS_AT + PROCESSES * SERVICES * COUNTERS * 8
 KEY_RECORDS_AT: Final = RECORDS_AT + RECORDS * RECORDS_EACH
 CLAIMS_AT: Final = KEY_RECORDS_AT + KEY_RECORDS * KEY_RECORDS_EACH
-FILE_BYTES: Final = CLAIMS_AT + CLAIMS * CLAIMS_EACH
+METER_TOTALS_AT: Final = CLAIMS_AT + CLAIMS * CLAIMS_EACH
+METERS_AT: Final = METER_TOTALS_AT + 2 * METERS * 8
+FILE_BYTES: Final = METERS_AT + PROCESSES * METERS * 8
 
 
 class Word(IntEnum):
@@ -93,7 +103,7 @@ class Word(IntEnum):
     """The sequence of the last record that counts: what every read looks at."""
 
     DEADLINE = 72
-    """Until when a lease holds, in nanoseconds of a clock that counts suspension; 0 for none, and on one machine."""
+    """Until when a lease holds: a double, seconds of a clock that counts suspension; 0 for none, and on one machine."""
 
     RECORDS = 80
     """How many records of clears, tags and prefixes there ever were."""
@@ -118,6 +128,9 @@ class Word(IntEnum):
 
     NETWORK = 136
     """Two words: the incarnation that sequences belong to, where a file mirrors the log of a network; else 0."""
+
+    RENEWALS = 144
+    """Two words: how often the lease was renewed, and how often that failed; in a mirror."""
 
 
 class ServiceWord(IntEnum):
@@ -167,12 +180,15 @@ class Counter(IntEnum):
     STALE_SERVED = 8
     LOAD_NANOSECONDS = 9
     SAVED_NANOSECONDS = 10
-    ENTRIES = 11
+    LOAD_TIMES = 11
+    """Twenty words: how many loads took how long."""
+
+    ENTRIES = 31
     """Live entries now; this and what follows are of living processes only."""
 
-    CLEARED = 12
+    CLEARED = 32
     """The sequence of the last whole hard clear that the entries were counted after."""
 
-    BYTES = 13
-    LIMIT = 14
+    BYTES = 33
+    LIMIT = 34
     """Most entries that the process holds; 0 for no limit."""

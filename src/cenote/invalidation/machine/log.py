@@ -270,7 +270,7 @@ class MachineLog(InvalidationLog):
             if former is not None:
                 # Before another place is taken: that may have the same number, and so the same bell.
                 with contextlib.suppress(CenoteError, OSError):
-                    former.leave()
+                    former.leave(counted=False)
             try:
                 joined = Membership(self.path)
                 # The caches hold their locks while they ask for their floors, and must not wait for this one there.

@@ -46,10 +46,14 @@ class Membership(Parts):
         with contextlib.suppress(OSError):
             self.bell = Bell(path, self.place.number)
 
-    def leave(self) -> None:
-        """Give the place back and close the file."""
+    def leave(self, *, counted: bool = True) -> None:
+        """Give the place back and close the file.
+
+        Args:
+            counted: Whether what this process counted stays in the file; not if it goes on in another one.
+        """
         try:
-            self.processes.leave(self.place)
+            self.processes.leave(self.place, counted=counted)
         finally:
             if self.bell is not None:
                 self.bell.take_down()

@@ -18,7 +18,7 @@ from cenote.invalidation.machine.layout import Word
 from cenote.invalidation.machine.parts import Parts
 from cenote.invalidation.machine.ring import Draft, drafts, key_draft
 
-__all__ = ["Mirror", "follows", "forsake", "incarnation_of"]
+__all__ = ["Mirror", "follows", "forsake", "incarnation_of", "renewals_of"]
 
 _HALF: Final = 16
 _TRIES: Final = 3
@@ -72,17 +72,41 @@ class Mirror:
 
     def withdraw(self) -> None:
         """Say that there is no lease."""
-        self._parts.file.words[Word.DEADLINE] = 0
+        self._parts.deadline[0] = 0.0
 
-    def publish(self, deadline: int) -> None:
-        """Say until when the lease holds, in nanoseconds of the clock that counts suspension, if the file is in place.
+    def publish(self, deadline: float) -> None:
+        """Say until when the lease holds, in seconds of the clock that counts suspension, if the file is in place.
 
         Under the lock, or a file that somebody is giving up at this moment would get a lease all the same.
         """
         file = self._parts.file
         with file.lock:
             if file.in_place:
-                file.words[Word.DEADLINE] = deadline
+                self._parts.deadline[0] = deadline
+
+    def look_anew(self) -> None:
+        """Open the file that the path leads to by now, and bring along what processes that ended had counted.
+
+        Raises:
+            ConfigurationError: It cannot be opened or made.
+        """
+        self.withdraw()
+        former, self._parts = self._parts, self._open()
+        self.withdraw()
+        try:
+            _bequeath(former, self._parts)
+        finally:
+            former.file.release()
+
+    def count_renewals(self, renewals: int, failures: int) -> None:
+        """Say how often the lease was renewed, and how often that failed."""
+        words = self._parts.file.words
+        words[Word.RENEWALS], words[Word.RENEWALS + 1] = renewals, failures
+
+    @property
+    def renewals(self) -> tuple[int, int]:
+        """How often the lease was renewed, and how often that failed, as far as this file says."""
+        return renewals_of(self._parts)
 
     def begin(
         self,
@@ -103,9 +127,7 @@ class Mirror:
         self.withdraw()
         if self.incarnation or self.head or not self.in_place:
             discard(self._parts.file)
-            self._parts.file.release()
-            self._parts = self._open()
-            self.withdraw()
+            self.look_anew()
         parts = self._parts
         words = parts.file.words
         with parts.file.lock:
@@ -156,10 +178,22 @@ class Mirror:
         self._parts.file.release()
 
 
+def _bequeath(former: Parts, parts: Parts) -> None:
+    """Add what ended processes counted in a file that was given up to the one in its place.
+
+    Those that live go on counting there, and leave nothing behind; so nothing is counted twice.
+    """
+    with former.file.lock:
+        former.processes.reclaim()
+        ended = {name: former.processes.ended(number) for number, name in enumerate(former.services.names())}
+        meters = former.processes.ended_meters()
+    parts.processes.inherit({parts.services.number(name): counted for name, counted in ended.items()}, meters)
+
+
 def forsake(parts: Parts) -> None:
     """Give a file up, lease and all, so that everybody who has it open forgets everything."""
     with parts.file.lock:
-        parts.file.words[Word.DEADLINE] = 0
+        parts.deadline[0] = 0.0
         discard(parts.file)
 
 
@@ -172,3 +206,9 @@ def incarnation_of(parts: Parts) -> str:
     """Return the incarnation of a network that a file follows; "" for none."""
     first, second = parts.file.words[Word.NETWORK : Word.NETWORK + 2]
     return f"{first:016x}{second:016x}" if first else ""
+
+
+def renewals_of(parts: Parts) -> tuple[int, int]:
+    """Return how often a machine's lease was renewed, and how often that failed."""
+    renewals, failures = parts.file.words[Word.RENEWALS : Word.RENEWALS + 2]
+    return renewals, failures

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from cenote.invalidation.log import RecordKind
 from cenote.invalidation.machine.file import SharedFile
@@ -19,7 +20,21 @@ from cenote.invalidation.machine.processes import Processes
 from cenote.invalidation.machine.ring import Draft, Ring
 from cenote.invalidation.machine.services import DamagedError, Services
 
-__all__ = ["Parts"]
+__all__ = ["Parts", "ScopedWord"]
+
+
+class ScopedWord(NamedTuple):
+    """Where a sequence stands after which tags or a prefix made nothing of a cache old.
+
+    Attributes:
+        parts: The mirror; this says nothing once a process is attached to another one.
+        words: The words of its file.
+        at: Which of them.
+    """
+
+    parts: Parts
+    words: Sequence[int]
+    at: int
 
 
 class Parts:
@@ -28,6 +43,7 @@ class Parts:
     Attributes:
         file: The file.
         word: The head, for reads: its item 0; and ``DEADLINE`` items behind it, until when a lease holds.
+        deadline: Until when a lease holds, for its holder: its item 0, in seconds of the lease clock.
         records: The ring of clears, tags and prefixes.
         keys: The ring of single keys.
         services: The table of services.
@@ -39,6 +55,7 @@ class Parts:
         words = file.words
         self.file = file
         self.word: Sequence[int] = words[Word.HEAD : Word.DEADLINE + 1]
+        self.deadline = file.bytes[8 * Word.DEADLINE : 8 * (Word.DEADLINE + 1)].cast("d")
         self.records = Ring(file, at=RECORDS_AT, records=RECORDS, size=RECORDS_EACH, count=Word.RECORDS)
         self.keys = Ring(file, at=KEY_RECORDS_AT, records=KEY_RECORDS, size=KEY_RECORDS_EACH, count=Word.KEY_RECORDS)
         self.services = Services(file)
@@ -84,3 +101,7 @@ class Parts:
         if draft.kind in (RecordKind.CLEAR, RecordKind.CLEAR_ALL):
             everything = draft.kind is RecordKind.CLEAR_ALL
             self.services.raise_floor(None if everything else draft.service, sequence, soft=draft.soft)
+
+    def scoped_word(self, cache: str | None) -> ScopedWord:
+        """Return where the last invalidation of a cache by tags or a prefix stands; only a mirror knows."""
+        return ScopedWord(self, *self.services.scoped_word(self.services.number(cache)))

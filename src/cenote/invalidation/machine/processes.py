@@ -12,6 +12,8 @@ import os
 import struct
 import sys
 import time
+from collections.abc import Mapping, Sequence
+from operator import add
 from typing import Final
 
 from cenote.errors import ConfigurationError
@@ -22,6 +24,9 @@ from cenote.invalidation.machine.layout import (
     COUNTERS,
     COUNTERS_AT,
     FILE_BYTES,
+    METER_TOTALS_AT,
+    METERS,
+    METERS_AT,
     PROCESSES,
     PROCESSES_AT,
     PROCESSES_EACH,
@@ -31,6 +36,7 @@ from cenote.invalidation.machine.layout import (
     ProcessWord,
     Word,
 )
+from cenote.meters import SUMMED_WORDS
 
 __all__ = ["Place", "Processes"]
 
@@ -52,11 +58,17 @@ class Place:
         self._words = file.words
         self._own = (PROCESSES_AT + number * PROCESSES_EACH) // 8
         self._counters = (COUNTERS_AT // 8) + number * _ALL
+        self._meters = (METERS_AT // 8) + number * METERS
 
     def counters(self, service: int) -> memoryview:
         """Return the counters of a service, to be written as words."""
         first = self._counters + service * COUNTERS
         return self._words[first : first + COUNTERS]
+
+    def measured(self, words: Sequence[int]) -> None:
+        """Publish the meters of this process."""
+        for at, word in enumerate(words, self._meters):
+            self._words[at] = word
 
     def obeyed(self, sequence: int) -> None:
         """Say that all caches of this process have obeyed a sequence."""
@@ -104,11 +116,18 @@ class Processes:
             f"{PROCESSES} processes share {self._file.path} already, and that is as many as it has room for"
         )
 
-    def leave(self, place: Place) -> None:
-        """Fold a place's figures into the totals and give it back."""
+    def leave(self, place: Place, *, counted: bool = True) -> None:
+        """Give a place back.
+
+        Args:
+            place: The place.
+            counted: Whether its figures go into the totals: not if the process goes on counting in another file.
+        """
         with self._file.lock:
             if place.number in self._file.places:
-                self._fold(place.number)
+                if counted:
+                    self._fold(place.number)
+                self._words[self._own(place.number)] = 0
                 self._file.places.discard(place.number)
                 fcntl.lockf(self._file.descriptor, fcntl.LOCK_UN, 1, _LOCKS_AT + place.number)
 
@@ -177,14 +196,50 @@ class Processes:
 
     def sums(self, service: int) -> list[int]:
         """Return the counters of a service, summed over all processes; what living ones hold now is left at 0."""
-        whole = self._totals(self._words[Word.FOLD] & 1) + service * COUNTERS
-        found = list(self._words[whole : whole + COUNTERS])
+        found = self.ended(service)
         for number in range(PROCESSES):
             if self._words[self._own(number)] and not self._is_folded(number):
                 at = self._set(number) + service * COUNTERS
                 for counter in range(_SUMMED):
                     found[counter] += self._words[at + counter]
         return found
+
+    def meters(self) -> list[int]:
+        """Return the meters summed over all processes; what follows ``SUMMED_WORDS`` over those that run."""
+        found = [*self.ended_meters(), *[0] * (METERS - SUMMED_WORDS)]
+        for number in range(PROCESSES):
+            if self._words[self._own(number)] and not self._is_folded(number):
+                upto = METERS if self.alive(number) else SUMMED_WORDS
+                at = METERS_AT // 8 + number * METERS
+                for word in range(upto):
+                    found[word] += self._words[at + word]
+        return found
+
+    def ended(self, service: int) -> list[int]:
+        """Return the counters of a service, of processes that ended."""
+        whole = self._totals(self._words[Word.FOLD] & 1) + service * COUNTERS
+        return list(self._words[whole : whole + COUNTERS])
+
+    def ended_meters(self) -> list[int]:
+        """Return the meters of processes that ended."""
+        whole = METER_TOTALS_AT // 8 + (self._words[Word.FOLD] & 1) * METERS
+        return list(self._words[whole : whole + SUMMED_WORDS])
+
+    def inherit(self, counters: Mapping[int, Sequence[int]], meters: Sequence[int]) -> None:
+        """Add what processes that ended had counted in another file.
+
+        Args:
+            counters: Their counters of services, by number here.
+            meters: Their meters.
+        """
+        with self._file.lock:
+            self._end_cut_off_fold()
+            now = self._totals(self._words[Word.FOLD] & 1)
+            sums = list(self._words[now : now + _ALL])
+            for service, counted in counters.items():
+                for at, count in enumerate(counted, service * COUNTERS):
+                    sums[at] += count
+            self._replace_totals(sums, list(map(add, self.ended_meters(), meters)), 0)
 
     @staticmethod
     def _own(number: int) -> int:
@@ -208,16 +263,25 @@ class Processes:
     def _fold(self, number: int) -> None:
         self._end_cut_off_fold()
         if self._words[self._own(number)]:
-            which = self._words[Word.FOLD] & 1
-            now, then = self._totals(which), self._totals(1 - which)
+            now = self._totals(self._words[Word.FOLD] & 1)
             sums = list(self._words[now : now + _ALL])
             counted = self._words[self._set(number) : self._set(number) + _ALL]
-            for at in range(0, _ALL, COUNTERS):
-                for counter in range(at, at + _SUMMED):
-                    sums[counter] += counted[counter]
-            self._file.bytes[then * 8 : (then + _ALL) * 8] = struct.pack(f"={_ALL}Q", *sums)
-            self._words[Word.FOLD] = self._mark(number) | (1 - which)
+            sums = list(map(add, sums, counted))
+            for counter in range(_SUMMED, COUNTERS):
+                sums[counter::COUNTERS] = [0] * SERVICES
+            own = METERS_AT // 8 + number * METERS
+            meters = map(add, self.ended_meters(), self._words[own : own + SUMMED_WORDS])
+            self._replace_totals(sums, list(meters), self._mark(number))
         self._words[self._own(number)] = 0
+
+    def _replace_totals(self, sums: Sequence[int], meters: Sequence[int], mark: int) -> None:
+        """Write the totals that do not count, and then, by one word, that they do."""
+        then = 1 - (self._words[Word.FOLD] & 1)
+        at = self._totals(then) * 8
+        self._file.bytes[at : at + _ALL * 8] = struct.pack(f"={_ALL}Q", *sums)
+        at = METER_TOTALS_AT + then * METERS * 8
+        self._file.bytes[at : at + SUMMED_WORDS * 8] = struct.pack(f"={SUMMED_WORDS}Q", *meters)
+        self._words[Word.FOLD] = mark | then
 
     def _end_cut_off_fold(self) -> None:
         """Free the place whose figures are in the totals already, before the word that says so is overwritten."""
@@ -235,6 +299,8 @@ class Processes:
     def _wipe(self, number: int) -> None:
         at = self._set(number) * 8
         self._file.bytes[at : at + SERVICES * _SET] = bytes(SERVICES * _SET)
+        at = METERS_AT + number * METERS * 8
+        self._file.bytes[at : at + METERS * 8] = bytes(METERS * 8)
         own = self._own(number) * 8
         self._file.bytes[own : own + PROCESSES_EACH] = bytes(PROCESSES_EACH)
 

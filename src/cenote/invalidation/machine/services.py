@@ -8,6 +8,7 @@ head moves: one that is later than the head is of a clear that was cut off, and 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from typing import Final
 
 from cenote.errors import ConfigurationError
@@ -116,9 +117,9 @@ class Services:
         """Note the sequence of a record of tags or of a prefix, before the head moves to it."""
         self._words[self._first(number) + ServiceWord.LAST_SCOPED] = sequence
 
-    def last_scoped(self, number: int) -> int:
-        """Return a sequence after which nothing was invalidated by tags or a prefix; only a mirror knows."""
-        return self._words[self._first(number) + ServiceWord.LAST_SCOPED]
+    def scoped_word(self, number: int) -> tuple[Sequence[int], int]:
+        """Return where a sequence stands after which nothing was invalidated by tags or a prefix; a mirror's own."""
+        return self._words, self._first(number) + ServiceWord.LAST_SCOPED
 
     def verify(self) -> None:
         """Raise DamagedError when a name or a floor is not what was written."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -59,55 +59,80 @@ class NetworkClaims(Claims):
         self._lock = threading.Lock()
         self._held: dict[int, _Held] = {}
 
-    def take(
-        self, cache: str | None, identifier: str, generation: int, *, inside: list[int], bound: float
-    ) -> Taken | None:
-        """Claim a load; None when another process loads, on this machine or on another one."""
-        here = self._here.take(cache, identifier, generation, inside=inside, bound=bound)
-        if here is None or here.claim == UNCLAIMED:
-            return here
-        value = self._ledger.value_key(self._incarnation(), cache or "", generation, identifier)
+    def take_each(
+        self, cache: str | None, identifiers: Sequence[str], generation: int, *, inside: list[int], bound: float
+    ) -> list[Taken | None]:
+        """Claim loads, at the server in one round trip; None where another process loads, on whatever machine."""
+        # Before anything is claimed: this may fail, and a claim that nobody knows of would keep others from loading.
+        incarnation = self._incarnation()
+        taken = self._here.take_each(cache, identifiers, generation, inside=inside, bound=bound)
+        had = {n: each.claim for n, each in enumerate(taken) if each is not None and each.claim != UNCLAIMED}
+        if not had:
+            return taken
+        claims = list(had.values())
+        values = [self._ledger.value_key(incarnation, cache or "", generation, identifiers[n]) for n in had]
+        try:
+            found = self._take_there(claims, values, bound)
+        except BaseException:
+            self.give_back_each(claims, inside=[])
+            raise
+        if found is None:
+            return [None if each is None else each._replace(stored=False) for each in taken]
+        for (n, claim), answer in zip(had.items(), found, strict=True):
+            if answer:
+                taken[n] = Taken(claim, stored=answer > 1)
+            elif not inside:
+                taken[n] = None
+        refused = [claim for n, claim in had.items() if taken[n] is None]
+        if refused:
+            self._here.give_back_each(refused, inside=[])
+        return taken
+
+    def _take_there(self, claims: list[int], values: list[bytes], bound: float) -> list[int] | None:
+        """Claim at the server what was claimed here; None where it is out of reach. See ``Ledger.claim``."""
         token = secrets.token_hex(8)
         now = time.monotonic()
+        with self._lock:
+            # Before they are asked for: should the answer be lost, they are given back nevertheless.
+            for claim, value in zip(claims, values, strict=True):
+                self._held[claim] = _Held(value, token, now, now + bound)
         try:
-            found = self._ledger.claim(value, token, int(min(bound, CLAIM_SECONDS) * 1000))
+            found = self._ledger.claim(values, token, int(min(bound, CLAIM_SECONDS) * 1000))
         except UnreachableError:
-            return Taken(here.claim, stored=False)
-        if found:
-            with self._lock:
-                self._held[here.claim] = _Held(value, token, now, now + bound)
-            return Taken(here.claim, stored=found > 1)
-        if inside:
-            return here
-        self._here.give_back(here.claim, inside=[])
-        return None
+            return None
+        with self._lock:
+            for claim, answer in zip(claims, found, strict=True):
+                if not answer:
+                    self._held.pop(claim, None)
+        return found
 
     def is_busy(self, cache: str | None, identifier: str, generation: int) -> bool:
         """Whether the claim of a process of this machine is there."""
         return self._here.is_busy(cache, identifier, generation)
 
-    def give_back(self, claim: int, *, inside: list[int]) -> None:
-        """Give a claim back, at the server and here."""
+    def give_back_each(self, claims: Sequence[int], *, inside: list[int]) -> None:
+        """Give claims back, at the server in one round trip, and here."""
         with self._lock:
-            held = self._held.pop(claim, None)
+            held = [found for claim in claims if (found := self._held.pop(claim, None)) is not None]
         try:
-            if held is not None:
-                self._ledger.extend(held.value, held.token, 0)
+            self._ledger.extend([(each.value, each.token, 0) for each in held])
         except UnreachableError:
-            pass  # it ends by itself
+            pass  # they end by themselves
         finally:
-            self._here.give_back(claim, inside=inside)
+            self._here.give_back_each(claims, inside=inside)
 
     def extend(self) -> None:
         """Have the claims last that loads of this process still need; call it several times in ``CLAIM_SECONDS``."""
         now = time.monotonic()
         with self._lock:
             due = [each for each in self._held.values() if now - each.extended > CLAIM_SECONDS / 4 and now < each.until]
+        try:
+            self._ledger.extend(
+                [(held.value, held.token, int(min(CLAIM_SECONDS, held.until - now) * 1000) or 1) for held in due]
+            )
+        except UnreachableError:
+            return
         for held in due:
-            try:
-                self._ledger.extend(held.value, held.token, int(min(CLAIM_SECONDS, held.until - now) * 1000) or 1)
-            except UnreachableError:
-                return
             held.extended = now
 
     def after_fork(self) -> None:

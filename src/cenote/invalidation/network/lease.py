@@ -7,7 +7,7 @@ from typing import Final
 
 from cenote.errors import ConfigurationError
 
-__all__ = ["LEASE_SECONDS", "LONGEST_SECONDS", "SHORTEST_SECONDS", "Lease"]
+__all__ = ["LEASE_SECONDS", "LONGEST_SECONDS", "SHORTEST_SECONDS", "Lease", "Unverified"]
 
 LEASE_SECONDS: Final = 2.0
 """How long a lease lasts when nobody says otherwise."""
@@ -17,6 +17,9 @@ SHORTEST_SECONDS: Final = 0.1
 
 LONGEST_SECONDS: Final = 60.0
 """The longest one."""
+
+LONGEST_UNVERIFIED_SECONDS: Final = 3600.0
+"""How long copies may be served unverified at most."""
 
 _DRIFT: Final = 0.01
 """How much faster one machine's clock may run than another's, as a fraction."""
@@ -40,16 +43,44 @@ class Lease:
             )
 
     @property
-    def held(self) -> int:
-        """For how many nanoseconds after it was asked for its holder relies on it."""
-        return int(self.seconds * (1 - _DRIFT) * 1e9)
+    def held(self) -> float:
+        """For how many seconds after it was asked for its holder relies on it."""
+        return self.seconds * (1 - _DRIFT)
 
     @property
-    def outwaited(self) -> int:
-        """After how many nanoseconds everybody else may rely on its end."""
-        return int(self.seconds * (1 + _DRIFT) * 1e9)
+    def outwaited(self) -> float:
+        """After how many seconds everybody else may rely on its end."""
+        return self.seconds * (1 + _DRIFT)
 
     @property
     def renewed(self) -> float:
         """After how many seconds it is renewed."""
         return self.seconds / 3
+
+
+@dataclass(frozen=True, slots=True)
+class Unverified:
+    """For how long after a lease copies may be served that nobody can verify; all members must have the same.
+
+    Attributes:
+        seconds: How long; 0 for not at all.
+    """
+
+    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Raise ConfigurationError when it is too long."""
+        if self.seconds > LONGEST_UNVERIFIED_SECONDS:
+            raise ConfigurationError(
+                f"serve_unverified must be 0 to {LONGEST_UNVERIFIED_SECONDS:g} seconds, not {self.seconds:g}"
+            )
+
+    @property
+    def held(self) -> float:
+        """For how many seconds after its lease a member serves them."""
+        return self.seconds * (1 - _DRIFT)
+
+    @property
+    def outwaited(self) -> float:
+        """After how many more seconds everybody else may rely on the end of that."""
+        return self.seconds * (1 + _DRIFT)

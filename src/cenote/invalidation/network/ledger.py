@@ -8,15 +8,19 @@ from typing import Any, Final
 
 from cenote.invalidation.log import Record, RecordKind
 from cenote.invalidation.machine import fitted
-from cenote.invalidation.network import scripts, value_scripts
+from cenote.invalidation.network import index_scripts, scripts, value_scripts
+from cenote.invalidation.network.answers import Floors, Peer, Receipt, Renewal, Value
 from cenote.invalidation.network.link import Link, UnreachableError
-from cenote.invalidation.network.receipts import Floors, Peer, Receipt, Renewal, Value
 from cenote.invalidation.network.records import packed_record, unpacked_record
 from cenote.invalidation.network.shards import Shard
+from cenote.meters import Meters
 
-__all__ = ["Ledger", "new_incarnation"]
+__all__ = ["Ledger", "new_incarnation", "new_name"]
 
 _EVERYTHING: Final = Record(kind=RecordKind.CLEAR_ALL)
+
+_QUIET: Final = -2
+"""What stands for the milliseconds of a value that lies elsewhere."""
 
 
 class Ledger(Shard):
@@ -44,7 +48,15 @@ class Ledger(Shard):
     # Members
 
     def renew(
-        self, member: str, incarnation: str, applied: int, *, lease: float, replicas: int, patience: float
+        self,
+        member: str,
+        incarnation: str,
+        applied: int,
+        *,
+        lease: float,
+        unverified: float,
+        replicas: int,
+        patience: float,
     ) -> Renewal:
         """Register a member and return what it does not know yet.
 
@@ -53,12 +65,13 @@ class Ledger(Shard):
             incarnation: The incarnation that it followed last; "" for none.
             applied: The sequence that it has; -1 for nothing.
             lease: Seconds that its leases last.
+            unverified: Seconds for which it may serve copies unverified after one.
             replicas: How many replicas must know of it, as far as the member knows.
             patience: Seconds to wait for them.
         """
-        arguments = [new_incarnation(), member, incarnation, applied, int(lease * 1000)]
+        arguments = [member, incarnation, applied, int(lease * 1000), int(unverified * 1000)]
         waited = ["WAIT", replicas, self._milliseconds(patience)] if replicas else None
-        answer, told = self.link.run_and(scripts.RENEW, self._hashes, arguments, waited)
+        answer, told = self.link.run_and(scripts.RENEW, self._hashes, lambda: [new_incarnation(), *arguments], waited)
         found, head, mature, needed, number, known, rest = answer
         records = None
         floors: dict[str | None, Floors] = {}
@@ -130,7 +143,9 @@ class Ledger(Shard):
         incarnation: str = "",
         generation: int = 0,
         since: int = 0,
+        name: str = "",
         value: Value | None = None,
+        quiet: bool = False,
         most: int = 0,
         replicas: int = 0,
         patience: float = 0.0,
@@ -142,7 +157,10 @@ class Ledger(Shard):
             incarnation: The one that the names of value and indexes carry.
             generation: The generation that they carry.
             since: A sequence that was written before this was asked for.
+            name: What it is called, so that it is done once however often it is sent; "" for one that is sent by this
+                call alone.
             value: What becomes of the key's value; None to leave that alone.
+            quiet: Whether it is a set whose value lies elsewhere: nobody waits until others have learned of it.
             most: How many identifiers of what went to return.
             replicas: How many replicas must know of it, as far as the caller knows; 0 to wait for none.
             patience: Seconds to wait for them.
@@ -156,7 +174,6 @@ class Ledger(Shard):
         payload = b"" if value is None or value.payload is None else value.payload
         covered = [text.encode("utf-8", "surrogatepass") for text in record.covered]
         arguments = [
-            new_incarnation(),
             incarnation,
             generation,
             record.kind.value,
@@ -166,20 +183,18 @@ class Ledger(Shard):
             packed_record(_EVERYTHING),
             most,
             payload,
-            0 if value is None else value.milliseconds,
+            (_QUIET if quiet else 0) if value is None else value.milliseconds,
             0 if value is None else value.ends,
             len(covered),
             *covered,
             self.channel,
-            f"{self.opening}e:",
-            self.tag_index(incarnation, cache, generation, ""),
-            f"{self.opening}garbage",
             since,
+            name or new_name(),
             *(() if value is None else (tag.encode("utf-8", "surrogatepass") for tag in value.tags)),
         ]
         keys: list[str | bytes] = [*self._hashes, key, *indexes]
         waited = ["WAIT", replicas, self._milliseconds(patience)] if replicas else None
-        found, told = self.link.run_and(scripts.RECORD, keys, arguments, waited)
+        found, told = self.link.run_and(scripts.RECORD, keys, lambda: [new_incarnation(), *arguments], waited)
         if not found[1]:
             return Receipt(found[0].decode(), 0, found[2], found[3])
         sample = tuple(name.decode("utf-8", "surrogatepass") for name in found[5])
@@ -195,6 +210,7 @@ class Ledger(Shard):
             replicas=found[8],
             told=told or 0,
             kept=bool(payload),
+            exact=bool(found[9]),
         )
 
     def put(
@@ -218,11 +234,14 @@ class Ledger(Shard):
             value.payload,
             value.milliseconds,
             value.ends,
-            self.tag_index(incarnation, cache, generation, ""),
             *(tag.encode("utf-8", "surrogatepass") for tag in value.tags),
         ]
         keys: list[str | bytes] = [*self._hashes, key, *self.index_keys(incarnation, cache, generation)]
         return bool(self.link.run(value_scripts.PUT, keys, arguments))
+
+    def give_back(self, limit: int) -> int:
+        """Take at most so many values that nobody can be served out of the server; return how many were looked at."""
+        return int(self.link.run(index_scripts.GIVE_BACK, self._hashes[:1], [limit]))
 
     def check(
         self, cache: str, identifier: str, *, incarnation: str, generation: int, birth: int, tags: Iterable[str]
@@ -234,6 +253,10 @@ class Ledger(Shard):
 
     # Coming and going
 
+    def measure(self, meters: Meters) -> None:
+        """Write how often this process asked the server, and whether it takes it for out of reach."""
+        self.link.measure(meters)
+
     def after_fork(self) -> None:
         """In a forked child: leave the parent's connections alone."""
         self.link.after_fork()
@@ -244,9 +267,20 @@ class Ledger(Shard):
 
 
 def _peers(found: Sequence[Any]) -> list[Peer]:
-    return [Peer(name.decode(), renewals, acknowledged) for name, renewals, acknowledged in found]
+    return [
+        Peer(name.decode(), renewals, acknowledged, doubts / 1000) for name, renewals, acknowledged, doubts in found
+    ]
+
+
+def new_name() -> str:
+    """Make a name of an invalidation."""
+    return secrets.token_hex(8)
 
 
 def new_incarnation() -> str:
-    """Make the name of an incarnation: at the client, since a fresh server's own random numbers repeat."""
+    """Make the name of an incarnation: at the client, since a fresh server's own random numbers repeat.
+
+    Why each sending has another one: between two of them the server may have lost the log that the first one began.
+    Under one name its numbers would begin again, and who knew the first of them would take them for what it has obeyed.
+    """
     return f"{secrets.randbits(128) | 1 << 127:032x}"

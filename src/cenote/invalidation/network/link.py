@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import redis
-from redis.commands.core import Script
 
 from cenote.errors import ConfigurationError, StoreError
-from cenote.invalidation.network.connecting import MOST_CONNECTIONS, Address
+from cenote.invalidation.network.connecting import Address
 from cenote.invalidation.network.discovery import Host, NoMasterError
-from cenote.invalidation.network.wire import Started, greet, packed, refuse_late, values_beside
+from cenote.invalidation.network.wire import Started, Wire, packed
+from cenote.meters import Meters
 from cenote.workers import workers
 
-__all__ = ["ANSWER_SECONDS", "FullError", "Link", "UnreachableError"]
+__all__ = ["ANSWER_SECONDS", "Arguments", "FullError", "Link", "UnreachableError"]
+
+Arguments = Sequence[Any] | Callable[[], Sequence[Any]]
+"""What a script is given, or what makes it, anew each time that it is sent."""
 
 logger = logging.getLogger("cenote")
-
-A = TypeVar("A")
 
 ANSWER_SECONDS: Final = 1.0
 """How long an answer may take; a server that is silent for longer counts as out of reach."""
@@ -63,6 +64,8 @@ class Link:
     Attributes:
         answer: Seconds that an answer may take.
         moves: How often the namespace was found at another node of a cluster.
+        calls: How often the server was asked.
+        failures: How often it did not answer, or refused.
     """
 
     def __init__(self, url: str, namespace: str, *, answer: float = ANSWER_SECONDS) -> None:
@@ -86,15 +89,14 @@ class Link:
         self._refused_at = 0.0
         self._looked_at = 0.0
         self.moves = 0
+        self.calls = self.failures = 0
+        self._counting = threading.RLock()
         self._questions: dict[str, bytes] = {}
         self._connect()
 
     def _connect(self) -> None:
-        self._scripts: dict[str, Script] = {}
-        self._idle: list[Any] = []
-        """Connections of reads, in use as far as the pool knows: to take one and give it back there costs a third of a
-        read."""
-        self.client, self._discovery = self._address.client(answer=self.answer, greet=greet, key=self._key)
+        self.client, self._discovery = self._address.client(answer=self.answer, greet=_greet, key=self._key)
+        self._wire = Wire(self.client.connection_pool)
 
     @property
     def resting(self) -> bool:
@@ -131,7 +133,7 @@ class Link:
             self._probe_soon()
             raise UnreachableError("the server is out of reach; it is asked again in a moment")
         try:
-            found = self._follow(action)
+            found = self._counted(action)
         except _ABSENT as error:
             if not self._rest_until:
                 logger.warning("the server is out of reach: %s", error)
@@ -148,6 +150,21 @@ class Link:
             raise UnreachableError(f"the server refuses: {error}") from error
         self._reached()
         return found
+
+    def measure(self, meters: Meters) -> None:
+        """Write how often this process asked the server, and whether it takes it for out of reach."""
+        meters.calls, meters.call_failures, meters.breakers = self.calls, self.failures, int(self._rest_until > 0)
+
+    def _counted(self, action: Callable[[Any], Any]) -> Any:
+        try:
+            return self._follow(action)
+        except Exception:
+            with self._counting:
+                self.failures += 1
+            raise
+        finally:
+            with self._counting:
+                self.calls += 1
 
     def _reached(self) -> None:
         if self._rest_until:
@@ -224,14 +241,7 @@ class Link:
 
     def _hang_up(self) -> None:
         """End all connections that nobody uses just now; those that are in use end with their use, or fail."""
-        idle, self._idle = self._idle, []
-        pool = self.client.connection_pool
-        while idle:
-            with contextlib.suppress(IndexError):  # a read has taken the last one meanwhile
-                connection = idle.pop()
-                connection.disconnect()
-                pool.release(connection)
-        pool.disconnect(inuse_connections=False)
+        self._wire.hang_up()
 
     def fetch(self, keys: Sequence[bytes], log: str) -> tuple[list[bytes | None], bytes | None]:
         """Return values, and the incarnation of the log beside them, or None where that log was made elsewhere.
@@ -242,83 +252,54 @@ class Link:
         Raises:
             UnreachableError: The server is out of reach, or refuses.
         """
-        return self.ask(self._request(keys, log), values_beside)
+        (values, (incarnation, identity)), run_id = self.ask(self._request(keys, log), 2)
+        return values, incarnation if identity is not None and identity.startswith(run_id) else None
 
     def start(self, request: bytes) -> Started | None:
-        """Send a request before its answer is asked for, where a connection is idle: so several links answer at once.
+        """Send commands before their answers are asked for, where a connection is idle, so that several links answer.
 
         Args:
-            request: Commands as ``packed`` makes them.
+            request: The commands, packed.
 
         Returns:
-            What ``ask`` goes on with, which must be called for it; None where it has to send the request itself.
+            What ``ask`` goes on with, which must be called for it; None where it has to send them itself.
         """
-        pool, idle = self.client.connection_pool, self._idle
-        if self._rest_until:
-            return None
-        try:
-            connection = idle.pop()
-        except IndexError:
-            return None
-        try:
-            connection.send_packed_command([request])
-        except (redis.exceptions.RedisError, OSError):
-            connection.disconnect()
-            pool.release(connection)
-            return None
-        return Started(pool, idle, connection, time.monotonic())
+        return None if self._rest_until else self._wire.start(request, self.answer)
 
-    def ask(self, request: bytes, read: Callable[[Any], A], started: Started | None = None) -> A:
-        """Send commands over a connection that was idle, and return what was read of their answers.
+    def drop(self, started: Started) -> None:
+        """Ask for no answer to what was started."""
+        self._wire.drop(started)
+
+    def start_script(self, script: str, keys: Sequence[str | bytes], arguments: Sequence[Any]) -> Started | None:
+        """Do what ``start`` does for a script, which is ``run`` then."""
+        return self.start(self._wire.by_digest(script, _parts(keys, arguments)))
+
+    def ask(self, request: bytes, answers: int, started: Started | None = None) -> tuple[list[Any], bytes]:
+        """Send commands and return their answers, and the ``run_id`` of the process that gave them.
 
         Args:
-            request: Commands as ``packed`` makes them.
-            read: Reads all their answers from a connection of redis-py.
-            started: What ``start`` returned for this request.
+            request: The commands, packed.
+            answers: How many there are.
+            started: What ``start`` returned for them.
 
         Raises:
             UnreachableError: The server is out of reach, or refuses.
         """
+        found: tuple[list[Any], bytes] = self._finish(
+            lambda sent: self._wire.ask(lambda: request, answers, sent), started
+        )
+        return found
 
-        def ask(pool: Any, idle: list[Any], connection: Any, sent: float | None = None) -> A:
-            try:
-                if sent is None:
-                    connection.send_packed_command([request])
-                else:
-                    refuse_late(connection, sent + self.answer)
-                found = read(connection)
-            except BaseException:
-                # An answer that is still to come must not be taken for the next one's.
-                connection.disconnect()
-                pool.release(connection)
-                raise
-            if idle is not self._idle:
-                connection.disconnect()  # since then it was found out anew where the server is
-                pool.release(connection)
-            elif pool.max_connections < MOST_CONNECTIONS:
-                pool.release(connection)  # others may be waiting for it
-            else:
-                idle.append(connection)
-            return found
-
-        def get(client: Any) -> A:
-            nonlocal started
-            pool, idle = client.connection_pool, self._idle
-            with contextlib.suppress(IndexError, redis.exceptions.ConnectionError):
-                if started is not None:
-                    under_way, started = started, None
-                    return ask(*under_way)
-                return ask(pool, idle, idle.pop())
-            # None is idle, or the server was restarted since: the pool tries those that it hands out.
-            return ask(pool, idle, pool.get_connection())
-
+    def _finish(self, action: Callable[[Started | None], Any], started: Started | None) -> Any:
+        """Do something that was started: what is done once more begins anew."""
+        if started is None:
+            return self.call(lambda _: action(None))
+        left = [started]
         try:
-            answer: A = self.call(get)
+            return self.call(lambda _: action(left.pop() if left else None))
         finally:
-            if started is not None:
-                started.connection.disconnect()
-                started.pool.release(started.connection)
-        return answer
+            if left:
+                self._wire.drop(left.pop())
 
     def _request(self, keys: Sequence[bytes], log: str) -> bytes:
         """Return the bytes of both commands of ``fetch``: what redis-py makes of them too, but takes longer for."""
@@ -328,28 +309,19 @@ class Link:
         # The values go first: an incarnation that begins behind them is seen, and they are not served.
         return packed([b"MGET", *keys]) + question
 
-    def run(self, script: str, keys: Sequence[str | bytes], arguments: Sequence[Any]) -> Any:
-        """Run a script in one step; it is sent as a whole only when the server does not have it."""
-        known = self._scripts.get(script)
-        if known is None:
-            known = self._scripts[script] = self.client.register_script(script)
-        return self.call(lambda client: known(keys=keys, args=arguments, client=client))
+    def run(
+        self, script: str, keys: Sequence[str | bytes], arguments: Arguments, started: Started | None = None
+    ) -> Any:
+        """Run a script in one step; ``started`` is what ``start_script`` returned for it."""
+        return self._finish(lambda sent: self._wire.run(script, lambda: _parts(keys, arguments), b"", sent), started)[0]
 
     def run_and(
-        self, script: str, keys: Sequence[str | bytes], arguments: Sequence[Any], command: Sequence[Any] | None
+        self, script: str, keys: Sequence[str | bytes], arguments: Arguments, command: Sequence[Any] | None
     ) -> tuple[Any, Any]:
         """Run a script and, on the same connection, a command right behind it; return both answers."""
-        if command is None:
-            return self.run(script, keys, arguments), None
-
-        def both(client: Any) -> Any:
-            with client.pipeline(transaction=False) as pipe:
-                pipe.eval(script, len(keys), *keys, *arguments)
-                pipe.execute_command(*command)
-                return pipe.execute()
-
-        first, second = self.call(both)
-        return first, second
+        behind = packed([_encoded(part) for part in command]) if command else b""
+        found = self.call(lambda _: self._wire.run(script, lambda: _parts(keys, arguments), behind))
+        return found[0], found[1] if behind else None
 
     def wake(self) -> None:
         """Have this thread's next call wait for the server, though it was out of reach a moment ago."""
@@ -365,4 +337,23 @@ class Link:
         self._rest_until = 0.0
         self._probing = False
         self._own = threading.local()
+        self.calls = self.failures = 0
+        self._counting = threading.RLock()
         self._connect()
+
+
+def _parts(keys: Sequence[str | bytes], arguments: Arguments) -> list[bytes]:
+    made = arguments() if callable(arguments) else arguments
+    return [b"%d" % len(keys), *map(_encoded, keys), *map(_encoded, made)]
+
+
+def _encoded(part: Any) -> bytes:
+    return part if isinstance(part, bytes) else str(part).encode()
+
+
+def _greet(connection: Any) -> None:
+    """Do what a new connection needs, and ask which process it leads to."""
+    connection.on_connect()
+    connection.send_command("INFO", "server")
+    found = re.search(rb"run_id:([0-9a-f]+)", connection.read_response())
+    connection.run_id = found[1] if found is not None else b"?"

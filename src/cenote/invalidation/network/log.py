@@ -18,30 +18,34 @@ from typing import Any, Final
 
 from cenote.clock import lease_clock as now
 from cenote.errors import ClearFailedError, ClosedError
-from cenote.invalidation.log import DEADLINE, Members, News, Record, RecordKind
+from cenote.invalidation.census import Census
+from cenote.invalidation.log import Members, News, Record, RecordKind, Seen
 from cenote.invalidation.machine import MachineLog, fitted
 from cenote.invalidation.machine.membership import Membership
 from cenote.invalidation.machine.mirror import follows, forsake, incarnation_of
+from cenote.invalidation.machine.parts import ScopedWord
+from cenote.invalidation.network.answers import TAKE_OUT, Receipt, Value
 from cenote.invalidation.network.attendance import Attendance
 from cenote.invalidation.network.claims import NetworkClaims
-from cenote.invalidation.network.lease import SHORTEST_SECONDS, Lease
-from cenote.invalidation.network.ledger import Ledger
+from cenote.invalidation.network.hearing import Hearing
+from cenote.invalidation.network.lease import Lease, Unverified
+from cenote.invalidation.network.ledger import Ledger, new_name
 from cenote.invalidation.network.link import FullError, UnreachableError
 from cenote.invalidation.network.owed import Owed
-from cenote.invalidation.network.receipts import TAKE_OUT, Peer, Receipt, Value
+from cenote.invalidation.network.rollcall import RollCall
+from cenote.meters import Meters
 
 __all__ = ["NetworkLog"]
 
 logger = logging.getLogger("cenote")
 
-_NOWHERE: Final = (-1, *[0] * DEADLINE)
-_SHORTEST_NAP: Final = 0.0002
-_LONGEST_NAP: Final = 0.004
+_NOWHERE: Final = (-1,)
+_SHORTEST_NAP: Final = 0.0003
 _TRIES: Final = 5
 _CATCH_UP_SECONDS: Final = 0.1
 
 
-class NetworkLog(MachineLog):
+class NetworkLog(Hearing, MachineLog):
     """An invalidation log at a server that many machines share."""
 
     level = "network"
@@ -57,6 +61,7 @@ class NetworkLog(MachineLog):
         replicas: int = 0,
         thread: bool = False,
         always: bool = False,
+        unverified: Unverified | None = None,
     ) -> None:
         """Attach to this machine's mirror, and see to it that an agent keeps it.
 
@@ -68,6 +73,7 @@ class NetworkLog(MachineLog):
             replicas: How many replicas the server has at least.
             thread: Whether the agent, if this process is to start it, is a thread and not a process.
             always: Whether every read asks the server, and this machine holds no leases.
+            unverified: For how long after a lease this machine's processes may serve copies unverified.
 
         Raises:
             ConfigurationError: The mirror cannot be opened or made.
@@ -81,12 +87,15 @@ class NetworkLog(MachineLog):
         self._least_replicas = self._replicas = replicas
         self._always = always
         self._owed = Owed()
+        self._unverified = unverified or Unverified()
+        self._roll_call = RollCall(ledger, lease, self._unverified)
         told = {
             "url": url,
             "namespace": ledger.namespace,
             "seconds": lease.seconds,
             "replicas": replicas,
             "leased": not always,
+            "unverified": self._unverified.seconds,
         }
         self._attendance = Attendance(path, told, thread=thread)
         super().__init__(path)
@@ -99,7 +108,7 @@ class NetworkLog(MachineLog):
         end = time.monotonic() + max(1.0, self.lease.seconds)
         while time.monotonic() < end:
             joined = self.membership
-            if joined is not None and joined.word[DEADLINE] > now():
+            if joined is not None and joined.deadline[0] > now():
                 return
             if joined is not None and self._always and incarnation_of(joined):
                 return
@@ -112,14 +121,25 @@ class NetworkLog(MachineLog):
 
     @property
     def word(self) -> Sequence[int]:
-        """The head as item 0, the lease's deadline as item DEADLINE."""
+        """The head as item 0, with the lease's deadline behind it."""
         joined = self._followed()
         return _NOWHERE if joined is None else joined.word
+
+    @property
+    def holds_lease(self) -> bool:
+        """Whether this machine holds a lease now, so that reads need not ask the server."""
+        joined = self._followed()
+        return joined is not None and joined.deadline[0] > now()
 
     @property
     def connected(self) -> bool:
         """Whether this process follows an incarnation of the network's log."""
         return self._followed() is not None
+
+    @property
+    def counting(self) -> Census | None:
+        """The census: processes of one machine add up their figures whether or not the server can be asked."""
+        return None if self.membership is None else self.census
 
     def _followed(self) -> Membership | None:
         """Return the file that this process is attached to, if it follows what that says."""
@@ -137,23 +157,21 @@ class NetworkLog(MachineLog):
             raise ClearFailedError("this process follows no log yet", "none")
         return super().news(cache, sequence)
 
-    def scoped(self, cache: str | None, opening: int | None = None) -> int | None:
-        """Return a sequence after which tags or a prefix made nothing of a cache old; None in another incarnation."""
-        joined = self._joined()
-        if opening is not None and not follows(joined, opening):  # this very file, which never follows another one
-            return None
-        return joined.services.last_scoped(joined.services.number(cache))  # type: ignore[no-any-return]
+    def scoped_word(self, cache: str | None, opening: int) -> ScopedWord | None:
+        """Return where the last invalidation of a cache by tags or a prefix stands; None in another incarnation."""
+        joined = self._joined()  # a file never follows another one
+        return joined.scoped_word(cache) if follows(joined, opening) else None
 
-    def verify(self, word: Sequence[int]) -> int | None:
+    def verify(self) -> Seen | None:
         """Ask the server, where there is no lease, up to which sequence a State must have obeyed to be current."""
         joined = self._followed()
-        if joined is None or joined.word is not word:
+        if joined is None:
             return None
         incarnation = incarnation_of(joined)
         try:
             there, head, replicas = self.ledger.head()
         except UnreachableError:
-            return None
+            return Seen(joined.word, None)
         # A server that has, had or should have replicas may have been deposed: only a lease is worth something then.
         if there != incarnation or replicas or self._least_replicas:
             return None
@@ -162,7 +180,18 @@ class NetworkLog(MachineLog):
             if time.monotonic() >= end:
                 return None
             time.sleep(_SHORTEST_NAP)
-        return head
+        return Seen(joined.word, head)
+
+    def is_doubtful(self, word: Sequence[int]) -> bool:
+        """Whether copies may be served that cannot be verified: for a while after the lease, and of this file alone.
+
+        Why no clear that succeeded is broken: a clear that this member has not acknowledged answers success only once
+        that while is over, and whoever gives the file up takes its deadline away.
+        """
+        joined = self._followed()
+        if joined is None or joined.word is not word or not joined.deadline[0] or not joined.file.in_place:
+            return False
+        return now() < joined.deadline[0] + self._unverified.held
 
     # What changes need
 
@@ -224,6 +253,7 @@ class NetworkLog(MachineLog):
             UnreachableError: The server is out of reach, or its replicas do not follow it.
         """
         incarnation, generation, since = self._place_of(record.cache)
+        name, mark = new_name(), self._owed.mark()
         for left in reversed(range(_TRIES)):
             replicas = self._replicas
             if not left and value is not None and value.payload is not None:
@@ -233,6 +263,7 @@ class NetworkLog(MachineLog):
                 incarnation=incarnation,
                 generation=generation,
                 since=since,
+                name=name,
                 value=value,
                 most=most,
                 replicas=replicas,
@@ -244,12 +275,13 @@ class NetworkLog(MachineLog):
             self._written_last = (receipt.incarnation, receipt.sequence)
             self._replicas = max(self._least_replicas, receipt.replicas)
             if receipt.told >= self._replicas:
-                self._owed.done(record)
+                self._owed.done(record, mark)
                 return receipt
             if replicas >= self._replicas:
                 self.ledger.link.look_anew()
                 raise UnreachableError(f"{receipt.told} of {self._replicas} replicas follow the server")
-            # It was not known how many there are. Once more: what is written twice does no harm.
+            # It was not known how many there are. Once more: by its name an invalidation is known and answers the same,
+            # and a value that is set twice does no harm.
             incarnation, generation, since = self._place_of(record.cache)
         raise ClearFailedError("the server's log changes faster than this can follow; repeat it", "none")
 
@@ -304,47 +336,19 @@ class NetworkLog(MachineLog):
         receipts: list[Receipt] = getattr(self._written, "receipts", [])
         self.note(self.await_members(receipts[-1]) if receipts else Members())
 
-    def note(self, members: Members) -> None:
-        """Remember who learned of what this thread wrote last."""
-        self._written.members = members
-
-    @property
-    def members(self) -> Members:
-        """The machines that learned of what this thread wrote last."""
-        found: Members = getattr(self._written, "members", Members())
-        return found
-
     def await_members(self, receipt: Receipt) -> Members:
         """Wait until every member has obeyed a record, or can serve nothing older any more.
 
-        Why that is enough: a lease that was asked for after the record was written comes with the record; one that was
-        asked for before has ended once ``outwaited`` has passed since the reply. Members that an immature incarnation
-        may have forgotten are waited for in that way too.
+        Raises:
+            ClearFailedError: One that did not say so may still serve older copies, unverified.
         """
-        # Others may have been told of longer leases.
-        until = now() + max(self.lease, Lease(max(receipt.lease, SHORTEST_SECONDS))).outwaited
-        pending = {peer.name: peer for peer in receipt.members}
-        nap = _SHORTEST_NAP
-        while (pending or not receipt.mature) and now() < until:
-            time.sleep(min(nap, max(0.0, (until - now()) / 1e9)))
-            nap = min(1.5 * nap, _LONGEST_NAP)
-            try:
-                incarnation, peers = self.ledger.members()
-            except UnreachableError:
-                continue
-            if incarnation == receipt.incarnation:
-                # Who is no member any more has left, or was outwaited by another clear: its lease has ended.
-                late = {peer.name for peer in peers if peer.acknowledged < receipt.sequence}
-                pending = {name: peer for name, peer in pending.items() if name in late}
-        for peer in pending.values():
-            with contextlib.suppress(UnreachableError):
-                self.ledger.expel(receipt.incarnation, peer)
-        names = [peer.name for peer in receipt.members]
-        return Members(tuple(sorted(name for name in names if name not in pending)), tuple(sorted(pending)))
+        return self._roll_call.wait(receipt, self.tell)
 
-    def peers(self) -> list[Peer]:
-        """Return the members that the server knows."""
-        return self.ledger.members()[1]
+    def measure(self, meters: Meters) -> None:
+        """Write into the meters of this process what it did at the server, and waited for."""
+        self.ledger.measure(meters)
+        self._roll_call.measure(meters)
+        meters.owed = self._owed.count
 
     # Coming and going
 
@@ -370,6 +374,7 @@ class NetworkLog(MachineLog):
             self._attendance.look()
             self.claims.extend()
             self._owed.settle(self._make_up_for)
+            self._roll_call.tend()
 
     def after_fork(self) -> None:
         """Take no part any more, as on one machine, and use no connection of the parent's."""
@@ -379,6 +384,7 @@ class NetworkLog(MachineLog):
         self._attendance.after_fork()
         self.claims.after_fork()
         self._owed.after_fork()
+        self._roll_call.after_fork()
         self.ledger.after_fork()
 
     def close(self) -> None:

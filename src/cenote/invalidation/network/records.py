@@ -6,7 +6,10 @@ from typing import Final
 
 from cenote.invalidation.log import Record, RecordKind
 
-__all__ = ["packed_record", "unpacked_record"]
+__all__ = ["heard", "packed_record", "unpacked_record"]
+
+_INCARNATION: Final = 32
+_SEQUENCE: Final = 8
 
 _KINDS: Final = (RecordKind.CLEAR, RecordKind.CLEAR_ALL, RecordKind.KEY, RecordKind.TAGS, RecordKind.PREFIX)
 
@@ -33,3 +36,16 @@ def unpacked_record(raw: bytes) -> Record:
         texts.append(raw[at + 4 : end].decode("utf-8", "surrogatepass"))
         at = end
     return Record(kind=_KINDS[raw[1]], cache=texts[0] or None, covered=tuple(texts[1:]), soft=bool(raw[2]))
+
+
+def heard(message: bytes) -> tuple[str, Record]:
+    """Return the incarnation and the record of a message of the doorbell.
+
+    Raises:
+        ValueError: It is no such message.
+    """
+    body = _INCARNATION + _SEQUENCE
+    if len(message) <= body:
+        raise ValueError("a message is too short to be a record")
+    sequence = int.from_bytes(message[_INCARNATION:body], "big")
+    return message[:_INCARNATION].decode("ascii"), unpacked_record(message[body:]).at(sequence)

@@ -19,10 +19,17 @@ from cenote.invalidation.network.link import Link, UnreachableError
 from cenote.invalidation.network.wire import Started, packed
 from cenote.workers import workers
 
-__all__ = ["SHARDS", "Job", "Question", "Shard", "ask_each", "number_of", "run_each", "tags_of"]
+__all__ = ["SHARDS", "Job", "Question", "Shard", "Task", "ask_each", "do_each", "number_of", "run_each", "tags_of"]
 
 SHARDS: Final = 16
 """How many shards there are in a cluster; part of the format, since all machines must agree on where an entry is."""
+
+_CLAIMS_AT_ONCE: Final = 500
+"""How many claims one script sees to: others wait for the server meanwhile."""
+
+
+Script = tuple[str, Sequence[str | bytes], Sequence[Any]]
+"""A script, its keys and its arguments."""
 
 
 class Shard:
@@ -55,23 +62,44 @@ class Shard:
         place = f"{incarnation[:16]}:{cache}:{generation}"
         return f"{self.opening}e:{place}", f"{self.opening}n:{place}"
 
-    def tag_index(self, incarnation: str, cache: str, generation: int, tag: str) -> str:
-        """Return the key of a generation's index of a tag, by end."""
-        return f"{self.opening}t:{incarnation[:16]}:{cache}:{generation}:{tag}"
-
-    def claim(self, value: bytes, token: str, milliseconds: int) -> int:
-        """Claim the load of a value; return 0 when another has it, 1 when nobody did, 2 when it is there besides.
+    def claim(self, values: Sequence[bytes], token: str, milliseconds: int) -> list[int]:
+        """Claim the loads of values; for each, 0 when another has it, 1 when nobody did, 2 when it is there besides.
 
         Args:
-            value: The value's key.
+            values: The keys of the values.
             token: A text of the caller's own.
-            milliseconds: How long the claim lasts.
+            milliseconds: How long the claims last.
         """
-        return int(self.link.run(value_scripts.CLAIM, [value, self._claim_key(value)], [token, milliseconds]))
+        found: list[int] = []
+        for script, keys, arguments in self.to_claim(values, token, milliseconds):
+            found += self.link.run(script, keys, arguments)
+        return found
 
-    def extend(self, value: bytes, token: str, milliseconds: int) -> None:
-        """Have a claim last longer, if it still is the caller's; 0 milliseconds give it back."""
-        self.link.run(value_scripts.EXTEND, [self._claim_key(value)], [token, milliseconds])
+    def to_claim(self, values: Sequence[bytes], token: str, milliseconds: int) -> list[Script]:
+        """Return the scripts that claim loads, with what they are given."""
+        found: list[Script] = []
+        for at in range(0, len(values), _CLAIMS_AT_ONCE):
+            keys = [key for value in values[at : at + _CLAIMS_AT_ONCE] for key in (value, self._claim_key(value))]
+            found.append((value_scripts.CLAIM, keys, [token, milliseconds]))
+        return found
+
+    def extend(self, claims: Sequence[tuple[bytes, str, int]]) -> None:
+        """Have claims last longer, those that still are the caller's.
+
+        Args:
+            claims: The key of the value, the token, and milliseconds, 0 to give it back, of each.
+        """
+        for script, keys, arguments in self.to_extend(claims):
+            self.link.run(script, keys, arguments)
+
+    def to_extend(self, claims: Sequence[tuple[bytes, str, int]]) -> list[Script]:
+        """Return the scripts that have claims last longer, with what they are given."""
+        found: list[Script] = []
+        for at in range(0, len(claims), _CLAIMS_AT_ONCE):
+            some = claims[at : at + _CLAIMS_AT_ONCE]
+            keys = [self._claim_key(value) for value, _, _ in some]
+            found.append((value_scripts.EXTEND, keys, [each for _, *rest in some for each in rest]))
+        return found
 
     def _claim_key(self, value: bytes) -> bytes:
         return f"{self.opening}c".encode() + value[len(self.opening) + 1 :]
@@ -111,14 +139,34 @@ def ask_each(questions: Sequence[Question]) -> list[list[Any] | UnreachableError
     jobs = []
     for shard, commands in questions:
         request = b"".join(packed([_raw(part) for part in parts]) for parts in commands)
-        read = functools.partial(_read_answers, len(commands))
         started = shard.link.start(request)
-        jobs.append(Job(shard.link, started, functools.partial(shard.link.ask, request, read, started)))
+        jobs.append(Job(shard.link, started, functools.partial(_answers, shard.link, request, len(commands), started)))
     return run_each(jobs)
 
 
-def _read_answers(number: int, connection: Any) -> list[Any]:
-    return [connection.read_response() for _ in range(number)]
+def _answers(link: Link, request: bytes, number: int, started: Started | None) -> list[Any]:
+    return link.ask(request, number, started)[0]
+
+
+class Task(NamedTuple):
+    """A script that a shard is to run.
+
+    Attributes:
+        shard: The shard.
+        script: The script, its keys and its arguments.
+    """
+
+    shard: Shard
+    script: Script
+
+
+def do_each(tasks: Sequence[Task]) -> list[Any]:
+    """Have several shards run scripts at once; return what each answers, or its UnreachableError."""
+    jobs = []
+    for shard, script in tasks:
+        started = shard.link.start_script(*script)
+        jobs.append(Job(shard.link, started, functools.partial(shard.link.run, *script, started)))
+    return run_each(jobs)
 
 
 class Job(NamedTuple):
@@ -151,7 +199,16 @@ def run_each(jobs: Sequence[Job]) -> list[Any]:
             except RuntimeError:
                 future = None  # no thread is to be had
         waiting.append(future)
-    return [_run(job) if future is None else future.result() for job, future in zip(jobs, waiting, strict=True)]
+    found: list[Any] = []
+    try:
+        for job, future in zip(jobs, waiting, strict=True):
+            found.append(_run(job) if future is None else future.result())
+    except BaseException:
+        for job in jobs[len(found) + 1 :]:
+            if job.started is not None:
+                job.link.drop(job.started)
+        raise
+    return found
 
 
 def _run(job: Job) -> Any:

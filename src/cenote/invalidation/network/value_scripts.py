@@ -4,52 +4,56 @@ from __future__ import annotations
 
 from typing import Final
 
-from cenote.invalidation.network.scripts import KEPT_MS, PRELUDE
+from cenote.invalidation.network.index_scripts import KEEPING
+from cenote.invalidation.network.scripts import PRELUDE
 
 __all__ = ["CHECK", "CLAIM", "EXTEND", "PUT"]
 
 PUT: Final = (
     PRELUDE
-    + f"""
-local value, index, names = KEYS[3], KEYS[4], KEYS[5]
+    + KEEPING
+    + """
 local inc, generation, birth, cache, key = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], ARGV[5]
 local kept = redis.call('HMGET', log, 'inc', 'tags')
 if kept[1] ~= inc or floor('h', cache) ~= generation or redis.call('HLEN', tags) ~= number(kept[2]) then return 0 end
-if outdated(cache, key, birth, 10) then return 0 end
+if outdated(cache, key, birth, 9) then return 0 end
 add_name(cache)
-redis.call('SET', value, struct.pack('>I8', birth + 1) .. ARGV[6], 'PX', ARGV[7])
-redis.call('ZADD', index, ARGV[8], key)
-redis.call('ZADD', names, 0, key)
-redis.call('PEXPIRE', index, {KEPT_MS})
-redis.call('PEXPIRE', names, {KEPT_MS})
-for at = 10, #ARGV do
-    redis.call('ZADD', ARGV[9] .. ARGV[at], ARGV[8], key)
-    redis.call('PEXPIRE', ARGV[9] .. ARGV[at], {KEPT_MS})
-end
+local place = string.sub(inc, 1, 16) .. ':' .. cache .. ':' .. generation
+keep(place, key, struct.pack('>I8', birth + 1) .. ARGV[6], ARGV[7], ARGV[8], 9)
 return 1
 """
 )
 """Keep a loaded value, unless something has made it old since its birth.
 
 Keys: both hashes, the value, and the indexes of its generation by end and by name. Arguments: incarnation and
-generation that the name carries; birth, cache, identifier; the value, its milliseconds and its end; how the names of
-the generation's indexes by tag begin, and its tags.
+generation that the name carries; birth, cache, identifier; the value, its milliseconds and its end, and its tags.
 """
 
 CLAIM: Final = """
-if not redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) then return 0 end
-return 1 + redis.call('EXISTS', KEYS[1])
+local found = {}
+for at = 2, #KEYS, 2 do
+    local had = redis.call('SET', KEYS[at], ARGV[1], 'NX', 'PX', ARGV[2]) or redis.call('GET', KEYS[at]) == ARGV[1]
+    found[at / 2] = had and 1 + redis.call('EXISTS', KEYS[at - 1]) or 0
+end
+return found
 """
-"""Claim a load: return 0 when another has it, 1 when nobody did, 2 when there is a value besides.
+"""Claim loads: return 0 for each that another has, 1 where nobody did, 2 where there is a value besides.
 
-Keys: the value, the claim. Arguments: a token of the caller's own, and the milliseconds that the claim lasts.
+A claim that is sent again, because the answer was lost, is the caller's.
+
+Keys: each value, and its claim. Arguments: a token of the caller's own, and the milliseconds that the claims last.
 """
 
 EXTEND: Final = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+for at = 1, #KEYS do
+    if redis.call('GET', KEYS[at]) == ARGV[2 * at - 1] then redis.call('PEXPIRE', KEYS[at], ARGV[2 * at]) end
+end
+return 1
 """
-"""Have a claim last longer, if it still is the caller's. Arguments: its token, milliseconds; 0 gives it back."""
+"""Have claims last longer, those that still are the caller's.
+
+Keys: the claims. Arguments: the token of each, and milliseconds; 0 gives it back.
+"""
 
 CHECK: Final = (
     PRELUDE

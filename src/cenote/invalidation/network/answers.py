@@ -1,4 +1,4 @@
-"""Receipts: what a ledger is told, and what it answers."""
+"""Answers: what a server says of a namespace, and what it is told of a value."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ class Peer(NamedTuple):
         name: The member.
         renewals: The number of its last renewal; no other renewal has it.
         acknowledged: The sequence up to which its machine obeys all records.
+        unverified: Seconds for which its machine may serve copies that it cannot verify, after its lease.
     """
 
     name: str
     renewals: int
     acknowledged: int
+    unverified: float = 0.0
 
 
 class Floors(NamedTuple):
@@ -49,7 +51,7 @@ class Receipt:
         replicas: How many replicas the server was ever seen to have.
         told: How many of them know of the record.
         kept: Whether the server keeps the value that the record came with.
-        counted: Whether all who have entries said how many went.
+        exact: Whether ``live`` is exact, as far as the indexes are: nothing was counted twice.
     """
 
     incarnation: str
@@ -64,7 +66,7 @@ class Receipt:
     replicas: int = 0
     told: int = 0
     kept: bool = False
-    counted: bool = True
+    exact: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,244 @@
+"""Predictions: what a clear was expected to cost, and what it cost, in replays of recorded accesses.
+
+The traces are the work of headissue GmbH, Jens Wilke, used under CC BY 4.0; they are no part of this repository. They
+have no times, so accesses come at a constant rate that makes each trace half an hour long. How long a key takes to load
+is drawn from a fixed distribution by the key: log-normal, with a median of 10 ms and a long tail.
+
+Each trace is replayed without a clear, and again with one at a random moment; both runs are watched as a server watches
+its caches. What the clear cost is the difference of the load times, and it is over when the hit rate, but for chance,
+is back at 90 percent of what it was in the minute before.
+
+    python -m benchmarks.predictions [--traces FOLDER] [--clears N] [--share S] [--markdown]
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import statistics
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from benchmarks.traces import CREDIT, TRACES, TracesMissingError, read_trace, trace_paths
+from cenote import CacheManager
+from cenote.forecast import HORIZON, Forecast, Rereads, forecast, recovered, step_ends
+from cenote.probing import Probes
+
+SECONDS: Final = 1800.0
+WINDOW: Final = 60.0
+REQUESTS: Final = 500_000
+FIRST: Final = 600.0
+LAST: Final = SECONDS - HORIZON
+
+
+class ReplayClock:
+    """A clock that the replay moves; loads take time without holding up what comes next."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.loading = 0.0
+
+    def monotonic(self) -> float:
+        return self.now + self.loading
+
+    def time(self) -> float:
+        return self.now
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One clear: what was expected, and what came.
+
+    Attributes:
+        trace: The trace.
+        moment: When it was, in seconds.
+        expected: The forecast.
+        reload_seconds: What it cost.
+        seconds_to_90: When the hit rate was back; None where it was not.
+    """
+
+    trace: str
+    moment: float
+    expected: Forecast
+    reload_seconds: float
+    seconds_to_90: float | None
+    seconds_to_95: float | None
+
+
+@dataclass
+class Run:
+    """A replay: hits and load time at every request, summed up."""
+
+    hits: list[int]
+    load_seconds: list[float]
+    expected: Forecast | None = None
+
+
+def cost_of(key: int) -> float:
+    """Return the seconds that a key takes to load."""
+    return min(random.Random(key).lognormvariate(-4.6, 1.0), 5.0)
+
+
+def replay(keys: Sequence[int], rate: float, capacity: int, costs: dict[int, float], cleared_at: int | None) -> Run:
+    """Replay a trace through a cache that is watched.
+
+    Args:
+        keys: The accesses.
+        rate: How many there are in a second.
+        capacity: Entries of the cache.
+        costs: Seconds that each key takes to load.
+        cleared_at: Before which access to clear; None: never.
+    """
+    clock = ReplayClock()
+    run = Run([], [])
+    hits = 0
+    spent = 0.0
+    with CacheManager(clock=clock) as caches:
+        cache = caches.service("replay", max_entries=capacity)
+        probes = Probes(cache._core, random.Random(1))  # noqa: SLF001  # as the manager's thread does
+        due = 0.0
+        for number, key in enumerate(keys):
+            clock.now = 1000.0 + number / rate
+            if clock.now >= due:
+                due = probes.step() or float("inf")
+            if number == cleared_at:
+                window = int(WINDOW * rate)
+                lately = hits - run.hits[number - window]
+                run.expected = forecast(
+                    Rereads(probes.sightings()),
+                    entries=len(cache),
+                    reads_per_second=rate,
+                    hit_rate=100 * lately / window,
+                )
+                cache.clear()
+            name = str(key)
+            if cache.get(name) is not None:
+                hits += 1
+            else:
+                cost = costs[key]
+
+                def load(cost: float = cost) -> bool:
+                    clock.loading = cost
+                    return True
+
+                cache.get_or_load(name, load)
+                clock.loading = 0.0
+                spent += cost
+            run.hits.append(hits)
+            run.load_seconds.append(spent)
+    return run
+
+
+def measure(path: Path, share: float, clears: int, requests: int) -> list[Outcome]:
+    """Replay one trace with clears at random moments."""
+    keys = read_trace(path, requests)
+    distinct = set(keys)
+    costs = {key: cost_of(key) for key in distinct}
+    capacity = max(16, int(share * len(distinct)))
+    rate = len(keys) / SECONDS
+    whole = replay(keys, rate, capacity, costs, None)
+    dice = random.Random(path.name)
+    outcomes = []
+    for _ in range(clears):
+        moment = dice.uniform(FIRST, LAST)
+        at = int(moment * rate)
+        run = replay(keys[: at + int(HORIZON * rate) + 1], rate, capacity, costs, at)
+        assert run.expected is not None
+        last = min(len(run.hits), at + int(HORIZON * rate)) - 1
+        extra = (run.load_seconds[last] - run.load_seconds[at - 1]) - (
+            whole.load_seconds[last] - whole.load_seconds[at - 1]
+        )
+        back = [recovery(run, at, rate, part * run.expected.hit_rate_before) for part in (0.9, 0.95)]
+        outcomes.append(Outcome(path.name.removesuffix(".trace.xz"), moment, run.expected, extra, *back))
+    return outcomes
+
+
+def recovery(run: Run, at: int, rate: float, wanted: float) -> float | None:
+    """Return when the hit rate, but for chance, was back at a percentage."""
+    first, curve, reads = at, [], []
+    for end in step_ends():
+        last = min(at + int(end * rate), len(run.hits) - 1)
+        if last > first:
+            curve.append((end, 100 * (run.hits[last - 1] - run.hits[first - 1]) / (last - first)))
+            reads.append(float(last - first))
+            first = last
+    return recovered(curve, wanted, reads)
+
+
+def error(expected: float | None, actual: float | None) -> float | None:
+    """Return by which part of what came the expectation was off; None where neither came within the horizon."""
+    if expected is None and actual is None:
+        return None
+    if expected is None or actual is None:
+        return 1.0
+    return abs(expected - actual) / actual if actual else float(expected != actual)
+
+
+def report(outcomes: Sequence[Outcome], *, markdown: bool) -> None:
+    """Print one line for each trace, and the medians of all."""
+    lines = [
+        ["trace", "clears", "cost error", "90 % error", "95 % error", "cost s", "expected s", "90 % s", "expected s"]
+    ]
+    groups = {
+        name: [each for each in outcomes if each.trace == name] for name in dict.fromkeys(o.trace for o in outcomes)
+    }
+    for name, group in {**groups, "all": list(outcomes)}.items():
+        errors = [
+            [error(each.expected.reload_seconds, each.reload_seconds) for each in group],
+            [error(each.expected.seconds_to_90, each.seconds_to_90) for each in group],
+            [error(each.expected.seconds_to_95, each.seconds_to_95) for each in group],
+        ]
+        lines.append(
+            [
+                name,
+                str(len(group)),
+                *(_percent([each for each in some if each is not None]) for some in errors),
+                *(
+                    f"{statistics.median(each if each is not None else HORIZON for each in values):.1f}"
+                    for values in (
+                        [each.reload_seconds for each in group],
+                        [each.expected.reload_seconds for each in group],
+                        [each.seconds_to_90 for each in group],
+                        [each.expected.seconds_to_90 for each in group],
+                    )
+                ),
+            ]
+        )
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    padded = [[cell.rjust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
+    if markdown:
+        padded.insert(1, ["-" * (width - 1) + ":" for width in widths])
+        print("\n".join(f"| {' | '.join(line)} |" for line in padded))
+    else:
+        print("\n".join("  ".join(line) for line in padded))
+
+
+def _percent(errors: Sequence[float]) -> str:
+    return f"{100 * statistics.median(errors):.1f} %" if errors else "-"
+
+
+def main() -> int:
+    """Print the errors; the exit code is 2 when there are no traces."""
+    parser = argparse.ArgumentParser(description="What clears were expected to cost, and what they cost.")
+    parser.add_argument("--traces", type=Path, default=TRACES, help="folder of *.trace.xz files")
+    parser.add_argument("--clears", type=int, default=5, help="clears of each trace")
+    parser.add_argument("--share", type=float, default=0.25, help="entries of the cache, as a share of the objects")
+    parser.add_argument("--requests", type=int, default=REQUESTS, help="accesses replayed of each trace at most")
+    parser.add_argument("--markdown", action="store_true", help="print a Markdown table")
+    options = parser.parse_args()
+    try:
+        paths = trace_paths(options.traces)
+    except TracesMissingError as missing:
+        print(f"predictions: {missing}", file=sys.stderr)
+        return 2
+    outcomes = [each for path in paths for each in measure(path, options.share, options.clears, options.requests)]
+    report(outcomes, markdown=options.markdown)
+    print(f"\nMedians; the error is relative to what came. {CREDIT}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

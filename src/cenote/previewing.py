@@ -1,0 +1,203 @@
+"""Previews: what a clear would take, and what it would cost, told from a few entries chosen at random.
+
+It never goes through a cache: it takes as long for a million entries as for a thousand, and no lock is held meanwhile.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+from cenote.core import CacheCore
+from cenote.entry import GONE, Entry
+from cenote.forecast import Forecast
+from cenote.probing import Probes
+from cenote.scope import Scope
+from cenote.selecting import clear_scope
+from cenote.state import NOT_SHARED
+from cenote.swapping import Tally
+from cenote.tables import Slot
+
+__all__ = ["HotKey", "Look", "Preview", "look_at"]
+
+SAMPLE: Final = 1000
+"""Entries that are looked at."""
+
+LOOK_SECONDS: Final = 0.01
+_SKIPPED: Final = 50_000
+_COUNTED_ONE_BY_ONE: Final = 10_000
+_AT_ONCE: Final = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HotKey:
+    """A key that is read often; the figures are estimates.
+
+    Attributes:
+        key: Its identifier.
+        reads: Reads since it was noticed.
+        reads_per_second: Reads a second; where there are more than a hundred, they all look alike.
+        load_seconds: Seconds that its last load took.
+    """
+
+    key: str
+    reads: int
+    reads_per_second: float
+    load_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What a clear would take of one cache.
+
+    Attributes:
+        entries: How many entries.
+        exact: Whether that is exact, and not told from a sample.
+        size: Bytes, as the weigher counts them; None without a weigher.
+        share: Which share of the cache's entries that is.
+        cost: Mean seconds that loading one of them took; None where none was looked at.
+        items: Identifiers of some, chosen at random.
+        hottest: Those that are read most often.
+        sampled: How many entries were looked at.
+    """
+
+    entries: int
+    exact: bool
+    size: int | None
+    share: float
+    cost: float | None
+    items: list[str]
+    hottest: list[HotKey]
+    sampled: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What a clear would take, and cost.
+
+    Attributes:
+        service: The service; None: the global cache, or all.
+        everything: Whether it is of all caches.
+        mode: "hard" or "soft".
+        entries: How many entries would go, or turn stale.
+        exact: Whether that is exact.
+        size: Their bytes, as weighers count them; None without one.
+        items: Identifiers of some, chosen at random.
+        hottest: Keys that are read most often.
+        entry_seconds: Seconds that loading all of them takes; None where nothing was loaded.
+        forecast: What is expected of it; None where reads leave no trace that can be seen.
+        sampled: How many entries were looked at.
+        seconds: Seconds that the preview took.
+        message: One sentence for people.
+    """
+
+    service: str | None
+    everything: bool
+    mode: str
+    entries: int
+    exact: bool
+    size: int | None
+    items: tuple[str, ...]
+    hottest: tuple[HotKey, ...]
+    entry_seconds: float | None
+    forecast: Forecast | None
+    sampled: int
+    seconds: float
+    message: str
+
+
+def look_at(core: CacheCore, probes: Probes, scope: Scope | None, *, entries: int, most: int, hot: int) -> Look:
+    """Look at what a clear would take of one cache.
+
+    Args:
+        core: The cache.
+        probes: What was seen of it.
+        scope: What the clear is restricted to; None: nothing.
+        entries: How many live entries all processes hold.
+        most: How many identifiers to return.
+        hot: How many of the keys that are read most often.
+    """
+    state = core.current()
+    entries_here = _sample(core, probes)
+    slots = list(core.slots)
+    covered = [each for each in entries_here if scope is None or _covers(scope, slots, each)]
+    share = 1.0 if scope is None else len(covered) / len(entries_here) if entries_here else 0.0
+    exact, size = True, core.state.store.size if core.options.weigher is not None else None
+    if scope is not None:
+        whole = entries
+        if core.sharing is not None or len(state.store) <= _COUNTED_ONE_BY_ONE:
+            tally = Tally(most=most)
+            clear_scope(core, scope, soft=False, dry_run=True, tally=tally)
+            entries = tally.entries
+        else:
+            exact, entries = False, round(share * entries)
+        share = entries / whole if whole else 0.0
+        size = None if size is None else round(share * size)
+    if core.sharing is not None and state.generation != NOT_SHARED and scope is None:
+        items = core.sharing.sample(state, most)
+    else:
+        items = [slots[each.slot].identifier(each.key) for each in covered[:most]]
+    return Look(
+        entries=entries,
+        exact=exact,
+        size=size,
+        share=share,
+        cost=sum(each.cost for each in covered) / len(covered) if covered else None,
+        items=items,
+        hottest=hot_keys(core, probes, hot, scope),
+        sampled=len(entries_here),
+    )
+
+
+def hot_keys(core: CacheCore, probes: Probes, most: int, scope: Scope | None = None) -> list[HotKey]:
+    """Return keys that are read often, the hottest first."""
+    slots, now = list(core.slots), core.now()
+    found = [
+        hot
+        for hot in probes.hottest(10 * most)
+        if hot.entry.where and (scope is None or _covers(scope, slots, hot.entry))
+    ]
+    return [
+        HotKey(
+            key=slots[hot.entry.slot].identifier(hot.entry.key),
+            reads=round(hot.rate * (now - hot.since)) + 1,
+            reads_per_second=round(hot.rate, 3),
+            load_seconds=hot.entry.cost,
+        )
+        for hot in found[:most]
+    ]
+
+
+def _covers(scope: Scope, slots: list[Slot], entry: Entry) -> bool:
+    return bool(scope.tags & entry.tags) or scope.covers(slots[entry.slot], entry.key)
+
+
+def _sample(core: CacheCore, probes: Probes) -> list[Entry]:
+    """Return entries chosen at random, as many as a few milliseconds allow."""
+    end = time.perf_counter() + LOOK_SECONDS
+    if core.state.store.policy is None:
+        return _first(core, end)
+    found: dict[int, Entry] = {}
+    wanted = min(SAMPLE, len(core.state.store))
+    fruitless = 0
+    while len(found) < wanted and time.perf_counter() < end and fruitless < 3:
+        before = len(found)
+        found |= {id(entry): entry for entry in probes.pick(_AT_ONCE)}
+        fruitless = fruitless + 1 if len(found) == before else 0
+    return list(found.values())[:wanted]
+
+
+def _first(core: CacheCore, end: float) -> list[Entry]:
+    """Return some entries of a cache without a limit: of its oldest ones, evenly spread over them."""
+    found: list[Entry] = []
+    for table in list(core.state.tables):
+        stride = max(1, min(len(table), _SKIPPED) // SAMPLE)
+        try:
+            found += [entry for entry in islice(table.values(), 0, _SKIPPED, stride) if entry.value is not GONE]
+        except RuntimeError:
+            continue  # another thread changed it meanwhile
+        if time.perf_counter() > end:
+            break
+    return found

@@ -1,0 +1,239 @@
+"""Probing: how soon entries are read again, seen on a few that are chosen at random.
+
+A hit counts in the entry's ``freq``, up to the eviction policy's cap, and so whoever looks at that number now and then
+sees whether the entry was read; hits know nothing of it. An entry that is at the cap is put one below it first. Nothing
+that decides what is served is read or changed here.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Final
+
+from cenote.core import CacheCore
+from cenote.entry import GONE, Entry
+from cenote.forecast import HORIZON, Rereads, Sighting
+from cenote.state import State
+
+__all__ = ["HOT_KEYS", "Hot", "Probes"]
+
+PROBES: Final = 512
+"""Entries of a batch."""
+
+BATCHES: Final = 10
+"""Batches of a cache that are watched at once, or remembered."""
+
+FIRST_SECONDS: Final = 0.01
+GROWTH: Final = 1.15
+"""A batch is looked at again when it is so much older."""
+
+LONGEST_SECONDS: Final = 5.0
+"""At most so long later: a read and a policy that lowers the count again would not be seen."""
+
+EARLY_SECONDS: Final = 10.0
+LATER_SECONDS: Final = 60.0
+"""How long after the last batch the next one begins: at first, and once there are three."""
+
+COUNT_SECONDS: Final = 5.0
+"""How often what was seen is put together."""
+
+HUNT_SECONDS: Final = 10.0
+"""How often keys that are read often are looked for."""
+
+HOT_KEYS: Final = 100
+"""Keys that are read often, as many as are remembered."""
+
+_HOT_SECONDS: Final = 1.0
+_DOUBT_SECONDS: Final = 0.5
+
+
+class Hot:
+    """A key that is read often.
+
+    Attributes:
+        entry: Its entry, as it was seen last.
+        since: When it was seen first, in monotonic seconds.
+    """
+
+    __slots__ = ("_reads", "_seconds", "entry", "since")
+
+    def __init__(self, entry: Entry, now: float) -> None:
+        self.entry = entry
+        self.since = now
+        self._reads = 0
+        self._seconds = 0.0
+
+    def note(self, seconds: float, *, read: bool) -> None:
+        """Note that it was read after so many seconds, or was not within them."""
+        self._reads += read
+        self._seconds += seconds
+
+    @property
+    def rate(self) -> float:
+        """Reads a second, estimated; what was read once, and soon, may owe that to chance."""
+        return self._reads / (self._seconds + _DOUBT_SECONDS)
+
+
+class _Batch:
+    """Entries that were chosen at one moment, and when each was read again."""
+
+    __slots__ = ("begun", "due", "left", "sightings", "watching")
+
+    def __init__(self, entries: list[Entry], cap: int, now: float) -> None:
+        self.begun = now
+        self.due = now + FIRST_SECONDS
+        self.sightings: list[Sighting] = []
+        self.left = 0
+        """How many left before they were read."""
+        self.watching: list[tuple[Entry, int, float]] = []
+        for entry in entries:
+            if entry.freq >= cap:
+                entry.freq = cap - 1
+            self.watching.append((entry, entry.freq, entry.cost))
+
+    def look(self, now: float) -> list[Entry]:
+        """Note what was read since the last look, and return it."""
+        age = now - self.begun
+        still, read = [], []
+        for entry, freq, cost in self.watching:
+            seen = entry.freq
+            if seen > freq:
+                self.sightings.append(Sighting(cost, age, age))
+                read.append(entry)
+            elif entry.value is GONE or not entry.where:
+                self.sightings.append(Sighting(cost, None, float("inf")))
+            else:
+                # The policy lowers the count of what it passes over.
+                still.append((entry, seen, cost))
+        self.watching = still
+        self.due = self.begun + max(FIRST_SECONDS, min(GROWTH * age, age + LONGEST_SECONDS))
+        return read
+
+    def end(self, now: float) -> None:
+        """Let go of the entries: their State was left behind, or they were watched long enough."""
+        age = now - self.begun
+        self.sightings += [Sighting(cost, None, age) for _, _, cost in self.watching]
+        self.watching = []
+
+    def all_sightings(self, now: float) -> list[Sighting]:
+        """Return what was seen, with what is still watched."""
+        age = now - self.begun
+        return self.sightings + [Sighting(cost, None, age) for _, _, cost in self.watching]
+
+
+class Probes:
+    """What is seen of one cache's entries; one thread at a time takes the steps."""
+
+    def __init__(self, core: CacheCore, dice: Random | None = None) -> None:
+        """Watch a cache.
+
+        Args:
+            core: The cache.
+            dice: Where chance comes from.
+        """
+        self._core = core
+        self._dice = dice or Random()  # noqa: S311  # no secret
+        self._state: State | None = None
+        self._batches: list[_Batch] = []
+        self._hunts: list[_Batch] = []
+        self._rereads = Rereads(())
+        self._counted = float("-inf")
+        self._hunted = float("-inf")
+        self.hot: dict[tuple[int, object], Hot] = {}
+
+    @property
+    def possible(self) -> bool:
+        """Whether hits of this cache leave a trace that can be seen."""
+        policy = self._core.state.store.policy
+        return policy is not None and policy.touch_cap > 0
+
+    def step(self) -> float | None:
+        """Look at what is due; return when to do so again, in monotonic seconds; None where there is nothing to see."""
+        core, now = self._core, self._core.now()
+        state = core.state
+        if self._state is None or self._state.store is not state.store:
+            for batch in (*self._batches, *self._hunts):
+                batch.end(now)
+            self._state = state
+        policy = state.store.policy
+        if policy is None or not policy.touch_cap:
+            return None
+        for batch in list(self._batches):
+            if batch.watching and now >= batch.due:
+                batch.look(now)
+                if now - batch.begun > HORIZON:
+                    batch.end(now)
+        self._hunt_on(policy.touch_cap, now)
+        pause = EARLY_SECONDS if len(self._batches) < 3 else LATER_SECONDS
+        if not self._batches or now >= self._batches[-1].begun + pause:
+            self._begin(state, policy.touch_cap, now)
+        if now >= self._counted + COUNT_SECONDS:
+            self._counted, self._rereads = now, Rereads(self.sightings())
+        due = [batch.due for batch in (*self._batches, *self._hunts) if batch.watching]
+        return min([*due, self._batches[-1].begun + pause, self._hunted + HUNT_SECONDS])
+
+    def _hunt_on(self, cap: int, now: float) -> None:
+        """Look for keys that are read often: the known ones again, and others at random, for a second."""
+        for hunt in self._hunts:
+            if hunt.watching and now >= hunt.due:
+                for entry in hunt.look(now):
+                    self._heat(entry, now - hunt.begun, now, read=True)
+                if now - hunt.begun > _HOT_SECONDS:
+                    for entry, _, _ in hunt.watching:
+                        self._heat(entry, now - hunt.begun, now, read=False)
+                    hunt.end(now)
+        if now >= self._hunted + HUNT_SECONDS:
+            self._hunted = now
+            known = [hot.entry for hot in self.hot.values() if hot.entry.where]
+            self.hot = {place: hot for place, hot in self.hot.items() if hot.entry.where}
+            others = self.pick(min(PROBES, max(8, len(self._core.state.store) // 16)))
+            self._hunts = [_Batch(list({id(entry): entry for entry in known + others}.values()), cap, now)]
+
+    def _begin(self, state: State, cap: int, now: float) -> None:
+        wanted = min(PROBES, max(8, len(state.store) // 16))
+        entries = self.pick(wanted)
+        self._batches = [*self._batches, _Batch(entries, cap, now)][-BATCHES:]
+
+    def pick(self, wanted: int) -> list[Entry]:
+        """Return different entries, chosen at random; fewer where there are not so many.
+
+        It takes a few steps for each, however many entries there are.
+        """
+        policy = self._core.state.store.policy
+        if policy is None:
+            return []
+        found: dict[int, Entry] = {}
+        for _ in range(2 * wanted):
+            entry = policy.pick(self._dice)
+            if entry is not None and entry.value is not GONE:
+                found[id(entry)] = entry
+                if len(found) == wanted:
+                    break
+        return list(found.values())
+
+    def _heat(self, entry: Entry, seconds: float, now: float, *, read: bool) -> None:
+        place = (entry.slot, entry.key)
+        known = self.hot.get(place)
+        if known is None:
+            if not read:
+                return
+            known = self.hot[place] = Hot(entry, now)
+        known.entry = entry
+        known.note(max(seconds, FIRST_SECONDS), read=read)
+        if len(self.hot) > 2 * HOT_KEYS:
+            best = sorted(self.hot.items(), key=lambda item: item[1].rate, reverse=True)[:HOT_KEYS]
+            self.hot = dict(best)
+
+    def hottest(self, most: int) -> list[Hot]:
+        """Return the keys that are read most often, of those that were seen, the hottest first."""
+        return sorted(list(self.hot.values()), key=lambda hot: hot.rate, reverse=True)[:most]  # noqa: C414  # a copy in one step
+
+    @property
+    def rereads(self) -> Rereads:
+        """What was seen, as it was put together last; ``step`` does so now and then."""
+        return self._rereads
+
+    def sightings(self) -> list[Sighting]:
+        """Return all that was seen of entries chosen at random."""
+        now = self._core.now()
+        return [seen for batch in list(self._batches) for seen in batch.all_sightings(now)]

@@ -1,0 +1,85 @@
+"""Clears as an operator sees them: previewed, under way, and recovered from."""
+
+import pytest
+
+from cenote import CacheManager
+
+API = "/api/system/cache"
+
+
+@pytest.fixture
+def books(caches):
+    cache = caches.service("books")
+    cache.set_many({f"k{number}": number for number in range(10)}, tags=["t"])
+    return cache
+
+
+def preview(http, **body):
+    return http.post(f"{API}/clear/preview", json=body)
+
+
+def test_a_preview_says_what_would_go_and_clears_nothing(http, books):
+    answer = preview(http, serviceName="books", maxItems=3).json()
+    assert (answer["entries"], answer["entriesExact"], len(answer["items"])) == (10, True, 3)
+    assert (answer["level"], answer["processes"], answer["members"]) == ("process", 1, [])
+    assert answer["cost"]["horizonSeconds"] == 600
+    assert answer["cost"]["entrySeconds"] == 0
+    assert answer["prediction"] is None
+    assert answer["tookMs"] > 0
+    assert preview(http, serviceName="books", tags=["t"]).json()["entries"] == 10
+    assert preview(http, serviceName="books", prefix="k1").json()["entries"] == 1
+    assert preview(http, all=True).json()["entries"] >= 10
+    assert len(books) == 10
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"serviceName": "nobody"}, 404),
+        ({"all": True, "serviceName": "books"}, 422),
+        ({"serviceNme": "books"}, 422),
+        ({"refill": {"ratePerSecond": 0}}, 422),
+        ({"refill": {}}, 422),
+    ],
+)
+def test_what_cannot_be_previewed_is_refused(http, books, body, status):
+    assert preview(http, **body).status_code == status
+
+
+def test_a_clear_can_be_followed_by_a_receipt_chosen_beforehand(http, books):
+    chosen = "0123456789abcdef"
+    answer = http.post(f"{API}/clear", json={"serviceName": "books", "clearId": chosen, "reason": "why"}).json()
+    assert answer["clearId"] == chosen
+    clear = http.get(f"{API}/clears/{chosen}").json()
+    assert (clear["state"], clear["serviceName"], clear["entries"], clear["level"]) == ("done", "books", 10, "process")
+    assert (clear["reason"], clear["all"], clear["scope"], clear["members"]) == ("why", False, None, [])
+    assert clear["startedAt"] <= clear["endedAt"]
+    assert http.get(f"{API}/clears?limit=1").json()["clears"] == [clear]
+    again = http.post(f"{API}/clear", json={"serviceName": "books", "clearId": chosen})
+    assert again.status_code == 422
+    assert "already" in again.json()["detail"][0]["msg"]
+    assert http.post(f"{API}/clear", json={"clearId": "XYZ"}).status_code == 422
+    assert http.get(f"{API}/clears/unknown").status_code == 404
+
+
+def test_a_dry_run_is_no_clear(http, books):
+    before = http.get(f"{API}/clears").json()["clears"]
+    http.post(f"{API}/clear", json={"serviceName": "books", "dryRun": True})
+    assert http.get(f"{API}/clears").json()["clears"] == before
+
+
+def test_the_recovery_behind_a_clear_is_watched(serve):
+    with CacheManager() as caches:
+        live = serve(caches)
+        caches.service("books").set("k", 1)
+        clear_id = live.client.post(f"{API}/clear", json={"serviceName": "books"}).json()["clearId"]
+        answer = live.client.get(f"{API}/recovery?clearId={clear_id}").json()
+        assert answer["clear"]["clearId"] == clear_id
+        assert answer["predicted"] is None
+        assert answer["actual"]["over"] is False
+        everything = live.client.post("/api/system/performance/clear-cache").json()["clearId"]
+        assert live.client.get(f"{API}/recovery?clearId={everything}").json()["clear"]["all"] is True
+        soft = live.client.post(f"{API}/clear", json={"mode": "soft"}).json()["clearId"]
+        assert live.client.get(f"{API}/recovery?clearId={soft}").status_code == 404
+        assert live.client.get(f"{API}/recovery?clearId=unknown").status_code == 404
+        assert live.client.get(f"{API}/recovery").status_code == 422
