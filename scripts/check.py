@@ -1,8 +1,8 @@
 """Runs everything that a change must pass, one line a step; the output of a step is shown when it fails.
 
 Tests run on the oldest and the newest Python that the machine has, and again on a copy installed from the wheel; those
-marked as long on the newest alone. ``--tested`` leaves out what ``make test ARGS='-m "not long"'`` has just shown,
-and on the newest Python the tests that start processes all the time.
+marked as long on the newest alone. ``--tested`` leaves out what ``make test ARGS='-m "not long"'`` has just shown: the
+newest Python is then tried with the installed copy, but for tests that start processes all the time.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv" / "bin"
 PYTEST = ("-m", "pytest", "-q", "-n", "logical")
 NOT_LONG = ("-m", "not long")
-# What starts processes all the time, where it has just been seen to pass.
-SLOW = ("cli", "docs", "machine", "network", "tooling", "workers")
 # What of the suite says nothing about an installed copy: it is about the source tree, takes its app from a page of the
-# documentation, wears processes out for minutes, or searches through what one file does, which the other runs do.
-NOT_OF_A_WHEEL = ("tooling", "docs", "typing", "workers", "machine", "network", "eviction", "stores", "strict")
+# documentation, or wears processes out for minutes.
+NOT_OF_A_WHEEL = ("tooling", "docs", "typing", "workers", "machine", "network")
+# What searches through what one file does: once for each Python is enough.
+SEARCHING = ("eviction", "stores", "strict")
 
 
 class StepFailedError(Exception):
@@ -107,21 +107,21 @@ def tests_on(venv: str, python: str | None, *which: str) -> str:
     return last_line(run(ROOT / venv / "bin" / "python", *PYTEST, *which))
 
 
-def wheel() -> str:
-    """Builds the wheel, installs it in an environment outside the tree and tests that copy."""
+def wheel(interpreter: str | None, left_out: tuple[str, ...]) -> str:
+    """Builds the wheel, installs it in an environment outside the tree and tests that copy, without some folders."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         # From an sdist, so that a file missing there is missed here.
         run(BIN / "python", "-m", "build", "--no-isolation", "--outdir", place / "dist")
         built = next((place / "dist").glob("*.whl"))
-        run(BIN / "python", "-m", "venv", place / "venv")
+        run(interpreter or BIN / "python", "-m", "venv", place / "venv")
         python = place / "venv" / "bin" / "python"
         pip = (python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet")
         run(*pip, "--no-index", "--no-deps", built)
         run(python, "-I", "-c", "import cenote; assert cenote.__file__.count('site-packages')", cwd=place)
         run(*pip, "--require-hashes", "--only-binary", ":all:", "-r", ROOT / "requirements" / "dev.txt")
         run(python.with_name("cenote"), "--help", cwd=place)
-        shutil.copytree(ROOT / "tests", place / "tests", ignore=shutil.ignore_patterns(*NOT_OF_A_WHEEL))
+        shutil.copytree(ROOT / "tests", place / "tests", ignore=shutil.ignore_patterns(*left_out))
         shutil.copy(ROOT / "pyproject.toml", place)
         return last_line(run(python, *PYTEST, *NOT_LONG, cwd=place))
 
@@ -159,13 +159,15 @@ def main() -> int:
     # The models take one processor for minutes, while the tests wait for other processes.
     proving = ThreadPoolExecutor(1).submit(proofs)
     found = environments()
-    for version, folder, python in found:
-        if python or not tested:
-            left_out = [f"--ignore=tests/{name}" for name in SLOW] if tested else []
-            steps.append((f"tests on {version}", functools.partial(tests_on, folder, python, *NOT_LONG, *left_out)))
+    if not tested:
+        steps += [(f"tests on {each}", functools.partial(tests_on, at, path, *NOT_LONG)) for each, at, path in found]
     version, folder, python = found[-1]
     steps.append((f"long on {version}", functools.partial(tests_on, folder, python, "-m", "long")))
-    steps += [("wheel", wheel), ("proofs", proving.result)]
+    if tested and python:
+        steps.append((f"wheel on {version}", functools.partial(wheel, python, NOT_OF_A_WHEEL)))
+    else:
+        steps.append(("wheel", functools.partial(wheel, None, (*NOT_OF_A_WHEEL, *SEARCHING))))
+    steps.append(("proofs", proving.result))
     failed = 0
     for name, step in steps:
         start = time.monotonic()

@@ -18,6 +18,7 @@ from cenote.errors import (
     MissingExtraError,
     RecursiveLoadError,
     ReentrantError,
+    RefillTimeoutError,
     StoreError,
     StoreFullError,
     UnhashableArgumentError,
@@ -28,6 +29,7 @@ from cenote.loadtimes import LoadTimes
 from cenote.manager import CacheManager
 from cenote.memoize import CacheInfo, Memoized, MemoizedMethod
 from cenote.options import CacheOptions
+from cenote.pacing import Refill, RefillStatus
 from cenote.result import ClearResult, EntryInfo, EntryPage, Miss
 from cenote.stats import CacheStats, ManagerStats
 
@@ -61,6 +63,9 @@ __all__ = [
     "MissingExtraError",
     "RecursiveLoadError",
     "ReentrantError",
+    "Refill",
+    "RefillStatus",
+    "RefillTimeoutError",
     "StoreError",
     "StoreFullError",
     "SystemClock",

@@ -11,6 +11,7 @@ from contextlib import nullcontext
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
+from cenote.admission import admit_in_loop
 from cenote.approach import (
     LOOK_AGAIN_SECONDS,
     Started,
@@ -26,6 +27,7 @@ from cenote.claiming import Claim
 from cenote.core import CacheCore
 from cenote.errors import LoadTimeoutError
 from cenote.flight import Flight
+from cenote.pacing import TryAgain
 from cenote.tables import Slot
 from cenote.terms import Terms
 from cenote.waits import CURRENT, running_loop
@@ -102,7 +104,8 @@ async def aload(
         if not ended:
             with alone(core, partial(slot.identifier, key)):
                 return await awaited(call)
-        if flight.outcome.abandoned is None or step is Step.LEAD:
+        abandoned = flight.outcome.abandoned
+        if abandoned is None or (step is Step.LEAD and not isinstance(abandoned, TryAgain)):
             return outcome_of(core, flight, led=step is Step.LEAD)
 
 
@@ -183,6 +186,7 @@ async def _fly(
     limit = core.options.load_timeout
     claim = Claim(core, slot, flight)
     try:
+        await admit_in_loop(core, slot, flight, waker_of)
         while (pause := await off_loop(core, claim.pause)) is not None:  # noqa: ASYNC110  # another process wakes nobody here
             await asyncio.sleep(pause)
         if claim.outcome is not None:
@@ -192,6 +196,8 @@ async def _fly(
         await off_loop(core, core.settle, slot, flight, value, terms)
     except Exception as error:  # noqa: BLE001  # the flight carries it to whoever waits
         core.fail(slot, flight, error)
+    except TryAgain as reason:
+        core.abandon(flight, reason)
     except BaseException as reason:
         core.abandon(flight, reason)
         raise

@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cenote import locks
-from cenote.aloading import awaited, off_loop
+from cenote.admission import admit, admit_in_loop
+from cenote.aloading import awaited, off_loop, waker_of
 from cenote.approach import Started, alone, leave, outcome_of
 from cenote.claiming import ManyClaims
 from cenote.core import CacheCore
-from cenote.errors import LoadTimeoutError
+from cenote.errors import LoadTimeoutError, RefillTimeoutError
 from cenote.flight import Flight
 from cenote.tables import Slot
 from cenote.terms import Terms
@@ -97,6 +98,19 @@ class _Turn:
         self._led = self.claims.ask()
         self.keys = [*self._led, *self._alone]
         return bool(self.keys)
+
+    def refuse(self, error: Exception) -> dict[str, Any]:
+        """End all flights with a failure, before anything was loaded; where each has a stale copy nothing is raised."""
+        self.values |= _fail(self._core, self._places, self._batch, self._batch.led, error)
+        if self._alone:
+            raise error
+        return self.values
+
+    def leader(self) -> tuple[Slot, Flight] | None:
+        """Return the table and the flight of one key, which stands for all of them; None where all load alone."""
+        for key, flight in self._batch.led.items():
+            return self._places[key][0], flight
+        return None
 
     @contextmanager
     def inside(self) -> Iterator[None]:
@@ -213,6 +227,12 @@ def _run_batch(
     core: CacheCore, batch: Batch, turn: _Turn, loader: Callable[[list[str]], Mapping[str, Any]]
 ) -> dict[str, Any]:
     try:
+        # Before anything is claimed: others are not to wait for who waits here.
+        try:
+            if (leader := turn.leader()) is not None:
+                admit(core, *leader, weight=len(batch.wanted), retries=False)
+        except RefillTimeoutError as error:
+            return turn.refuse(error)
         while True:
             if turn.begin():
                 with turn.inside():
@@ -275,6 +295,11 @@ async def _arun_batch(
     loader: Callable[[list[str]], Mapping[str, Any] | Awaitable[Mapping[str, Any]]],
 ) -> dict[str, Any]:
     try:
+        try:
+            if (leader := turn.leader()) is not None:
+                await admit_in_loop(core, *leader, waker_of, weight=len(batch.wanted), retries=False)
+        except RefillTimeoutError as error:
+            return turn.refuse(error)
         while True:
             if await off_loop(core, turn.begin):
                 with turn.inside():

@@ -13,6 +13,7 @@ from cenote.getting import aget_far
 from cenote.many import aload_many
 from cenote.operations import Operations
 from cenote.options import UNSET
+from cenote.pacing import Refill
 from cenote.result import ClearResult, Mode
 from cenote.terms import Terms
 
@@ -104,6 +105,7 @@ class Cache(Operations):
         reason: str | None = None,
         actor: str | None = None,
         clear_id: str | None = None,
+        refill: Refill | None = None,
     ) -> ClearResult:
         """Do what ``clear`` does; in a thread when it must look at entries one by one, or wait for other machines."""
         clear = functools.partial(
@@ -116,5 +118,6 @@ class Cache(Operations):
             reason=reason,
             actor=actor,
             clear_id=clear_id,
+            refill=refill,
         )
         return await (off_loop(self._core, clear) if prefix is None and tags is None else asyncio.to_thread(clear))

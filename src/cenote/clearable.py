@@ -8,6 +8,7 @@ from cenote.audit import AuditTrail
 from cenote.clearing import ClearOrder, clear_cache, run_clear
 from cenote.core import CacheCore
 from cenote.errors import ConfigurationError
+from cenote.pacing import Refill, RefillStatus
 from cenote.result import ClearResult, Mode
 from cenote.scope import Scope
 from cenote.selecting import clear_scope
@@ -43,6 +44,7 @@ class Clearable(CacheView):
         reason: str | None = None,
         actor: str | None = None,
         clear_id: str | None = None,
+        refill: Refill | None = None,
     ) -> ClearResult:
         """Remove every entry, or those that a prefix or tags cover.
 
@@ -56,6 +58,7 @@ class Clearable(CacheView):
             max_items: How many identifiers to list, up to 10,000.
             reason: Why, for the audit trail.
             actor: Who, for the audit trail.
+            refill: How loads behind a hard clear of the whole cache are let through; None: as always.
             clear_id: The receipt, where the caller wants to know it beforehand; one is made when not given.
 
         Returns:
@@ -72,6 +75,7 @@ class Clearable(CacheView):
             reason=reason,
             actor=actor,
             clear_id=clear_id,
+            refill=refill,
             tags=() if tags is None else tuple(sorted(check_tags(tags))),
             prefix=prefix,
         )
@@ -87,6 +91,19 @@ class Clearable(CacheView):
         if prefix is not None and not isinstance(prefix, str):
             raise ConfigurationError(f"prefix must be a string, not {prefix!r}")
         return self._clear_scope(Scope(tags=frozenset(order.tags), prefix=prefix), order)
+
+    @property
+    def refill(self) -> RefillStatus | None:
+        """How the refill behind the last paced clear goes on, or went; None where there was none in this process."""
+        pace = self._core.pace
+        return None if pace is None else pace.status()
+
+    def stop_refill(self) -> bool:
+        """Let all loads through from now on; return whether any were held back."""
+        pace = self._core.pace
+        running = pace is not None and pace.running
+        self._core.end_pace("stopped")
+        return running
 
     def _clear_scope(self, scope: Scope, order: ClearOrder) -> ClearResult:
         return run_clear(

@@ -19,8 +19,9 @@ from cenote.audit import AuditEvent, AuditTrail
 from cenote.core import CacheCore
 from cenote.errors import ClearFailedError, ConfigurationError, ReentrantError
 from cenote.invalidation.log import Record, RecordKind
+from cenote.pacing import Refill
 from cenote.result import ClearResult, Mode
-from cenote.swapping import Tally, finish, hold_all, names_of, refuse_amid_swap, release_all, swap, swap_all
+from cenote.swapping import Tally, begin_pace, finish, hold_all, names_of, refuse_amid_swap, release_all, swap, swap_all
 from cenote.telling import clear_far, count_live, entries_elsewhere, shutting_out, tell_others
 
 __all__ = ["MOST_ITEMS", "ClearOrder", "clear_all", "clear_cache", "run_clear", "switch"]
@@ -41,11 +42,19 @@ class ClearOrder:
     clear_id: str | None = None
     tags: tuple[str, ...] = ()
     prefix: str | None = None
+    refill: Refill | None = None
 
     def __post_init__(self) -> None:
         """Raise ConfigurationError when it cannot be carried out."""
         if self.mode not in ("hard", "soft"):
             raise ConfigurationError(f"mode must be 'hard' or 'soft', not {self.mode!r}")
+        refill = self.refill
+        if refill is not None and not isinstance(refill, Refill):
+            raise ConfigurationError(f"refill must be a Refill, not {refill!r}")
+        if refill is not None and (self.soft or self.dry_run or self.tags or self.prefix is not None):
+            raise ConfigurationError(
+                "refill goes with a hard clear of a whole cache: leave mode, tags, prefix and dry_run out"
+            )
         most = self.max_items
         if isinstance(most, bool) or not isinstance(most, int) or not 0 <= most <= MOST_ITEMS:
             raise ConfigurationError(f"max_items must be a whole number from 0 to {MOST_ITEMS}, not {most!r}")
@@ -66,7 +75,10 @@ def clear_cache(core: CacheCore, *, soft: bool, dry_run: bool, tally: Tally) -> 
         count_live(core, tally)
         return
     if core.far:
+        old = core.state
         clear_far(core, [Record(kind=RecordKind.CLEAR, cache=core.name, soft=soft)], tally)
+        with core.lock:
+            begin_pace(core, old, tally)
         return
     tell_others(core, partial(_clear_here, core, soft=soft, tally=tally), tally)
 
@@ -81,6 +93,7 @@ def _clear_here(core: CacheCore, *, soft: bool, tell: bool, tally: Tally) -> int
         old, sequence = swap(core, soft=soft, tell=tell)
         if not soft:
             core.note_clear(sequence, tally.clear_id)
+            begin_pace(core, old, tally)
         tally.entries += len(old.store) if core.keeps_originals else 0
         if core.sharing is not None and tell:
             core.sharing.mark(sequence)
@@ -99,7 +112,11 @@ def clear_all(cores: Sequence[CacheCore], *, soft: bool, dry_run: bool, tally: T
             count_live(core, tally)
         return
     if cores[0].far:
+        olds = [core.state for core in cores]
         clear_far(cores[0], [Record(kind=RecordKind.CLEAR_ALL, soft=soft)], tally)
+        for core, old in zip(cores, olds, strict=True):
+            with core.lock:
+                begin_pace(core, old, tally)
         return
     refuse_amid_swap(cores[0])
     for core in cores:
@@ -121,9 +138,9 @@ def _clear_all_here(cores: Sequence[CacheCore], *, soft: bool, tell: bool, tally
                     _count_elsewhere(core, tally)
                 sequence = cores[0].log.append(Record(kind=RecordKind.CLEAR_ALL, soft=soft))
             swapped = swap_all(cores, soft=soft, sequence=sequence)
-            for core in cores:
-                if not soft:
-                    core.note_clear(sequence or 0, tally.clear_id)
+            for core, _, old in swapped if not soft else ():
+                core.note_clear(sequence or 0, tally.clear_id)
+                begin_pace(core, old, tally)
             tally.entries += sum(len(old.store) for core, _, old in swapped if core.keeps_originals)
             if cores[0].sharing is not None and sequence is not None:
                 cores[0].sharing.mark(sequence)
@@ -162,6 +179,7 @@ def switch(core: CacheCore, wanted: Callable[[], bool]) -> bool | None:
             refuse_amid_swap(core)
         core.running = on
         if not on:
+            core.end_pace("switchedOff")
             # Only this process is switched, so nobody else is told.
             old, _ = swap(core, soft=False, tell=False)
     if old is not None:
@@ -193,7 +211,7 @@ def run_clear(
         scope: What it is restricted to, in words.
     """
     clear_id = order.clear_id or _new_receipt()
-    tally = Tally(most=order.max_items, clear_id=clear_id)
+    tally = Tally(most=order.max_items, clear_id=clear_id, refill=order.refill)
     event = AuditEvent(
         action=action,
         service=service,

@@ -17,6 +17,7 @@
     ├── DecodeError               stored bytes that the codec cannot read
     └── LoadError                 a load that did not yield a value
         ├── LoadTimeoutError      it took longer than load_timeout
+        ├── RefillTimeoutError    it waited too long to be let through behind a paced clear
         └── RecursiveLoadError    it asked for the very key it was loading
 """
 
@@ -38,6 +39,7 @@ __all__ = [
     "MissingExtraError",
     "RecursiveLoadError",
     "ReentrantError",
+    "RefillTimeoutError",
     "StoreError",
     "StoreFullError",
     "UnhashableArgumentError",
@@ -165,6 +167,27 @@ class LoadTimeoutError(LoadError, TimeoutError):
 
     def __init__(self, key: str, seconds: float) -> None:
         super().__init__(f"loading {key!r} took longer than load_timeout={seconds:g} seconds")
+        self.key = key
+        self.seconds = seconds
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.key, self.seconds)
+
+
+class RefillTimeoutError(LoadError, TimeoutError):
+    """Behind a clear whose refill is paced, a load waited longer than ``wait_seconds`` to be let through."""
+
+    def __init__(self, key: str, seconds: float) -> None:
+        """Name the key.
+
+        Args:
+            key: Its identifier.
+            seconds: How long it waited.
+        """
+        super().__init__(
+            f"the load of {key!r} was not let through within {seconds:g} seconds: its cache was cleared, and is "
+            "refilled at a bounded rate; try again later, or raise the rate"
+        )
         self.key = key
         self.seconds = seconds
 

@@ -12,7 +12,7 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from cenote import locks
 from cenote.clock import Clock, lease_clock
@@ -23,6 +23,7 @@ from cenote.invalidation.log import InvalidationLog, Record, RecordKind, Seen
 from cenote.keeper import keeper
 from cenote.observing import Observer
 from cenote.options import CacheOptions
+from cenote.pacing import Pace
 from cenote.scope import Scope
 from cenote.state import NOT_SHARED, Root, State, shelf_of
 from cenote.stats import Counts
@@ -68,6 +69,8 @@ class Follower(Tables):
         self.closed = False
         self.observer: Observer | None = None
         """Who is told of loads and clears; the manager sets it."""
+        self.pace: Pace | None = None
+        """The refill behind the last clear, where it was paced; loads look at it, hits do not."""
         self.rejoin: Callable[[], object] = bool
         """What attaches all caches of the manager to a log that was lost; the manager sets it."""
         root.replace({index: self.fresh()})
@@ -264,6 +267,7 @@ class Follower(Tables):
 
     def forget(self) -> State:
         """Leave everything behind, as a clear of this cache in this process does."""
+        self.end_pace("cleared")
         old, new = self.state, self.fresh()
         self.count_gone(invalidated=len(old.store))
         self.install(new)
@@ -276,6 +280,11 @@ class Follower(Tables):
         if self.keeps_originals:
             self.counts.invalidations += invalidated
             self.counts.expirations += expired
+
+    def end_pace(self, ended_by: Literal["cleared", "stopped", "switchedOff"]) -> None:
+        """End the refill behind an earlier clear."""
+        if self.pace is not None:
+            self.pace.end(ended_by)
 
     def note_gone(self, entries: Iterable[Entry], fate: Fate) -> None:
         """Note why entries went, for ``explain``."""
@@ -322,6 +331,7 @@ class Follower(Tables):
         self.count_gone(invalidated=len(state.store))
         self.install(new)
         if not record.soft:
+            self.end_pace("cleared")
             self.note_clear(record.sequence)
             self.bury(state, cleared=True)
             self.note_size()

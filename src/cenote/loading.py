@@ -9,11 +9,13 @@ from functools import partial
 from typing import Any
 
 from cenote import locks
+from cenote.admission import admit
 from cenote.approach import LOOK_AGAIN_SECONDS, Started, Step, alone, apart, approach, leave, outcome_of, serve
 from cenote.claiming import Claim
 from cenote.core import CacheCore
 from cenote.errors import LoadTimeoutError
 from cenote.flight import Flight
+from cenote.pacing import TryAgain
 from cenote.tables import Slot
 from cenote.terms import Terms
 from cenote.waits import CURRENT
@@ -82,12 +84,18 @@ def load(
                 return core.hand_out(value)
             if step is Step.LEAD:
                 if core.options.load_timeout is None:
-                    return _lead(core, slot, what, call, terms)
+                    try:
+                        return _lead(core, slot, what, call, terms)
+                    except TryAgain:
+                        continue
                 flight = what
                 workers.submit(lambda: _lead_behind(core, slot, flight, call, terms))  # noqa: B023  # run before the next turn
                 started.clear()
                 wait_for(core, slot, flight, waiter)
-                return outcome_of(core, flight, led=True)
+                try:
+                    return outcome_of(core, flight, led=True)
+                except TryAgain:
+                    continue
         flight, wait = what
         try:
             with flight.waiting():
@@ -116,6 +124,7 @@ def _lead(core: CacheCore, slot: Slot, flight: Flight, call: Callable[[], Any], 
     token = CURRENT.set(flight)
     claim = Claim(core, slot, flight)
     try:
+        admit(core, slot, flight)
         while (pause := claim.pause()) is not None:
             time.sleep(pause)
         if claim.outcome is not None:

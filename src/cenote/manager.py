@@ -19,6 +19,7 @@ from cenote.keeper import keeper
 from cenote.keys import check_name
 from cenote.observing import Observer
 from cenote.options import CacheOptions
+from cenote.pacing import Refill
 from cenote.result import ClearResult, Mode
 from cenote.state import Root
 from cenote.stats import CacheStats, ManagerStats
@@ -180,6 +181,7 @@ class CacheManager(Watched):
         reason: str | None = None,
         actor: str | None = None,
         clear_id: str | None = None,
+        refill: Refill | None = None,
     ) -> ClearResult:
         """Clear the global cache (None) or a service's; see ``Cache.clear`` for the arguments.
 
@@ -203,6 +205,7 @@ class CacheManager(Watched):
             reason=reason,
             actor=actor,
             clear_id=clear_id,
+            refill=refill,
         )
 
     def clear_all(
@@ -214,13 +217,20 @@ class CacheManager(Watched):
         reason: str | None = None,
         actor: str | None = None,
         clear_id: str | None = None,
+        refill: Refill | None = None,
     ) -> ClearResult:
         """Clear the global cache and every service's in one step: no reader finds one cleared and another old.
 
         The arguments and the result are those of ``Cache.clear``.
         """
         order = ClearOrder(
-            mode=mode, dry_run=dry_run, max_items=max_items, reason=reason, actor=actor, clear_id=clear_id
+            mode=mode,
+            dry_run=dry_run,
+            max_items=max_items,
+            reason=reason,
+            actor=actor,
+            clear_id=clear_id,
+            refill=refill,
         )
         # A cache that is made meanwhile has nothing that is older than this call.
         cores = self._all_cores("clear_all")

@@ -200,6 +200,7 @@ class Member:
             core.lock = locks.make_lock()
             core.tasks.clear()
             core.restart_counts()  # the parent counts what it did
+            core.pace = None
             # Freeing the parent's entries would copy every page that the two still share.
             _inherited.append(core.state)
             core.install(core.fresh())

@@ -20,7 +20,7 @@ from cenote.state import NOT_SHARED
 from cenote.swapping import Tally
 from cenote.tables import Slot
 
-__all__ = ["HotKey", "Look", "Preview", "look_at"]
+__all__ = ["HotKey", "Look", "Preview", "hot_keys", "look_at"]
 
 SAMPLE: Final = 1000
 """Entries that are looked at."""

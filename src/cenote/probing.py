@@ -7,6 +7,7 @@ that decides what is served is read or changed here.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from random import Random
 from typing import Final
 
@@ -137,9 +138,14 @@ class Probes:
         self._batches: list[_Batch] = []
         self._hunts: list[_Batch] = []
         self._rereads = Rereads(())
+        core.seen_hot = self.rates
         self._counted = float("-inf")
         self._hunted = float("-inf")
-        self.hot: dict[tuple[int, object], Hot] = {}
+        self.hot: dict[tuple[int, Hashable], Hot] = {}
+
+    def rates(self) -> dict[tuple[int, Hashable], float]:
+        """Return reads a second of the keys that were seen to be read most."""
+        return {place: hot.rate for place, hot in list(self.hot.items())}
 
     @property
     def possible(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -12,11 +13,14 @@ from cenote.departures import Fate
 from cenote.entry import Entry
 from cenote.errors import ReentrantError
 from cenote.invalidation.log import Record, RecordKind
+from cenote.pacing import Pace, Refill
 from cenote.state import State
 from cenote.tables import Slot
+from cenote.workers import workers
 
 __all__ = [
     "Tally",
+    "begin_pace",
     "close_all",
     "entries_of",
     "finish",
@@ -30,6 +34,9 @@ __all__ = [
 ]
 
 
+logger = logging.getLogger("cenote")
+
+
 @dataclass
 class Tally:
     """What a clear took: how many entries, and the identifiers of some.
@@ -40,6 +47,7 @@ class Tally:
         most: How many to list.
         exact: Whether ``entries`` is exact; else it is an upper bound.
         clear_id: The receipt.
+        refill: How the refill behind it is paced; None: not at all.
     """
 
     most: int
@@ -47,6 +55,7 @@ class Tally:
     items: list[str] = field(default_factory=list)
     exact: bool = True
     clear_id: str | None = None
+    refill: Refill | None = None
 
     @property
     def room(self) -> int:
@@ -119,6 +128,8 @@ def _replacement(core: CacheCore, *, soft: bool, sequence: int | None) -> tuple[
         sequence: The record's; None when nobody else is told, and then everything goes.
     """
     state = core.state
+    if not soft:
+        core.end_pace("cleared")
     # Exact counts: what has ended unseen is no live entry. The keeper keeps this backlog small.
     ended = state.store.sweep_out(core.now())
     core.note_gone(ended, Fate.EXPIRED)
@@ -176,6 +187,23 @@ def forget_all(cores: Sequence[CacheCore]) -> None:
         release_all(cores)
     for core, old in zip(cores, olds, strict=True):
         core.bury(old)
+
+
+def begin_pace(core: CacheCore, old: State, tally: Tally) -> None:
+    """Have loads behind a whole hard clear let through at a bounded rate; call under the write lock, with the swap.
+
+    So no load finds the new State without its refill. Which keys were read most is told from what was seen, and from
+    some entries that the clear took.
+    """
+    if tally.refill is None:
+        return
+    pace = Pace(tally.refill, tally.clear_id or "", core.hottest(old), core.now, core.clock.time())
+    core.pace = pace
+    try:
+        workers.submit(pace.run)
+    except RuntimeError as reason:
+        pace.end("stopped")
+        logger.warning("no thread for the refill of a cache, which goes on at once: %s", reason)
 
 
 def finish(core: CacheCore, old: State, names: list[Slot], *, soft: bool, tally: Tally) -> None:

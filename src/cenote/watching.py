@@ -27,7 +27,7 @@ from cenote.scope import Scope
 from cenote.stats import CacheStats, sum_of
 from cenote.terms import check_tags
 
-__all__ = ["Watched"]
+__all__ = ["Watch", "Watched"]
 
 logger = logging.getLogger("cenote")
 
@@ -70,8 +70,15 @@ class Watched(Member, ABC):
             if self._watch is not None or self._closed:
                 return
             watch = self._watch = Watch()
-        watch.unsubscribe = self.audit.register.subscribe(self._hear)
         reference = weakref.ref(self, lambda _: watch.end())
+
+        def hear(news: News) -> None:
+            # Not the method: the thread, which can end this, would keep the manager from being collected.
+            manager = reference()
+            if manager is not None:
+                manager._hear(news)  # noqa: SLF001  # its own
+
+        watch.unsubscribe = self.audit.register.subscribe(hear)
         threading.Thread(target=_look_on, args=(reference, watch), name="cenote-watch", daemon=True).start()
 
     @property

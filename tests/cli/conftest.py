@@ -171,7 +171,7 @@ def host(start: Callable[..., Running], cenote: Callable[..., Done]) -> Callable
     """Start a cache host on a free port."""
 
     def begin(*arguments: str, token: str | None = None, **options: Any) -> Served:
-        env = {"CENOTE_TOKEN": token} if token else {}
+        env = ({"CENOTE_TOKEN": token} if token else {}) | options.pop("env", {})
         running = start("serve", "--port", "0", "--json", *arguments, env=env, **options)
         url = running.document("listening")["url"]
         headers = {"Authorization": f"Bearer {token}"} if token else {}

@@ -83,3 +83,30 @@ def test_the_recovery_behind_a_clear_is_watched(serve):
         assert live.client.get(f"{API}/recovery?clearId={soft}").status_code == 404
         assert live.client.get(f"{API}/recovery?clearId=unknown").status_code == 404
         assert live.client.get(f"{API}/recovery").status_code == 422
+
+
+class TestRefill:
+    def test_a_paced_clear_shows_its_refill_until_it_is_stopped(self, http, books):
+        pace = {"ratePerSecond": 0.001, "waitSeconds": 0, "maxSeconds": 60, "onTimeout": "error"}
+        cleared = http.post(f"{API}/clear", json={"serviceName": "books", "refill": pace})
+        assert cleared.status_code == 200
+        assert cleared.json()["entriesCleared"] == 10
+        (row,) = http.get(f"{API}/overview?names=books").json()["caches"]
+        refill = row["refill"]
+        assert (refill["state"], refill["ratePerSecond"], refill["maxSeconds"]) == ("running", 0.001, 60)
+        assert (refill["clearId"], refill["scope"]) == (cleared.json()["clearId"], "process")
+        stopped = http.delete(f"{API}/refill?serviceName=books").json()
+        assert (stopped["success"], stopped["refill"]["endedBy"]) == (True, "stopped")
+        assert http.delete(f"{API}/refill?serviceName=books").json()["success"] is False
+        assert http.delete(f"{API}/refill?serviceName=nobody").status_code == 404
+
+    def test_every_cache_is_paced_behind_a_clear_of_all(self, http, books):
+        http.post("/api/system/performance/clear-cache", json={"refill": {"ratePerSecond": 5}})
+        rows = http.get(f"{API}/overview").json()["caches"]
+        assert {row["refill"]["state"] for row in rows} == {"running"}
+
+    @pytest.mark.parametrize("more", [{"mode": "soft"}, {"tags": ["t"]}, {"prefix": "k"}, {"dryRun": True}])
+    def test_what_cannot_be_paced_is_refused_and_nothing_cleared(self, http, books, more):
+        body = {"serviceName": "books", "refill": {"ratePerSecond": 5}, **more}
+        assert http.post(f"{API}/clear", json=body).status_code == 422
+        assert len(books) == 10

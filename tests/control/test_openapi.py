@@ -67,6 +67,8 @@ OURS = {
     ("get", "/api/system/cache/clears"),
     ("get", "/api/system/cache/clears/{clear_id}"),
     ("get", "/api/system/cache/recovery"),
+    ("delete", "/api/system/cache/refill"),
+    ("get", "/api/system/cache/live"),
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/metrics"),

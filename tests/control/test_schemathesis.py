@@ -12,13 +12,22 @@ CONFIG = """
 database = "none"
 
 # What follows is refused although each part of it is valid, and rightly: a body and a query that name different
-# entries, a narrowed clear without a service where that would clear everything, the history of all caches and of one.
+# entries, a narrowed clear without a service where that would clear everything, the history of all caches and of one,
+# a soft or narrowed clear with a refill, and a receipt that was used.
 [[operations]]
 include-operation-id = "invalidate_cache_entry_api_system_cache_invalidate_delete"
 checks.positive_data_acceptance.enabled = false
 
 [[operations]]
 include-operation-id = "clear_performance_cache_api_system_performance_clear_cache_post"
+checks.positive_data_acceptance.enabled = false
+
+[[operations]]
+include-operation-id = "clear_cache_api_system_cache_clear_post"
+checks.positive_data_acceptance.enabled = false
+
+[[operations]]
+include-operation-id = "preview_clear_api_system_cache_clear_preview_post"
 checks.positive_data_acceptance.enabled = false
 
 [[operations]]

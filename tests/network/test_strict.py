@@ -50,6 +50,19 @@ def test_a_soft_clear_makes_entries_stale_on_every_machine(two):
     assert other.ask("cache.get_or_load('k', lambda: 'new')") == "new"
 
 
+def test_the_register_of_clears_hears_of_every_machine_once_before_the_clear_is_done(two):
+    one, _other = two
+    one.do("heard = []")
+    one.do("caches.audit.register.subscribe(lambda news: heard.append((news.kind, news.member and news.member.name)))")
+    one.do("result = cache.clear()")
+    heard = one.ask("heard")
+    assert (heard[0][0], heard[-1][0]) == ("begun", "done")
+    told = [name for kind, name in heard if kind == "acknowledged"]
+    assert sorted(told) == sorted(one.ask("result.acknowledged"))
+    assert len(told) == 2
+    assert sorted(one.ask("caches.machines()")) == sorted(told)
+
+
 def test_a_clear_says_what_it_took_and_who_acknowledged(two):
     one, _ = two
     one.do("cache.set('other', 1); result = cache.clear()")

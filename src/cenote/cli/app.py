@@ -15,6 +15,7 @@ from cenote.cli.commands.keys import keys
 from cenote.cli.commands.serve import serve
 from cenote.cli.commands.stats import stats
 from cenote.cli.commands.status import status
+from cenote.cli.commands.top import top
 from cenote.cli.exit_codes import EPILOG
 
 __all__ = ["app", "run"]
@@ -52,7 +53,7 @@ def _cenote(
     """
 
 
-for _command in (serve, demo, status, stats, clear, invalidate, keys, events):
+for _command in (serve, demo, status, top, stats, clear, invalidate, keys, events):
     app.command(epilog=EPILOG)(_command)
 
 

@@ -21,6 +21,7 @@ from cenote.cli.failures import (
     ServerUnreachable,
     WrongUsage,
 )
+from cenote.cli.sse import EventReader
 
 __all__ = ["CenoteClient"]
 
@@ -50,13 +51,14 @@ class CenoteClient:
             if not _TOKEN.fullmatch(token):
                 raise WrongUsage("a token is made of printable ASCII characters without spaces")
             headers["Authorization"] = f"Bearer {token}"
-        self._http = httpx.Client(
-            base_url=base,
-            headers=headers,
-            timeout=httpx.Timeout(timeout, connect=min(timeout, 5.0)),
+        self._connection: dict[str, Any] = {
+            "base_url": base,
+            "headers": headers,
+            "timeout": httpx.Timeout(timeout, connect=min(timeout, 5.0)),
             # A proxy is for other machines: it could not reach this one's loopback address.
-            trust_env=not _is_loopback(base.host),
-        )
+            "trust_env": not _is_loopback(base.host),
+        }
+        self._http = httpx.Client(**self._connection)
 
     def __enter__(self) -> Self:
         return self
@@ -65,6 +67,10 @@ class CenoteClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._http.close()
+
+    def asynchronous(self) -> httpx.AsyncClient:
+        """Return a connection of its own to the same server with the same token, for event loops."""
+        return httpx.AsyncClient(**self._connection)
 
     def status(self) -> dict[str, Any]:
         """Return sizes, the backend and whether caching is on."""
@@ -126,14 +132,66 @@ class CenoteClient:
             while True:
                 with self._http.stream("GET", url, headers=headers, timeout=timeout) as answer:
                     if answer.status_code != httpx.codes.OK or _media_type(answer) != "text/event-stream":
-                        self._judge(answer, self._read(answer), needs="events")
+                        self.judge(answer, self._read(answer), needs="events")
                     begun()
-                    for last_id, event in _events(answer.iter_lines()):
-                        headers["Last-Event-ID"] = last_id
-                        yield event
+                    reader = EventReader()
+                    for line in answer.iter_lines():
+                        found = reader.feed(line)
+                        if found is not None:
+                            headers["Last-Event-ID"] = reader.last_id
+                            yield {"action": found[0], **found[1]}
                 time.sleep(_RECONNECT)
+        except ValueError as error:
+            raise NotCenote(f"{self.address} streams something unreadable.") from error
         except httpx.TransportError as error:
-            raise self._unreachable(error) from error
+            raise self.unreachable(error) from error
+
+    def session(self) -> dict[str, Any]:
+        """Return who the caller is to the server, and whether it wants a token."""
+        return self._call("GET", "/api/system/session", needs="required")
+
+    def overview(self, **query: Any) -> dict[str, Any]:
+        """Return all caches at a glance.
+
+        Args:
+            query: ``search``, ``sort``, ``order``, ``offset``, ``limit`` and ``sparklines``; those that are ``None``
+                are left out.
+        """
+        asked = {name: value for name, value in query.items() if value is not None}
+        return self._call("GET", "/api/system/cache/overview", query=asked, needs="totals")
+
+    def detail(self, service: str | None) -> dict[str, Any]:
+        """Return one cache with its options, functions and hottest keys."""
+        return self._call("GET", "/api/system/cache/detail", query=_named(service), needs="options")
+
+    def history(self, service: str | None, span: str) -> dict[str, Any]:
+        """Return what a cache did in the last ``10m`` or ``24h``."""
+        query = {**_named(service), "range": span}
+        return self._call("GET", "/api/system/cache/history", query=query, needs="series")
+
+    def explain(self, key: str, service: str | None) -> dict[str, Any]:
+        """Return what is known of one key; it counts as no read."""
+        return self._call("GET", "/api/system/cache/explain", query={**_named(service), "key": key}, needs="state")
+
+    def preview(self, **fields: Any) -> dict[str, Any]:
+        """Return what a clear would remove and cost; nothing is cleared.
+
+        Args:
+            fields: The fields of the clear, named as on the wire; ``all`` for everything.
+        """
+        return self._call("POST", "/api/system/cache/clear/preview", body=fields, needs="entries")
+
+    def clear_progress(self, clear_id: str) -> dict[str, Any]:
+        """Return one clear, under way or over, with the members that acknowledged it."""
+        return self._call("GET", f"/api/system/cache/clears/{quote(clear_id, safe='')}", needs="clearId")
+
+    def recovery(self, clear_id: str) -> dict[str, Any]:
+        """Return how the hit rate came back after a clear, beside what was predicted."""
+        return self._call("GET", "/api/system/cache/recovery", query={"clearId": clear_id}, needs="actual")
+
+    def stop_refill(self, service: str | None) -> dict[str, Any]:
+        """End a paced refill, so that every load is let through at once."""
+        return self._call("DELETE", "/api/system/cache/refill", query=_named(service), needs="success")
 
     def _call(
         self,
@@ -148,8 +206,8 @@ class CenoteClient:
             with self._http.stream(method, path, json=body, params=query) as answer:
                 content = self._read(answer)
         except httpx.TransportError as error:
-            raise self._unreachable(error) from error
-        return self._judge(answer, content, needs)
+            raise self.unreachable(error) from error
+        return self.judge(answer, content, needs)
 
     def _read(self, answer: httpx.Response) -> bytes:
         """Read the body with an end in time and in size, whatever is on the other side."""
@@ -164,7 +222,8 @@ class CenoteClient:
             raise NotCenote(f"{self.address} answers something unreadable; it is not a Cenote server.") from error
         return bytes(content)
 
-    def _unreachable(self, error: httpx.TransportError) -> ServerUnreachable | NotCenote:
+    def unreachable(self, error: httpx.TransportError) -> ServerUnreachable | NotCenote:
+        """Return the failure that a broken or refused connection means."""
         if isinstance(error, httpx.TimeoutException):
             return ServerUnreachable(f"The server at {self.address} did not answer in time ({self._timeout:g} s).")
         if isinstance(error, httpx.RemoteProtocolError) and "disconnected" not in str(error):
@@ -175,8 +234,17 @@ class CenoteClient:
             return ServerUnreachable(f"No server answers at {self.address} ({_cause(error)}).")
         return ServerUnreachable(f"The server at {self.address} broke the connection.")
 
-    def _judge(self, answer: httpx.Response, content: bytes, needs: str) -> dict[str, Any]:
-        """Return the answer's fields, or raise what the answer means."""
+    def judge(self, answer: httpx.Response, content: bytes, needs: str) -> dict[str, Any]:
+        """Return the answer's fields, or raise the failure that the answer means.
+
+        Args:
+            answer: The answer, for its status and its headers.
+            content: Its body.
+            needs: A field that this answer of a Cenote server always has.
+
+        Raises:
+            Failure: One of those in ``cenote.cli.failures``.
+        """
         status = answer.status_code
         fields = _fields(answer, content)
         said = "" if fields is None else _sentence(fields)
@@ -210,6 +278,11 @@ def _base_url(server: str) -> httpx.URL:
     if url.scheme not in {"http", "https"} or not _HOST.fullmatch(url.host):
         raise WrongUsage(f"{server!r} is not the address of a server; write http://host:port")
     return url
+
+
+def _named(service: str | None) -> dict[str, str]:
+    """Return the query that names a cache; the global one is named by leaving it out."""
+    return {} if service is None else {"serviceName": service}
 
 
 def _is_loopback(host: str) -> bool:
@@ -253,20 +326,3 @@ def _cause(error: BaseException) -> str:
     if "refused" in text:
         return "connection refused"
     return text.partition("] ")[2] or text or type(error).__name__
-
-
-def _events(lines: Iterator[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Read server-sent events: blocks of ``field: value`` lines, each ended by an empty line."""
-    block: dict[str, str] = {}
-    for line in lines:
-        if line:
-            name, _, value = line.partition(":")
-            block[name] = value.removeprefix(" ")
-            continue
-        try:
-            event = json.loads(block.get("data", "null"))
-        except ValueError:
-            event = None
-        if isinstance(event, dict):
-            yield block.get("id", ""), {"action": block.get("event", "message"), **event}
-        block.clear()

@@ -13,6 +13,7 @@ _PACKAGES = {
     "cli": {"httpx", "rich", "typer"},
     "redis": {"msgspec", "redis"},
     "server": {"anyio", "fastapi", "prometheus_client", "pydantic", "starlette", "uvicorn"},
+    "top": {"textual"},
 }
 
 

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from cenote.cli.output import printable
 
-__all__ = ["clear_report", "event_line", "seconds", "stats_of_one", "stats_table", "status_report"]
+__all__ = ["clear_report", "counted", "event_line", "seconds", "stats_of_one", "stats_table", "status_report"]
 
 _LEGEND = {
     "currentSize": "entries",
@@ -152,6 +152,11 @@ def event_line(event: Mapping[str, Any]) -> str:
     if event.get("reason"):
         parts.append(f'"{event["reason"]}"')
     return "  ".join(parts)
+
+
+def counted(number: Any, one: str, many: str) -> str:
+    """Return a number with what it counts."""
+    return f"{_number(number)} {one if number == 1 else many}"
 
 
 def seconds(value: Any) -> str:

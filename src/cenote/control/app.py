@@ -10,7 +10,8 @@ from fastapi import FastAPI
 from cenote.control.answers import refuse
 from cenote.control.route import route_class
 from cenote.control.router import add_routes, make_plane
-from cenote.control.security import Guard, GuardMiddleware
+from cenote.control.routes.page import page_paths
+from cenote.control.security import OPEN_PATHS, Guard, GuardMiddleware
 from cenote.control.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,8 +28,9 @@ __all__ = ["create_app"]
 def create_app(caches: CacheManager, settings: Settings | None = None) -> FastAPI:
     """Make the control plane's app for one cache manager.
 
-    The app does not close the manager. ``app.state.control`` holds what its endpoints share; its
-    ``streams.close()`` ends the event streams and belongs before a server's graceful shutdown, as in ``serve``.
+    ``/`` is the operator's page. The app does not close the manager. ``app.state.control`` holds what its endpoints
+    share; its ``streams.close()`` ends the event streams and belongs before a server's graceful shutdown, as in
+    ``serve``.
 
     Args:
         caches: The manager to control.
@@ -60,8 +62,8 @@ def create_app(caches: CacheManager, settings: Settings | None = None) -> FastAP
     )
     app.state.control = plane
     app.router.route_class = route_class(None)
-    add_routes(app.router, plane)
-    app.add_middleware(GuardMiddleware, guard=Guard(settings))
+    add_routes(app.router, plane, page="/")
+    app.add_middleware(GuardMiddleware, guard=Guard(settings), opened=OPEN_PATHS | page_paths())
     app.add_exception_handler(Exception, _internal_error)
     return app
 

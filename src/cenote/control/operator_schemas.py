@@ -20,6 +20,8 @@ __all__ = [
     "LoadPercentiles",
     "MachineModel",
     "RecentModel",
+    "RefillModel",
+    "RefillStopResponse",
     "SeriesModel",
     "SessionResponse",
     "Sparkline",
@@ -59,6 +61,33 @@ class Sparkline(_Response):
     reads_per_second: list[float | None] = Field(description="Reads a second.")
 
 
+class RefillModel(_Response):
+    """How loads are let through behind a paced clear."""
+
+    clear_id: str = Field(description="The receipt of the clear.")
+    state: str = Field(description='"running" or "over".')
+    rate_per_second: float = Field(description="Loads a second.")
+    started_at: str = Field(description="When it began: ISO 8601, UTC, ending in Z.")
+    seconds: float = Field(description="Seconds since then.")
+    max_seconds: float = Field(description="Seconds after which it ends.")
+    admitted: int = Field(description="Loads that were let through.")
+    waiting: int = Field(description="Loads that wait.")
+    timed_out: int = Field(description="Loads that waited too long.")
+    hottest: int = Field(description="How many keys are on the list of those that were read most.")
+    hottest_back: int = Field(description="How many of these were let through.")
+    ended_by: str | None = Field(
+        description='"hottestBack", "maxSeconds", "cleared", "stopped" or "switchedOff"; null while it goes on.'
+    )
+    scope: str = Field(description='Whose loads are paced: "process", those of the process that answers.')
+
+
+class RefillStopResponse(_Response):
+    """What became of a refill."""
+
+    success: bool = Field(description="Whether any loads were held back.")
+    refill: RefillModel | None = Field(description="The refill; null where there was none.")
+
+
 class CacheRow(_Response):
     """One cache at a glance, over all processes that share it."""
 
@@ -85,6 +114,8 @@ class CacheRow(_Response):
     recent: RecentModel = Field(description="The last minute.")
     load_ms: LoadPercentiles = Field(description="Load times lately.")
     level: str = Field(description='What a clear reaches: "process", "machine" or "network".')
+    clearing: str | None = Field(default=None, description="The receipt of a clear that is under way.")
+    refill: RefillModel | None = Field(default=None, description="The refill behind the last paced clear.")
     sparkline: Sparkline | None = Field(default=None, description="The last ten minutes.")
 
 

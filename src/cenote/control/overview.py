@@ -6,17 +6,17 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from cenote.audit import timestamp_of
-from cenote.control.operator_schemas import CacheRow, LoadPercentiles, RecentModel, Sparkline
+from cenote.control.operator_schemas import CacheRow, LoadPercentiles, RecentModel, RefillModel, Sparkline
 from cenote.errors import ClearFailedError
 from cenote.stats import sum_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cenote import CacheManager
+    from cenote import Cache, CacheManager
     from cenote.stats import CacheStats
 
-__all__ = ["GLOBAL_NAME", "SORTS", "choose", "machines_of", "moment", "row", "totals_row"]
+__all__ = ["GLOBAL_NAME", "SORTS", "choose", "clearing", "machines_of", "moment", "refill_model", "row", "totals_row"]
 
 GLOBAL_NAME = "global"
 """What the global cache is called in a search."""
@@ -78,7 +78,41 @@ def row(caches: CacheManager, name: str | None, stats: CacheStats, *, sparkline:
     """
     cache = caches.find(name)
     limit = None if cache is None else cache.options.max_bytes
-    return _fields(caches, name, stats, sparkline=sparkline, total=False) | {"max_bytes": limit}
+    return _fields(caches, name, stats, sparkline=sparkline, total=False) | {
+        "max_bytes": limit,
+        "clearing": clearing(caches, name),
+        "refill": None if cache is None else refill_model(cache),
+    }
+
+
+def clearing(caches: CacheManager, name: str | None) -> str | None:
+    """Return the receipt of a clear of a cache that is under way, of those that this process was asked for."""
+    for note in caches.audit.register.last(10):
+        if note.state == "running" and (note.everything or note.service == name):
+            return note.clear_id
+    return None
+
+
+def refill_model(cache: Cache) -> RefillModel | None:
+    """Say how the refill of a cache goes on; None where there was none."""
+    status = cache.refill
+    if status is None:
+        return None
+    return RefillModel(
+        clear_id=status.clear_id,
+        state="running" if status.running else "over",
+        rate_per_second=status.rate,
+        started_at=moment(status.started),
+        seconds=round(status.seconds, 3),
+        max_seconds=status.max_seconds,
+        admitted=status.admitted,
+        waiting=status.waiting,
+        timed_out=status.timed_out,
+        hottest=status.hottest,
+        hottest_back=status.hottest_back,
+        ended_by=status.ended_by,
+        scope="process",
+    )
 
 
 def totals_row(caches: CacheManager, figures: dict[str | None, CacheStats], *, sparkline: bool) -> CacheRow:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from cenote import Cache, CacheManager
     from cenote.control.events import EventStreams
+    from cenote.control.live import Journal
     from cenote.control.sessions import Sessions
     from cenote.control.settings import Settings
 
@@ -29,12 +30,14 @@ class ControlPlane:
         settings: The settings.
         streams: The event streams that are open.
         sessions: Tells callers apart.
+        journal: What the live stream tells.
     """
 
     caches: CacheManager
     settings: Settings
     streams: EventStreams
     sessions: Sessions
+    journal: Journal
 
     def cache(self, service: str | None) -> Cache:
         """Return a cache that exists.

@@ -29,6 +29,7 @@ VIEWERS_LOOK = (
 """What a viewer is told who asks for more."""
 
 _SESSION = frozenset({"get_session", "sign_in", "sign_out"})
+_OPEN = _SESSION | {"page_file"}
 _FOR_VIEWERS = _SESSION | {"preview_clear", "clear_cache", "clear_performance_cache"}
 """Operations that change nothing although their method might, or that look themselves who asks: dry runs."""
 
@@ -113,7 +114,7 @@ class ControlRoute(APIRoute):
         access: Access = "token"
         if self.name in {"healthz", "readyz"}:
             access = "public"
-        elif self.name in _SESSION:
+        elif self.name in _OPEN:
             access = "open"
         await self.guard.serve(self._serve, scope, receive, send, access=access)
 

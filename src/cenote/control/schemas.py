@@ -137,6 +137,9 @@ class CacheClearRequest(_Request):
     max_items: Annotated[int, BeforeValidator(whole_number)] = Field(
         default=100, ge=0, le=10_000, description="How many identifiers to list."
     )
+    refill: RefillRequest | None = Field(
+        default=None, description="How loads behind it are let through; goes with a hard clear of whole caches."
+    )
     clear_id: Annotated[str, Field(pattern="^[0-9a-f]{16,32}$")] | None = Field(
         default=None, description="The receipt, to recognise the clear's events by; one is made when absent."
     )

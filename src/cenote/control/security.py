@@ -15,7 +15,7 @@ from cenote.control.settings import LOOPBACK_HOSTS, Settings, is_loopback
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["CALLER", "OPERATOR", "PUBLIC_PATHS", "Access", "Guard", "GuardMiddleware"]
+__all__ = ["CALLER", "OPEN_PATHS", "OPERATOR", "PUBLIC_PATHS", "Access", "Guard", "GuardMiddleware"]
 
 OPERATOR = "cenote.operator"
 """The scope key under which the guard leaves who is calling, for the audit trail."""
@@ -196,12 +196,20 @@ class GuardMiddleware:
         app: The app to guard.
         guard: The guard.
         public: Paths that are served to anybody.
+        opened: Paths that are served to those who have no token yet.
     """
 
-    def __init__(self, app: ASGIApp, guard: Guard, public: frozenset[str] = PUBLIC_PATHS) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        guard: Guard,
+        public: frozenset[str] = PUBLIC_PATHS,
+        opened: frozenset[str] = OPEN_PATHS,
+    ) -> None:
         self._app = app
         self._guard = guard
         self._public = public
+        self._opened = opened
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -210,7 +218,7 @@ class GuardMiddleware:
             return
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         public = path in self._public and scope["method"] in _SAFE_METHODS
-        access: Access = "public" if public else "open" if path in OPEN_PATHS else "token"
+        access: Access = "public" if public else "open" if path in self._opened else "token"
         await self._guard.serve(self._app, scope, receive, send, access=access)
 
 

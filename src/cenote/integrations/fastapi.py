@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -37,9 +38,15 @@ __all__ = ["BYPASS_HEADER", "BypassMiddleware", "cache_router"]
 BYPASS_HEADER = "Cenote-Bypass"
 """The request header that asks for fresh values."""
 
+_PAGE = re.compile(r"/(?:[A-Za-z0-9._~-]+/)*")
+
 
 def cache_router(
-    caches: CacheManager, settings: Settings | None = None, *, allowed_query: Iterable[str] = ()
+    caches: CacheManager,
+    settings: Settings | None = None,
+    *,
+    allowed_query: Iterable[str] = (),
+    page: str | None = None,
 ) -> APIRouter:
     """Make a router with all endpoints of the control plane, guarded as in an app of its own.
 
@@ -51,17 +58,21 @@ def cache_router(
         settings: Whom to trust and how much to accept; None: from the environment. ``host`` and ``port`` are the
             surrounding app's business and only widen the Host names that are accepted.
         allowed_query: Query names that the app's own dependencies read; any other unknown name is refused.
+        page: Where the operator's page is to be, ``"/cenote/"``, below the prefix that the router is included with;
+            None: nowhere.
 
     Returns:
         The router, for ``app.include_router``.
 
     Raises:
-        ConfigurationError: A setting in the environment cannot be used.
+        ConfigurationError: A setting in the environment cannot be used, or ``page`` is no path between slashes.
     """
+    if page is not None and not _PAGE.fullmatch(page):
+        raise ConfigurationError(f"page= must begin and end with a slash, as in '/cenote/', not {page!r}")
     if settings is None:
         settings = Settings.from_env()
     router = APIRouter(route_class=route_class(Guard(settings), allowed_query))
-    add_routes(router, make_plane(caches, settings))
+    add_routes(router, make_plane(caches, settings), page=page)
     return router
 
 

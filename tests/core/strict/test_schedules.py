@@ -8,6 +8,8 @@ import pytest
 
 from cenote import (
     CacheManager,
+    Refill,
+    admission,
     approach,
     clearing,
     copying,
@@ -21,6 +23,7 @@ from cenote import (
     locks,
     many,
     operations,
+    pacing,
     scope,
     state,
     swapping,
@@ -33,6 +36,7 @@ from cenote.stores import memory
 from cenote.testing import FakeClock, History, Scenario, assert_strict, explore
 
 CORE = [
+    admission,
     approach,
     clearing,
     copying,
@@ -44,6 +48,7 @@ CORE = [
     loading,
     many,
     operations,
+    pacing,
     scope,
     state,
     swapping,
@@ -60,6 +65,8 @@ def no_keeper(monkeypatch):
     """The keeper's thread is not the scheduler's to order, so it stays away."""
     monkeypatch.setattr(keeper.keeper, "watch", lambda _core: None)
     monkeypatch.setattr(keeper.keeper, "notice", lambda: None)
+    # Nor is the thread that lets loads through: the scenario does that, or those who wait have waited long enough.
+    monkeypatch.setattr(pacing.Pace, "run", lambda _pace: None)
 
 
 class Shared:
@@ -112,6 +119,9 @@ class Shared:
             if how == "clear":
                 with history.invalidation(cache="shared"):
                     self.cache.clear()
+            elif how == "paced":
+                with history.invalidation(cache="shared"):
+                    self.cache.clear(refill=Refill(0.001, wait_seconds=0.01))
             elif how == "clear_all":
                 with history.invalidation(everything=True):
                     self.caches.clear_all()
@@ -140,7 +150,7 @@ class Shared:
         assert stats.current_size == len(self.cache.keys())
 
 
-EMPTIES = ["clear", "clear_all", "delete", "tags", "prefix", "soft"]
+EMPTIES = ["clear", "paced", "clear_all", "delete", "tags", "prefix", "soft"]
 
 
 @pytest.mark.parametrize("how", EMPTIES)
@@ -151,6 +161,26 @@ def test_no_schedule_of_loads_and_one_invalidation_serves_an_old_value(how):
 
     covered = explore(scenario, modules=CORE, seeds=SEEDS)
     assert covered.distinct > len(SEEDS) * 0.9
+
+
+def test_no_schedule_of_two_paced_clears_serves_an_old_value():
+    """Loads wait behind the first clear while the second one ends its refill and begins another."""
+
+    def scenario():
+        shared = Shared()
+
+        def pump():
+            for _ in range(3):
+                shared.clock.advance(600.0)
+                pace = shared.cache._core.pace
+                if pace is not None:
+                    pace.pump()
+
+        return Scenario(
+            [shared.reads(3), shared.reads(3), shared.empties("paced"), shared.empties("paced"), pump], shared.after
+        )
+
+    explore(scenario, modules=CORE, seeds=SEEDS)
 
 
 @pytest.mark.parametrize("how", EMPTIES)

@@ -9,6 +9,7 @@ import typer
 from cenote.cli.failures import WrongUsage
 from cenote.cli.options import DEFAULT_SERVER, AsJson, Limit, Prefix, Server, Timeout, Token
 from cenote.cli.session import conversation
+from cenote.cli.waiting import Waiting
 
 __all__ = ["keys"]
 
@@ -39,9 +40,12 @@ def keys(
         service = named if service is None else service
         found: list[dict[str, Any]] = []
         cursor: str | None = None
+        # Between two pages only, so that the bar and the lines do not meet.
+        waiting = Waiting("listing", quiet=as_json, ask=lambda: (len(found), limit))
         while len(found) < limit:
             size = min(_PAGE, limit - len(found))
-            page = client.entries(service, prefix=prefix, tag=tag, cursor=cursor, limit=size)
+            with waiting:
+                page = client.entries(service, prefix=prefix, tag=tag, cursor=cursor, limit=size)
             if not as_json:
                 for entry in page["entries"]:
                     output.line(str(entry["key"]))

@@ -17,6 +17,7 @@ from cenote.control.route import VIEWERS_LOOK
 from cenote.control.schemas import CacheClearRequest, CacheClearResponse
 from cenote.control.security import CALLER, OPERATOR
 from cenote.errors import CenoteError, ClearFailedError, ClosedError, UnknownServiceError
+from cenote.pacing import Refill
 
 if TYPE_CHECKING:
     from cenote import CacheManager, ClearResult
@@ -95,6 +96,7 @@ async def _clear_one(plane: ControlPlane, body: CacheClearRequest, operator: str
         reason=body.reason,
         actor=operator,
         clear_id=body.clear_id,
+        refill=_refill(body),
     )
     _refuse_known(caches, body)
 
@@ -126,6 +128,7 @@ async def _clear_all(plane: ControlPlane, body: CacheClearRequest, operator: str
         reason=body.reason,
         actor=operator,
         clear_id=body.clear_id,
+        refill=_refill(body),
     )
     _refuse_known(caches, body)
 
@@ -151,10 +154,21 @@ def _refuse_known(caches: CacheManager, body: CacheClearRequest) -> None:
         raise invalid(("body", "clearId"), "there was a clear with this receipt already; choose another one")
 
 
+def _refill(body: CacheClearRequest) -> Refill | None:
+    wanted = body.refill
+    if wanted is None:
+        return None
+    if body.mode == "soft" or body.dry_run or body.tags is not None or body.prefix is not None:
+        raise invalid(
+            ("body", "refill"), "refill goes with a hard clear of whole caches, without tags, prefix or dryRun"
+        )
+    return Refill(wanted.rate_per_second, wanted.max_seconds, wanted.wait_seconds, wanted.on_timeout)
+
+
 def _is_quick(plane: ControlPlane, body: CacheClearRequest) -> bool:
     """Tell whether the clear is one swap that waits for nobody."""
     scans = body.prefix is not None or body.tags is not None or body.dry_run
-    return plane.quick and body.mode == "hard" and not scans
+    return plane.quick and body.mode == "hard" and not scans and body.refill is None
 
 
 def _mean_load(stats: Any) -> float | None:

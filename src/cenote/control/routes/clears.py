@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from cenote.control.plane import ControlPlane
     from cenote.forecast import Forecast
     from cenote.previewing import HotKey as SeenKey
-    from cenote.register import ClearNote
+    from cenote.register import ClearNote, MemberNote
 
-__all__ = ["add_clears_routes", "clear_model", "hot_model", "prediction"]
+__all__ = ["add_clears_routes", "clear_model", "hot_model", "member_model", "prediction"]
 
 _NO_SERVICE: dict[int | str, dict[str, Any]] = {404: {"model": ErrorResponse, "description": "No such service"}}
 _NO_CLEAR: dict[int | str, dict[str, Any]] = {404: {"model": ErrorResponse, "description": "No such clear is known"}}
@@ -180,13 +180,15 @@ def clear_model(note: ClearNote) -> ClearModel:
         actor=note.actor,
         reason=note.reason,
         message=note.message,
-        members=[
-            ClearMemberModel(
-                name=str(member.name),
-                acknowledged=member.acknowledged,
-                after_ms=None if member.after is None else round(1000 * member.after, 3),
-                lapsed=member.lapsed,
-            )
-            for member in list(note.members)
-        ],
+        members=[member_model(member) for member in list(note.members)],
+    )
+
+
+def member_model(member: MemberNote) -> ClearMemberModel:
+    """Turn a machine that a clear is for into its wire form."""
+    return ClearMemberModel(
+        name=str(member.name),
+        acknowledged=member.acknowledged,
+        after_ms=None if member.after is None else round(1000 * member.after, 3),
+        lapsed=member.lapsed,
     )

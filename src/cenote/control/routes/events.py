@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Query
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from pydantic.json_schema import SkipJsonSchema
 from starlette.responses import Response
 
@@ -52,6 +52,16 @@ _STREAM: dict[int | str, dict[str, Any]] = {
 _ANY_ACTION = f"(?:{'|'.join(sorted(ACTIONS))})"
 
 
+def _written_out(value: object) -> object:
+    """Refuse the bare numbers that would be taken for seconds since some epoch."""
+    if isinstance(value, str) and "-" not in value[1:]:
+        raise ValueError("must be a moment as ISO 8601, such as 2026-02-01T10:30:00Z")
+    return value
+
+
+_Moment = Annotated[datetime, BeforeValidator(_written_out)]
+
+
 async def _filter(
     kind: Annotated[
         str | None,
@@ -61,8 +71,8 @@ async def _filter(
         ),
     ] = None,
     status: Annotated[Literal["success", "error"] | None, Query(description="Only what ended so.")] = None,
-    since: Annotated[datetime | None, Query(description="Only what happened then or later: ISO 8601.")] = None,
-    until: Annotated[datetime | None, Query(description="Only what happened before: ISO 8601.")] = None,
+    since: Annotated[_Moment | None, Query(description="Only what happened then or later: ISO 8601.")] = None,
+    until: Annotated[_Moment | None, Query(description="Only what happened before: ISO 8601.")] = None,
     text: Annotated[
         str | None,
         Query(max_length=200, description="Only what has this in message, reason, actor, key or clearId."),

@@ -69,6 +69,7 @@ class RollCall:
         # Others may have been told of longer leases.
         until = begun + max(self._lease, Lease(max(receipt.lease, SHORTEST_SECONDS))).outwaited
         pending = {peer.name: peer for peer in receipt.members}
+        gone = set[str]()
         doubted = receipt.replicas > 0
         nap = _SHORTEST_NAP
         while (pending or doubted or not receipt.mature) and now() < until:
@@ -80,9 +81,11 @@ class RollCall:
                 continue
             if incarnation == receipt.incarnation:
                 doubted = False
+                there = {peer.name: peer.acknowledged for peer in peers}
                 # Who is no member any more has left, or was outwaited by another clear: its lease has ended.
-                late = {peer.name for peer in peers if peer.acknowledged < receipt.sequence}
-                for name in pending.keys() - late:
+                gone |= pending.keys() - there.keys()
+                late = {name for name, acknowledged in there.items() if acknowledged < receipt.sequence}
+                for name in pending.keys() - late - gone:
                     tell(name)
                 pending = {name: peer for name, peer in pending.items() if name in late}
         with self._lock:
@@ -92,8 +95,9 @@ class RollCall:
         for peer in pending.values():
             with contextlib.suppress(UnreachableError):
                 self._ledger.expel(receipt.incarnation, peer)
+        lapsed = pending.keys() | gone
         names = [peer.name for peer in receipt.members]
-        return Members(tuple(sorted(name for name in names if name not in pending)), tuple(sorted(pending)))
+        return Members(tuple(sorted(name for name in names if name not in lapsed)), tuple(sorted(lapsed)))
 
     def _refuse_doubtful(self, receipt: Receipt, pending: dict[str, Peer], until: float) -> None:
         """Raise ClearFailedError if somebody who has lapsed may still serve older copies unverified."""

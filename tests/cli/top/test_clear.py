@@ -1,0 +1,127 @@
+"""A clear on the terminal, from the preview to the recovery."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+import pytest
+
+PATIENCE = 60
+
+
+def text(app):
+    return "\n".join(strip.text.rstrip() for strip in app.screen._compositor.render_strips())
+
+
+def entries(served, service):
+    with httpx.Client(base_url=served.url, trust_env=False) as http:
+        return http.get(f"/api/system/cache/stats/{service}").json()["statistics"]["currentSize"]
+
+
+def events(served):
+    with httpx.Client(base_url=served.url, trust_env=False) as http:
+        return http.get("/api/system/cache/events").json()["events"]
+
+
+async def begin(app, pilot, *keys):
+    await app.see("shop")
+    await app.see("Clear all")
+    await pilot.press(*keys)
+    await app.see("would go")
+
+
+async def test_a_cache_is_cleared_after_a_preview_and_its_typed_name_and_the_recovery_is_watched(busy, top):
+    served = busy()
+    async with top(served.url) as (app, pilot):
+        await begin(app, pilot, "down", "c")
+        assert "20 entries would go · level process, 1 process" in text(app)
+        await pilot.press(*"books", "enter")
+        await app.see("Successfully cleared cache for service: books")
+        assert "20 entries · level process · 1 of 1 acknowledged" in text(app)
+        (event,) = [event for event in events(served) if event["action"] == "clear"]
+        assert f"receipt {event['clearId']}" in text(app)
+        await app.see("loaded again")
+        await pilot.press("escape")
+        await app.see("cache▲")
+
+
+@pytest.mark.parametrize("word", ["", "sho", "shop2", "everything", "SHOP"])
+async def test_another_word_clears_nothing(busy, top, word):
+    served = busy()
+    async with top(served.url) as (app, pilot):
+        await begin(app, pilot, "end", "c")
+        await pilot.press(*word, "enter")
+        await app.see("nothing was cleared: type shop")
+        await pilot.press("escape")
+        await app.see("cache▲")
+    assert events(served) == []
+    assert entries(served, "shop") == 1
+
+
+async def test_what_was_not_previewed_is_not_cleared(busy, top):
+    """The form is changed and the word is entered in one go: nobody has seen what that would clear."""
+    served = busy()
+    async with top(served.url) as (app, pilot):
+        await begin(app, pilot, "end", "c")
+        page = app.screen
+        page.query_one("#prefix").value = "nothing"
+        page.query_one("#confirm").value = "shop"
+        await pilot.press("enter")
+        await app.see("the preview is not here yet")
+        assert events(served) == []
+        await app.see("0 entries would go")
+        await pilot.press("enter")
+        await app.see("Successfully")
+    assert entries(served, "shop") == 1
+
+
+async def test_a_part_is_cleared_softly_by_tag_with_a_reason(busy, top):
+    served = busy()
+    async with top(served.url) as (app, pilot):
+        await begin(app, pilot, "end", "c")
+        page = app.screen
+        page.query_one("#soft").focus()
+        await pilot.press("space")
+        assert "[x] soft" in text(app)
+        page.query_one("#tags").focus()
+        await pilot.press(*"plain, other")
+        page.query_one("#reason").focus()
+        await pilot.press(*"[red]why", "enter")
+        await app.see("1 entry would turn stale")
+        await pilot.press(*"shop", "enter")
+        await app.see("receipt")
+    (event,) = events(served)
+    assert (event["mode"], event["tags"], event["reason"]) == ("soft", ["other", "plain"], "[red]why")
+
+
+async def test_everything_is_cleared_after_the_word_everything(busy, top):
+    served = busy()
+    async with top(served.url) as (app, pilot):
+        await begin(app, pilot, "C")
+        assert "prefix" not in text(app)
+        await pilot.press(*"everything", "enter")
+        await app.see("Successfully cleared all caches")
+    assert [event["action"] for event in events(served)] == ["clear_all"]
+
+
+async def test_a_clear_whose_server_is_gone_says_that_it_is_not_known(busy, top):
+    served = busy()
+    async with top(served.url) as (app, pilot):
+        await begin(app, pilot, "end", "c")
+        served.running.process.kill()
+        served.running.end()
+        await pilot.press(*"shop", "enter")
+        await app.see("cleared is not known; receipt")
+
+
+async def test_a_clear_of_machines_that_share_a_directory_says_who_acknowledged(host, top, tmp_path):
+    pair = [host("--url", f"memory://{tmp_path}/shared") for _ in range(2)]
+    pair[1].put("dune", service="books")
+    async with asyncio.timeout(PATIENCE), top(pair[0].url) as (app, pilot):
+        await app.see("Clear all")
+        await app.see("books")
+        await pilot.press("end", "c")
+        await app.see("1 entry would go · level machine, 2 processes")
+        await pilot.press(*"books", "enter")
+        await app.see("level machine · 2 of 2 acknowledged")
