@@ -51,7 +51,7 @@ def test_what_tags_or_a_prefix_cover_leaves_all_shards_and_nothing_else_does(sha
     one.do(covering)
     one.do("cache.set('k7', 'new', tags=['u'])")
     wait_until(lambda: left(shared) == {"other", "k7", "u"}, 20)
-    assert not [key for node in shared.nodes for key in node.keys("*:covered")]
+    wait_until(lambda: not [key for node in shared.nodes for key in node.keys("*:covered")], 20)
     named = [key for node in shared.nodes for key in node.keys("cenote:{cenote:*}:[en]:*")]
     assert len(named) == 4  # of two shards, by end and by name
     assert one.ask("cache.get_many(['k7', 'k8', 'other'])") == {"k7": "new", "other": 1}
