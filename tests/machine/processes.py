@@ -121,7 +121,7 @@ def state_of(pid):
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
-def wait_until(condition, seconds=10.0):
+def wait_until(condition, seconds=30.0):
     """Wait for something that another process brings about."""
     end = time.monotonic() + seconds
     while not condition():

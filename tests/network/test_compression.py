@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.machine.processes import wait_until
 
 from cenote import CacheManager, StoreFullError
 from cenote.codecs import CompressingCodec, MsgpackCodec
@@ -24,6 +25,8 @@ def test_a_machine_reads_what_another_compressed_or_loads_and_says_why(site, cap
     managers = {name: CacheManager(site.url(name, query=SMALL), codec=codec) for name, codec in codecs.items()}
     try:
         caches = {name: manager.service("shop") for name, manager in managers.items()}
+        for manager in managers.values():
+            wait_until(lambda log=manager._log: log.holds_lease)
         caches["zstd"].set("k", TEXT)
         assert [caches["lz4"].get("k") for _ in range(3)] == [TEXT] * 3
         assert said() == []
