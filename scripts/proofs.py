@@ -66,11 +66,13 @@ USUAL: dict[str, dict[str, Any]] = {
         "D": 2,
     },
     "SplitBrain": {"Nodes": "{n1, n2}", "MaxInvalidations": 1, "D": 2},
+    "Shards": {"Nodes": "{n1, n2}", "MaxInvalidations": 1, "MaxIncarnations": 2, "MaxFaults": 1},
 }
 CONFIGURATIONS = [
     Configuration("StrictClear", {"Kinds": BOTH}),
     Configuration("StrictClear", {"Kinds": BOTH, "MaxFailovers": 1, "D": 1}),
     Configuration("SplitBrain"),
+    Configuration("Shards"),
     Configuration("StrictClear", mutation="no acknowledgement"),
     Configuration("StrictClear", mutation="published first"),
     Configuration("StrictClear", mutation="late t0"),
@@ -83,10 +85,19 @@ CONFIGURATIONS = [
     Configuration("StrictClear", {"Kinds": KEY, "MaxFailovers": 1}, mutation="bare get"),
     Configuration("SplitBrain", mutation="renewal not waited for"),
     Configuration("SplitBrain", mutation="clear not waited for"),
+    Configuration("Shards", mutation="no mark"),
+    Configuration("Shards", mutation="mark not asked for"),
+    Configuration("Shards", mutation="no floor"),
+    Configuration("Shards", mutation="told afterwards"),
+    Configuration("Shards", mutation="any seal"),
+    Configuration("Shards", mutation="any server"),
+    Configuration("Shards", {"MaxFaults": 2}, mutation="run_id alone"),
     Configuration("StrictClear", {"Kinds": BOTH, "MaxFailovers": 1}, deep=True),
     Configuration("StrictClear", {"Kinds": BOTH, "MaxTasks": 2}, deep=True),
     Configuration("StrictClear", {"Kinds": BOTH, "MaxInvalidations": 2, "D": 1}, deep=True),
     Configuration("SplitBrain", {"MaxInvalidations": 2, "D": 1}, deep=True),
+    Configuration("Shards", {"MaxIncarnations": 3, "MaxFaults": 2}, deep=True),
+    Configuration("Shards", {"MaxInvalidations": 2}, deep=True),
 ]
 
 

@@ -1,9 +1,9 @@
 """The core of a cache whose entries live at a server that many machines share.
 
-Why nothing old is kept or served: whatever makes entries old is written at the server in one step with the floors that
-keep older loads out, and the mirror brings it to every State before the call returns. A value is kept there only if no
-floor is above its birth, and copied only while the State that it was read for is in force and has obeyed all that it
-had then.
+Why nothing old is kept or served: whatever makes entries old is written at the server in one step with the floors
+that keep older loads out, or in a cluster while they are kept out, and the mirror brings it to every State before the
+call returns. A value is kept there only if no floor is above its birth, and copied only while the State that it was
+read for is in force and has obeyed all that it had then.
 """
 
 from __future__ import annotations

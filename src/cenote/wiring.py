@@ -177,10 +177,13 @@ def _redis(url: str, parts: SplitResult, namespace: str) -> Backend:
             Ledger,
             Link,
             NetworkLog,
+            SpreadLedger,
             Unverified,
+            tags_of,
         )
         from cenote.remote import RemoteCore  # noqa: PLC0415  # the same
         from cenote.stores.redis import LARGEST_BYTES, RedisStore  # noqa: PLC0415  # the same
+        from cenote.stores.spread import SpreadStore  # noqa: PLC0415  # the same
     except ModuleNotFoundError as error:
         raise MissingExtraError("A Redis or Valkey server", "redis") from error
     from cenote.invalidation.machine import prepare_directory  # noqa: PLC0415  # there, since the log is
@@ -214,6 +217,8 @@ def _redis(url: str, parts: SplitResult, namespace: str) -> Backend:
         raise ConfigurationError(f"dir must be an absolute path, not {str(directory)!r}")
     real = prepare_directory(directory)
     ledger = Ledger(link, namespace)
+    if link.in_cluster:
+        ledger = SpreadLedger(link, namespace, [Link(server_url, tag) for tag in tags_of(namespace)])
     log = NetworkLog(
         ledger,
         server_url,
@@ -224,7 +229,11 @@ def _redis(url: str, parts: SplitResult, namespace: str) -> Backend:
         always=validate == "always",
         unverified=unverified,
     )
-    store = RedisStore(ledger, log, SystemClock(), largest=largest)
+    store = (
+        SpreadStore(ledger, log, SystemClock(), largest=largest)
+        if isinstance(ledger, SpreadLedger)
+        else RedisStore(ledger, log, SystemClock(), largest=largest)
+    )
 
     def nothing(*_: object) -> None:
         """Do nothing: the server keeps what it has."""

@@ -27,6 +27,12 @@ class Node(Server):
         with self.client() as client:
             return client.info("replication")["role"]
 
+    def keys(self, pattern):
+        """Return the keys that it has, also as a replica, and that fit a pattern."""
+        with self.client() as client:
+            client.execute_command("READONLY")
+            return client.keys(pattern)
+
     @property
     def name(self):
         """What the others call it."""
@@ -37,7 +43,15 @@ class Cluster:
     """Masters with a third of the slots each, or so, and replicas of the one that holds a namespace."""
 
     def __init__(self, kind="valkey", *, masters=3, replicas=0, namespace="cenote", lines=()):
-        """Prepare; ``start`` starts it."""
+        """Prepare; ``start`` starts it.
+
+        Args:
+            kind: "valkey" or "redis".
+            masters: How many masters there are.
+            replicas: How many replicas the one has that holds the namespace.
+            namespace: The namespace; or the hash tag of a part of one, which is meant then wherever a namespace is.
+            lines: More lines of each node's configuration.
+        """
         self.slot = key_slot(f"{{{namespace}}}".encode())
         self.nodes = [Node(kind, lines) for _ in range(masters + replicas)]
         self._masters = masters

@@ -253,6 +253,20 @@ def site(server, tmp_path):
 
 
 @pytest.fixture
+def clustered(tmp_path):
+    """Return what makes machines that share a cluster."""
+    sites = []
+
+    def found(cluster):
+        sites.append(Site(cluster, tmp_path, query="&cluster=1"))
+        return sites[-1]
+
+    yield found
+    for each in sites:
+        each.end()
+
+
+@pytest.fixture
 def two(site):
     """A process on each of two machines, of which both have copies of an entry in memory."""
     one, other = site.process("a"), site.process("b")

@@ -126,4 +126,18 @@ def test_a_user_needs_no_more_rights_than_are_documented_for_a_cluster(shared, r
     url = f"redis://shop:secret@127.0.0.1:{shared.another.port}?{query}"
     with CacheManager(url, namespace="shop") as caches:
         assert "secret" not in repr(caches)
-        assert caches.global_cache.clear().level == "network"
+        books = caches.service("books")
+        assert books.clear().level == "network"
+        books.set_many({f"k{n}": n for n in range(60)}, tags=["t"])
+        assert books.get_or_load("loaded", lambda: 1) == 1
+        assert len(books) == 61
+        assert books.keys(prefix="k1")[:2] == ["k1", "k10"]
+        assert books.delete("k1")
+        assert books.clear(prefix="k2").entries_cleared == 11
+        assert books.invalidate_tags("t")
+        assert books.get("loaded") == 1
+        assert caches.clear_all().level == "network"
+    for node in shared.nodes:
+        with node.client(decode_responses=True) as client:
+            refused = {each["object"] for each in client.acl_log() if each["username"] == "shop"}
+            assert refused <= {"client|setinfo"}  # by which redis-py says what it is

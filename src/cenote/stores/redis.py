@@ -8,7 +8,7 @@ is older than the last invalidation by tags or by a prefix is checked against th
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final
 
 from cenote.clock import Clock
@@ -18,11 +18,12 @@ from cenote.invalidation.machine.parts import ScopedWord
 from cenote.invalidation.network.answers import Value
 from cenote.invalidation.network.ledger import Ledger
 from cenote.invalidation.network.log import NetworkLog
+from cenote.invalidation.network.shards import Shard
 from cenote.stores.batching import Batching
 from cenote.stores.shared import Place, SharedReads
 from cenote.stores.stored import SOFT, StoredEntry, fresh_payload, pack, unpack
 
-__all__ = ["Name", "RedisStore"]
+__all__ = ["BIRTH_BYTES", "LARGEST_BYTES", "Name", "RedisStore", "in_steps"]
 
 LONGEST_SECONDS: Final = 7 * 24 * 3600.0
 """How long a value is kept at most, if it is not written again."""
@@ -33,7 +34,7 @@ LONGEST_IDENTIFIER: Final = 4096
 Name = tuple[str, int, str]
 """A shelf, a generation, and the identifier of an entry there."""
 
-_BIRTH_BYTES: Final = 8
+BIRTH_BYTES: Final = 8
 _PAGE: Final = 200
 _STEP: Final = 40
 """How many values one step gives back: others wait for the server meanwhile."""
@@ -90,7 +91,7 @@ class RedisStore(SharedReads):
             # Either the mirror is about to follow another incarnation, or the server has been replaced.
             self._link.look_anew()
         return [
-            raw if made and raw is not None and len(raw) > _BIRTH_BYTES else None
+            raw if made and raw is not None and len(raw) > BIRTH_BYTES else None
             for raw, made in zip(found, made_there, strict=True)
         ]
 
@@ -125,7 +126,7 @@ class RedisStore(SharedReads):
         if scoped is None:
             return None
         try:
-            entry = unpack(raw[_BIRTH_BYTES:])
+            entry = unpack(raw[BIRTH_BYTES:])
         except DecodeError:
             return None
         entry.birth = _birth_of(raw)
@@ -169,7 +170,7 @@ class RedisStore(SharedReads):
         scoped = self._scoped(name[0])
         if scoped is None or _birth_of(raw) < max(floor, scoped):
             return None
-        return fresh_payload(raw[_BIRTH_BYTES:], b"", now=self._clock.time(), floor=SOFT)
+        return fresh_payload(raw[BIRTH_BYTES:], b"", now=self._clock.time(), floor=SOFT)
 
     def _scoped(self, shelf: str) -> int | None:
         """Return a sequence after which tags or a prefix made nothing of a shelf old.
@@ -247,13 +248,17 @@ class RedisStore(SharedReads):
         return int(self._link.call(lambda client: client.zcount(by_end, now, "+inf"))), 0
 
     def matching(self, cache: str, generation: int, prefix: str, *, after: str | None = None, limit: int) -> list[str]:
-        by_name = self._indexes(cache, generation)[1]
         written = prefix.encode("utf-8", "surrogatepass")
         seen = None if after is None else after.encode("utf-8", "surrogatepass")
         first = b"[" + written if seen is None or seen < written else b"(" + seen
         last = b"[" + written + _LAST if written else b"+"
-        found = self._link.call(lambda client: client.zrangebylex(by_name, first, last, 0, limit))
+        found = self._names(cache, generation, first, last, limit)
         return [name.decode("utf-8", "surrogatepass") for name in found]
+
+    def _names(self, shelf: str, generation: int, first: bytes, last: bytes, limit: int) -> list[bytes]:
+        by_name = self._indexes(shelf, generation)[1]
+        found: list[bytes] = self._link.call(lambda client: client.zrangebylex(by_name, first, last, 0, limit))
+        return found
 
     def entries(
         self, cache: str, generation: int, *, prefix: str = "", after: str | None = None, limit: int
@@ -264,7 +269,7 @@ class RedisStore(SharedReads):
             keys = [self._key(cache, generation, name) for name in names]
             values = self._values(keys)
             for name, raw in zip(names, values, strict=True):
-                if raw is None or len(raw) <= _BIRTH_BYTES or len(found) >= limit:
+                if raw is None or len(raw) <= BIRTH_BYTES or len(found) >= limit:
                     continue
                 entry = self.entry((cache, generation, name), raw)
                 if entry is not None:
@@ -299,15 +304,21 @@ class RedisStore(SharedReads):
         if now < self._rest_until:
             return False
         self._rest_until = now + _REST_SECONDS
-        ended = [self._sweep(shelf, generation, limit) for shelf, generation in places]
+        shard = self._due()
+        ended = [self._sweep(shard, shelf, generation, limit) for shelf, generation in places]
         more = max([self._give_back(limit), *ended]) >= limit
         if more:
             self._rest_until = now
         return more
 
-    def _sweep(self, shelf: str, generation: int, limit: int) -> int:
+    def _due(self) -> Shard:
+        """Return where to sweep this time."""
+        return self._ledger
+
+    def _sweep(self, shard: Shard, shelf: str, generation: int, limit: int) -> int:
         """Take at most so many names of what has ended, or was evicted, out of the indexes; return how many."""
-        by_end, by_name = self._indexes(shelf, generation)
+        cache, _, incarnation = shelf.partition(":")
+        by_end, by_name = shard.index_keys(incarnation, cache, generation)
         now = self._clock.time()
 
         def sweep(client: Any) -> int:
@@ -319,28 +330,33 @@ class RedisStore(SharedReads):
                     pipe.execute()
             return len(ended)
 
-        return int(self._link.call(sweep))
+        return int(shard.link.call(sweep))
 
     def _give_back(self, limit: int) -> int:
         """Take values that nobody can be served any more out of the server, in steps; return how many."""
-        done = 0
-        while done < limit:
-            step = min(_STEP, limit - done)
-            looked = self._ledger.give_back(step)
-            done += looked
-            if looked < step:
-                break
-        return done
+        return in_steps(limit, self._ledger.give_back)
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
-            self._link.close()
+            self._ledger.close()
 
     def after_fork(self) -> None:
         self._batching.after_fork()
         self._verifying.after_fork()
-        self._link.after_fork()
+        self._ledger.after_fork()
+
+
+def in_steps(limit: int, step: Callable[[int], int]) -> int:
+    """Look at so many values in small steps, as long as each finds as many as it may; return how many were found."""
+    done = 0
+    while done < limit:
+        wanted = min(_STEP, limit - done)
+        looked = step(wanted)
+        done += looked
+        if looked < wanted:
+            break
+    return done
 
 
 def _birth_of(raw: bytes) -> int:
-    return int.from_bytes(raw[:_BIRTH_BYTES], "big") + SOFT
+    return int.from_bytes(raw[:BIRTH_BYTES], "big") + SOFT

@@ -35,7 +35,7 @@ COUNTED: Final = 1000
 """How many entries of several tags are looked at to count none of them twice; of more, an upper bound is said."""
 
 KEEPING: Final = f"""
-local opening = string.sub(KEYS[1], 1, -4)
+local opening = string.match(KEYS[1], '^.-}}:')
 local function by_end(place) return opening .. 'e:' .. place end
 local function by_name(place) return opening .. 'n:' .. place end
 local function by_tag(place, tag) return opening .. 't:' .. place .. ':' .. tag end

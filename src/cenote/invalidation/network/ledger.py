@@ -12,16 +12,18 @@ from cenote.invalidation.network import index_scripts, scripts, value_scripts
 from cenote.invalidation.network.answers import Floors, Peer, Receipt, Renewal, Value
 from cenote.invalidation.network.link import Link, UnreachableError
 from cenote.invalidation.network.records import packed_record, unpacked_record
+from cenote.invalidation.network.shards import Shard
+from cenote.meters import Meters
 
-__all__ = ["Ledger", "new_name"]
+__all__ = ["Ledger", "new_incarnation", "new_name"]
 
 _EVERYTHING: Final = Record(kind=RecordKind.CLEAR_ALL)
 
-_CLAIMS_AT_ONCE: Final = 500
-"""How many claims one script sees to: others wait for the server meanwhile."""
+_QUIET: Final = -2
+"""What stands for the milliseconds of a value that lies elsewhere."""
 
 
-class Ledger:
+class Ledger(Shard):
     """One namespace at one server.
 
     All keys begin with ``cenote:{namespace}:``; the braces keep them in one slot of a cluster, and apart from those of
@@ -37,54 +39,11 @@ class Ledger:
             link: The server.
             namespace: The namespace.
         """
-        self.link = link
+        super().__init__(link, namespace)
         self.namespace = namespace
-        self.opening = f"cenote:{{{namespace}}}:"
         self.channel = f"{self.opening}bell"
         self.log_key = f"{self.opening}log"
         self._hashes = [f"{self.opening}log", f"{self.opening}tags"]
-
-    # Names
-
-    def value_key(self, incarnation: str, cache: str, generation: int, identifier: str) -> bytes:
-        """Return the key of a value."""
-        place = f"{self.opening}v:{incarnation[:16]}:{cache}:{generation}:"
-        return place.encode() + identifier.encode("utf-8", "surrogatepass")
-
-    def index_keys(self, incarnation: str, cache: str, generation: int) -> tuple[str, str]:
-        """Return the keys of a generation's indexes, by end and by name."""
-        place = f"{incarnation[:16]}:{cache}:{generation}"
-        return f"{self.opening}e:{place}", f"{self.opening}n:{place}"
-
-    # Claims
-
-    def claim(self, values: Sequence[bytes], token: str, milliseconds: int) -> list[int]:
-        """Claim the loads of values; for each, 0 when another has it, 1 when nobody did, 2 when it is there besides.
-
-        Args:
-            values: The keys of the values.
-            token: A text of the caller's own.
-            milliseconds: How long the claims last.
-        """
-        found: list[int] = []
-        for at in range(0, len(values), _CLAIMS_AT_ONCE):
-            keys = [key for value in values[at : at + _CLAIMS_AT_ONCE] for key in (value, self._claim_key(value))]
-            found += self.link.run(value_scripts.CLAIM, keys, [token, milliseconds])
-        return found
-
-    def extend(self, claims: Sequence[tuple[bytes, str, int]]) -> None:
-        """Have claims last longer, those that still are the caller's.
-
-        Args:
-            claims: The key of the value, the token, and milliseconds, 0 to give it back, of each.
-        """
-        for at in range(0, len(claims), _CLAIMS_AT_ONCE):
-            some = claims[at : at + _CLAIMS_AT_ONCE]
-            keys = [self._claim_key(value) for value, _, _ in some]
-            self.link.run(value_scripts.EXTEND, keys, [each for _, *rest in some for each in rest])
-
-    def _claim_key(self, value: bytes) -> bytes:
-        return f"{self.opening}c".encode() + value[len(self.opening) + 1 :]
 
     # Members
 
@@ -112,7 +71,7 @@ class Ledger:
         """
         arguments = [member, incarnation, applied, int(lease * 1000), int(unverified * 1000)]
         waited = ["WAIT", replicas, self._milliseconds(patience)] if replicas else None
-        answer, told = self.link.run_and(scripts.RENEW, self._hashes, lambda: [_candidate(), *arguments], waited)
+        answer, told = self.link.run_and(scripts.RENEW, self._hashes, lambda: [new_incarnation(), *arguments], waited)
         found, head, mature, needed, number, known, rest = answer
         records = None
         floors: dict[str | None, Floors] = {}
@@ -186,6 +145,7 @@ class Ledger:
         since: int = 0,
         name: str = "",
         value: Value | None = None,
+        quiet: bool = False,
         most: int = 0,
         replicas: int = 0,
         patience: float = 0.0,
@@ -200,6 +160,7 @@ class Ledger:
             name: What it is called, so that it is done once however often it is sent; "" for one that is sent by this
                 call alone.
             value: What becomes of the key's value; None to leave that alone.
+            quiet: Whether it is a set whose value lies elsewhere: nobody waits until others have learned of it.
             most: How many identifiers of what went to return.
             replicas: How many replicas must know of it, as far as the caller knows; 0 to wait for none.
             patience: Seconds to wait for them.
@@ -222,7 +183,7 @@ class Ledger:
             packed_record(_EVERYTHING),
             most,
             payload,
-            0 if value is None else value.milliseconds,
+            (_QUIET if quiet else 0) if value is None else value.milliseconds,
             0 if value is None else value.ends,
             len(covered),
             *covered,
@@ -233,7 +194,7 @@ class Ledger:
         ]
         keys: list[str | bytes] = [*self._hashes, key, *indexes]
         waited = ["WAIT", replicas, self._milliseconds(patience)] if replicas else None
-        found, told = self.link.run_and(scripts.RECORD, keys, lambda: [_candidate(), *arguments], waited)
+        found, told = self.link.run_and(scripts.RECORD, keys, lambda: [new_incarnation(), *arguments], waited)
         if not found[1]:
             return Receipt(found[0].decode(), 0, found[2], found[3])
         sample = tuple(name.decode("utf-8", "surrogatepass") for name in found[5])
@@ -290,6 +251,20 @@ class Ledger:
         arguments = [incarnation, generation, birth, cache, *texts]
         return int(self.link.run(value_scripts.CHECK, self._hashes, arguments))
 
+    # Coming and going
+
+    def measure(self, meters: Meters) -> None:
+        """Write how often this process asked the server, and whether it takes it for out of reach."""
+        self.link.measure(meters)
+
+    def after_fork(self) -> None:
+        """In a forked child: leave the parent's connections alone."""
+        self.link.after_fork()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.link.close()
+
 
 def _peers(found: Sequence[Any]) -> list[Peer]:
     return [
@@ -302,7 +277,7 @@ def new_name() -> str:
     return secrets.token_hex(8)
 
 
-def _candidate() -> str:
+def new_incarnation() -> str:
     """Make the name of an incarnation: at the client, since a fresh server's own random numbers repeat.
 
     Why each sending has another one: between two of them the server may have lost the log that the first one began.

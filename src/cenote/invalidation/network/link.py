@@ -14,7 +14,7 @@ import redis
 from cenote.errors import ConfigurationError, StoreError
 from cenote.invalidation.network.connecting import Address
 from cenote.invalidation.network.discovery import Host, NoMasterError
-from cenote.invalidation.network.wire import Wire, packed
+from cenote.invalidation.network.wire import Started, Wire, packed
 from cenote.meters import Meters
 from cenote.workers import workers
 
@@ -97,6 +97,16 @@ class Link:
     def _connect(self) -> None:
         self.client, self._discovery = self._address.client(answer=self.answer, greet=_greet, key=self._key)
         self._wire = Wire(self.client.connection_pool)
+
+    @property
+    def resting(self) -> bool:
+        """Whether the server was out of reach a moment ago, so that it is asked for nothing."""
+        return bool(self._rest_until)
+
+    @property
+    def in_cluster(self) -> bool:
+        """Whether the server is one node of a cluster."""
+        return self._address.cluster
 
     def check(self) -> None:
         """Raise ConfigurationError when the server is in reach and is one that cannot be used."""
@@ -242,14 +252,54 @@ class Link:
         Raises:
             UnreachableError: The server is out of reach, or refuses.
         """
-        request = self._request(keys, log)
+        (values, (incarnation, identity)), run_id = self.ask(self._request(keys, log), 2)
+        return values, incarnation if identity is not None and identity.startswith(run_id) else None
 
-        def get(_: Any) -> tuple[list[bytes | None], bytes | None]:
-            (values, (incarnation, identity)), run_id = self._wire.ask(lambda: request, 2)
-            return values, incarnation if identity is not None and identity.startswith(run_id) else None
+    def start(self, request: bytes) -> Started | None:
+        """Send commands before their answers are asked for, where a connection is idle, so that several links answer.
 
-        found: tuple[list[bytes | None], bytes | None] = self.call(get)
+        Args:
+            request: The commands, packed.
+
+        Returns:
+            What ``ask`` goes on with, which must be called for it; None where it has to send them itself.
+        """
+        return None if self._rest_until else self._wire.start(request, self.answer)
+
+    def drop(self, started: Started) -> None:
+        """Ask for no answer to what was started."""
+        self._wire.drop(started)
+
+    def start_script(self, script: str, keys: Sequence[str | bytes], arguments: Sequence[Any]) -> Started | None:
+        """Do what ``start`` does for a script, which is ``run`` then."""
+        return self.start(self._wire.by_digest(script, _parts(keys, arguments)))
+
+    def ask(self, request: bytes, answers: int, started: Started | None = None) -> tuple[list[Any], bytes]:
+        """Send commands and return their answers, and the ``run_id`` of the process that gave them.
+
+        Args:
+            request: The commands, packed.
+            answers: How many there are.
+            started: What ``start`` returned for them.
+
+        Raises:
+            UnreachableError: The server is out of reach, or refuses.
+        """
+        found: tuple[list[Any], bytes] = self._finish(
+            lambda sent: self._wire.ask(lambda: request, answers, sent), started
+        )
         return found
+
+    def _finish(self, action: Callable[[Started | None], Any], started: Started | None) -> Any:
+        """Do something that was started: what is done once more begins anew."""
+        if started is None:
+            return self.call(lambda _: action(None))
+        left = [started]
+        try:
+            return self.call(lambda _: action(left.pop() if left else None))
+        finally:
+            if left:
+                self._wire.drop(left.pop())
 
     def _request(self, keys: Sequence[bytes], log: str) -> bytes:
         """Return the bytes of both commands of ``fetch``: what redis-py makes of them too, but takes longer for."""
@@ -259,21 +309,18 @@ class Link:
         # The values go first: an incarnation that begins behind them is seen, and they are not served.
         return packed([b"MGET", *keys]) + question
 
-    def run(self, script: str, keys: Sequence[str | bytes], arguments: Arguments) -> Any:
-        """Run a script in one step."""
-        return self.run_and(script, keys, arguments, None)[0]
+    def run(
+        self, script: str, keys: Sequence[str | bytes], arguments: Arguments, started: Started | None = None
+    ) -> Any:
+        """Run a script in one step; ``started`` is what ``start_script`` returned for it."""
+        return self._finish(lambda sent: self._wire.run(script, lambda: _parts(keys, arguments), b"", sent), started)[0]
 
     def run_and(
         self, script: str, keys: Sequence[str | bytes], arguments: Arguments, command: Sequence[Any] | None
     ) -> tuple[Any, Any]:
         """Run a script and, on the same connection, a command right behind it; return both answers."""
         behind = packed([_encoded(part) for part in command]) if command else b""
-
-        def parts() -> list[bytes]:
-            made = arguments() if callable(arguments) else arguments
-            return [b"%d" % len(keys), *map(_encoded, keys), *map(_encoded, made)]
-
-        found = self.call(lambda _: self._wire.run(script, parts, behind))
+        found = self.call(lambda _: self._wire.run(script, lambda: _parts(keys, arguments), behind))
         return found[0], found[1] if behind else None
 
     def wake(self) -> None:
@@ -293,6 +340,11 @@ class Link:
         self.calls = self.failures = 0
         self._counting = threading.RLock()
         self._connect()
+
+
+def _parts(keys: Sequence[str | bytes], arguments: Arguments) -> list[bytes]:
+    made = arguments() if callable(arguments) else arguments
+    return [b"%d" % len(keys), *map(_encoded, keys), *map(_encoded, made)]
 
 
 def _encoded(part: Any) -> bytes:

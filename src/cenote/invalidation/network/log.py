@@ -225,7 +225,7 @@ class NetworkLog(Hearing, MachineLog):
             return self._without_server(record, error)
 
     def write_key(self, record: Record, value: Value) -> Receipt:
-        """Write the record of one key, in one step with what becomes of its value.
+        """Write the record of one key, together with what becomes of its value.
 
         Args:
             record: The record.
@@ -346,7 +346,7 @@ class NetworkLog(Hearing, MachineLog):
 
     def measure(self, meters: Meters) -> None:
         """Write into the meters of this process what it did at the server, and waited for."""
-        self.ledger.link.measure(meters)
+        self.ledger.measure(meters)
         self._roll_call.measure(meters)
         meters.owed = self._owed.count
 
@@ -385,13 +385,13 @@ class NetworkLog(Hearing, MachineLog):
         self.claims.after_fork()
         self._owed.after_fork()
         self._roll_call.after_fork()
-        self.ledger.link.after_fork()
+        self.ledger.after_fork()
 
     def close(self) -> None:
         """Give the place back; the agent ends when nobody needs it."""
         super().close()
         self._attendance.close()
-        self.ledger.link.close()
+        self.ledger.close()
 
     def _joined(self) -> Any:
         joined = super()._joined()

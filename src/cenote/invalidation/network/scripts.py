@@ -20,6 +20,7 @@ syncs                     how many replicas the server had given all that it has
 replicas                  the most replicas that the server was seen to have; outlives incarnations, not the server
 rung                      "1" once the bell has rung for a set since the last renewal
 names                     packed: the services that have a record or a value; n:{cache} is set for each
+g:{shard}                 the seal of a shard of a cluster, see ``spread_scripts``
 h*, s*                    sequence of the last hard or soft clear of everything
 h:{cache}, s:{cache}      the same of a service
 t:{cache}                 sequence of its last invalidation by tags or a prefix
@@ -87,6 +88,11 @@ local function identity()
 end
 -- A replica that comes with other data than its master's is given all anew: it may have been the master meanwhile.
 local function syncs() return string.match(redis.call('INFO', 'stats'), 'sync_full:(%d+)') or '' end
+local function begin(candidate, past, id, replicas)
+    redis.call('UNLINK', log, tags)
+    redis.call('HSET', log, 'inc', candidate, 'id', id, 'head', 0, 'low', 0, 'tags', 0)
+    redis.call('HSET', log, 'past', string.sub(past, 1, {_PAST_KEPT} * 32), 'replicas', replicas, 'syncs', syncs())
+end
 local function incarnation(candidate, known)
     local id, replicas = identity()
     local kept = redis.call('HMGET', log, 'inc', 'id', 'tags', 'past', 'replicas', 'syncs')
@@ -94,10 +100,7 @@ local function incarnation(candidate, known)
     local descends = known == '' or string.find(past, known, 1, true)
     local same = kept[2] == id and (not kept[6] or kept[6] == syncs())
     if kept[1] and same and descends and redis.call('HLEN', tags) == number(kept[3]) then return kept[1], replicas end
-    past = string.sub((descends and '' or known) .. past, 1, {_PAST_KEPT} * 32)
-    redis.call('UNLINK', log, tags)
-    redis.call('HSET', log, 'inc', candidate, 'id', id, 'head', 0, 'low', 0, 'tags', 0, 'past', past)
-    redis.call('HSET', log, 'replicas', kept[2] == id and number(kept[5]) or 0, 'syncs', syncs())
+    begin(candidate, (descends and '' or known) .. past, id, kept[2] == id and number(kept[5]) or 0)
     return candidate, replicas
 end
 local function add_name(cache)
@@ -245,11 +248,12 @@ local kind, soft, cache = ARGV[4], ARGV[5] == '1', ARGV[6]
 local body, everything, most = ARGV[7], ARGV[8], tonumber(ARGV[9])
 local payload, milliseconds, ends, count = ARGV[10], ARGV[11], ARGV[12], tonumber(ARGV[13])
 local name = 'd:' .. ARGV[16 + count]
+local set = payload ~= '' or milliseconds == '-2'
 local inc, replicas = incarnation(candidate, known)
 local function answer(sequence, before, live, sample, exact)
     local members = {{}}
     -- Nobody waits until others have learned of a set.
-    for member, own in pairs(payload == '' and unpacked(redis.call('HGET', log, 'members')) or {{}}) do
+    for member, own in pairs(not set and unpacked(redis.call('HGET', log, 'members')) or {{}}) do
         members[#members + 1] = {{member, own[1], own[2], own[3] or 0}}
     end
     local kept = redis.call('HMGET', log, 'mature', 'lease', 'replicas')
@@ -344,14 +348,14 @@ if old > 0 then
     redis.call('HSET', log, 'low', old)
 end
 -- Who heard a bell of a set renews behind it, and learns of all sets until then; the first renewal has it ring anew.
-if payload == '' then redis.call('PUBLISH', ARGV[14 + count], inc .. struct.pack('>I8', sequence) .. body)
+if not set then redis.call('PUBLISH', ARGV[14 + count], inc .. struct.pack('>I8', sequence) .. body)
 elseif redis.call('HEXISTS', log, 'rung') == 0 then
     redis.call('HSET', log, 'rung', 1)
     redis.call('PUBLISH', ARGV[14 + count], '{SET_BELL.decode()}')
 end
 if scoped then redis.call('HSET', log, 't:' .. cache, sequence) end
 exact = exact and counted and 1 or 0
-if payload == '' then
+if not set then
     local kept = {{unpack(sample, 1, math.min(#sample, {_SAMPLE_KEPT}))}}
     local last = redis.call('HINCRBY', log, 'done', 1)
     redis.call('HSET', log, name, cmsgpack.pack({{sequence, before, live, kept, exact}}), 'o:' .. last, name)
@@ -367,8 +371,9 @@ Keys: both hashes, the value (the first hash once more for none), and the indexe
 
 Arguments: a new incarnation in case one begins; incarnation and generation that the names carry; kind, whether soft,
 cache; the record, and the one of a clear of everything in case there is no room for its floor; how many identifiers to
-return; the value, its milliseconds and its end; how many texts it covers, the texts; the channel of the doorbell; the
-sequence that the caller knew of when it asked; a name of this invalidation; the value's tags.
+return; the value, its milliseconds, -2 for a set whose value lies elsewhere, and its end; how many texts it covers, the
+texts; the channel of the doorbell; the sequence that the caller knew of when it asked; a name of this invalidation; the
+value's tags.
 
 An invalidation whose name comes again was done: its answer was lost. It gets that answer once more, with the members of
 now, and one write goes with it, for which replicas can be waited. The call that sent it began before the first time,

@@ -8,14 +8,29 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
 
 from cenote.invalidation.network.connecting import MOST_CONNECTIONS
 
-__all__ = ["Wire", "packed"]
+__all__ = ["Started", "Wire", "packed"]
+
+
+class Started(NamedTuple):
+    """A request that was sent, and whose answer was not asked for yet.
+
+    Attributes:
+        connection: The connection that it was sent on.
+        idle: Those that were idle then.
+        until: When its answer is late, in monotonic seconds.
+    """
+
+    connection: Any
+    idle: list[Any]
+    until: float
 
 
 class Wire:
@@ -31,26 +46,68 @@ class Wire:
         self._idle: list[Any] = []
         self._scripts: dict[str, bytes] = {}
 
-    def ask(self, request: Callable[[], bytes], answers: int) -> tuple[list[Any], bytes]:
+    def ask(
+        self, request: Callable[[], bytes], answers: int, started: Started | None = None
+    ) -> tuple[list[Any], bytes]:
         """Send commands and return their answers, and the ``run_id`` of the process that gave them.
 
         Args:
             request: Makes the bytes, anew each time that they are sent: a connection may break behind a request.
             answers: How many answers there will be.
+            started: What ``start`` returned for them, if they were sent already.
 
         Raises:
             redis.exceptions.RedisError: The server is out of reach, or refuses one of them.
         """
         with contextlib.suppress(IndexError, redis.exceptions.ConnectionError):
+            if started is not None:
+                return self._read(started.connection, started.idle, answers, started.until)
             return self._exchange(self._idle.pop(), request(), answers)
         # None is idle, or the server was restarted since: the pool tries those that it hands out.
         return self._exchange(self._pool.get_connection(), request(), answers)
 
-    def _exchange(self, connection: Any, request: bytes, answers: int) -> tuple[list[Any], bytes]:
+    def start(self, request: bytes, patience: float) -> Started | None:
+        """Send a request before its answer is asked for, where a connection is idle: so several wires answer at once.
+
+        Args:
+            request: The bytes.
+            patience: Seconds within which the answer should be there.
+
+        Returns:
+            What ``ask`` or ``drop`` must be given; None where ``ask`` has to send the request itself.
+        """
         idle = self._idle
-        run_id: bytes = connection.run_id
+        try:
+            connection = idle.pop()
+        except IndexError:
+            return None
         try:
             connection.send_packed_command([request])
+        except (redis.exceptions.RedisError, OSError):
+            self._end(connection)
+            return None
+        return Started(connection, idle, time.monotonic() + patience)
+
+    def drop(self, started: Started) -> None:
+        """Ask for no answer any more."""
+        self._end(started.connection)
+
+    def _exchange(self, connection: Any, request: bytes, answers: int) -> tuple[list[Any], bytes]:
+        idle = self._idle
+        try:
+            connection.send_packed_command([request])
+        except BaseException:
+            self._end(connection)
+            raise
+        return self._read(connection, idle, answers)
+
+    def _read(
+        self, connection: Any, idle: list[Any], answers: int, until: float | None = None
+    ) -> tuple[list[Any], bytes]:
+        run_id: bytes = connection.run_id
+        try:
+            if until is not None:
+                _refuse_late(connection, until)
             found = [connection.read_response() for _ in range(answers)]
         except redis.exceptions.ResponseError:
             if answers == 1:
@@ -77,23 +134,34 @@ class Wire:
         connection.disconnect()
         self._pool.release(connection)
 
-    def run(self, script: str, parts: Callable[[], Sequence[bytes]], behind: bytes = b"") -> list[Any]:
+    def run(
+        self,
+        script: str,
+        parts: Callable[[], Sequence[bytes]],
+        behind: bytes = b"",
+        started: Started | None = None,
+    ) -> list[Any]:
         """Run a script, and a command right behind it on the same connection; return the answers.
 
         Args:
             script: The script; it is sent as a whole only when the server does not have it.
             parts: Makes how many keys there are, these, and the arguments, anew each time that they are sent.
             behind: The command, packed; none if it is empty.
+            started: What ``start`` returned for what ``by_digest`` makes of it, if that was sent already.
         """
+        answers = 2 if behind else 1
+        try:
+            return self.ask(lambda: self.by_digest(script, parts()) + behind, answers, started)[0]
+        except redis.exceptions.NoScriptError:
+            return self.ask(lambda: packed([b"EVAL", script.encode(), *parts()]) + behind, answers)[0]
+
+    def by_digest(self, script: str, parts: Sequence[bytes]) -> bytes:
+        """Return the command that runs a script which the server has already."""
         digest = self._scripts.get(script)
         if digest is None:
             digest = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest().encode()
             self._scripts[script] = digest
-        answers = 2 if behind else 1
-        try:
-            return self.ask(lambda: packed([b"EVALSHA", digest, *parts()]) + behind, answers)[0]
-        except redis.exceptions.NoScriptError:
-            return self.ask(lambda: packed([b"EVAL", script.encode(), *parts()]) + behind, answers)[0]
+        return packed([b"EVALSHA", digest, *parts])
 
     def hang_up(self) -> None:
         """End all connections that nobody uses just now; those that are in use end with their use, or fail."""
@@ -102,6 +170,12 @@ class Wire:
             with contextlib.suppress(IndexError):  # somebody has taken the last one meanwhile
                 self._end(idle.pop())
         self._pool.disconnect(inuse_connections=False)
+
+
+def _refuse_late(connection: Any, until: float) -> None:
+    """Raise redis-py's TimeoutError where nothing was answered in time: meanwhile others may have been waited for."""
+    if time.monotonic() > until and not connection.can_read():
+        raise redis.exceptions.TimeoutError("it does not answer in time")
 
 
 def packed(parts: Sequence[bytes]) -> bytes:
