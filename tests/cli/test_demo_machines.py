@@ -34,6 +34,16 @@ GROUP = "import os\nos.setsid()\n" + PROGRAM
 PARENT = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {PROGRAM!r}, *sys.argv[1:]])\n"
 
 
+@pytest.fixture(autouse=True)
+def redis_by_its_name(monkeypatch, tmp_path_factory):
+    """Have the server under its own name where only its package of tools is there, which has it under another one."""
+    tool = shutil.which("redis-check-rdb")
+    if tool is not None and shutil.which("redis-server") is None:
+        directory = tmp_path_factory.mktemp("bin")
+        (directory / "redis-server").symlink_to(tool)
+        monkeypatch.setenv("PATH", f"{directory}{os.pathsep}{os.environ['PATH']}")
+
+
 def using(directory):
     """The processes that name a directory among their arguments, or have a file of it open."""
     found = []

@@ -123,7 +123,7 @@ Follower.emptied = keep_flights
 """,
     "the State is not brought to the head before it is looked in": """
 from cenote.following import Follower
-Follower.current = lambda self: self.state
+Follower.abreast = lambda self, seen: self.state
 """,
     "nobody compares the head": """
 from cenote.following import Follower
@@ -133,7 +133,7 @@ class Same(int):
     __ne__ = lambda self, other: False
 def headless(self):
     found = fresh(self)
-    found.word = [Same()] * 8 + [1 << 62]
+    found.word, found.deadline = [Same()], [float("inf")]
     return found
 Follower.fresh = headless
 """,
