@@ -29,8 +29,10 @@ NOT_LONG = ("-m", "not long")
 # What of the suite says nothing about an installed copy: it is about the source tree, takes its app from a page of the
 # documentation, or wears processes out for minutes.
 NOT_OF_A_WHEEL = ("tooling", "docs", "typing", "workers", "machine", "network")
-# What searches through what one file does: once for each Python is enough.
+# What searches through what one file does: the other runs do.
 SEARCHING = ("eviction", "stores", "strict")
+# What starts processes all the time, or searches longest, where it has just been seen to pass.
+SLOW = ("cli", "eviction")
 
 
 class StepFailedError(Exception):
@@ -164,7 +166,7 @@ def main() -> int:
     version, folder, python = found[-1]
     steps.append((f"long on {version}", functools.partial(tests_on, folder, python, "-m", "long")))
     if tested and python:
-        steps.append((f"wheel on {version}", functools.partial(wheel, python, NOT_OF_A_WHEEL)))
+        steps.append((f"wheel on {version}", functools.partial(wheel, python, (*NOT_OF_A_WHEEL, *SLOW))))
     else:
         steps.append(("wheel", functools.partial(wheel, None, (*NOT_OF_A_WHEEL, *SEARCHING))))
     steps.append(("proofs", proving.result))
