@@ -11,13 +11,13 @@ import signal
 import socket
 import sys
 import tempfile
-import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from rich.console import Console
+from tests.waiting import wait_until
 
 from cenote.cli.clears import Clears
 from cenote.cli.private_server import find_server, server_program
@@ -25,7 +25,7 @@ from cenote.demo.live import LiveScreen
 from cenote.demo.meter import CacheTick, Tick, WorkerTick
 from cenote.demo.screen import PlainScreen, Receipt, Reloads
 
-from .conftest import PATIENCE, PROGRAM
+from .conftest import PROGRAM
 
 pytestmark = pytest.mark.long
 HIDDEN = "import sys\nsys.modules[{!r}] = None\n" + PROGRAM
@@ -58,14 +58,6 @@ def using(directory):
         if named or any(path.startswith(str(directory)) for path in opened):
             found.append(int(entry.name))
     return found
-
-
-def wait_until(condition):
-    """Wait for something that other processes bring about."""
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end, "it did not come about"
-        time.sleep(0.01)
 
 
 @pytest.fixture

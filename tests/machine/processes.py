@@ -13,6 +13,8 @@ import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from tests.waiting import wait_until
+
 WORKER = Path(__file__).with_name("worker.py")
 PATIENCE = 30.0
 """Seconds after which a worker is taken for hanging."""
@@ -119,14 +121,6 @@ class Process:
 def state_of(pid):
     """Return the letter that the system has for the state of a process."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-
-
-def wait_until(condition, seconds=30.0):
-    """Wait for something that another process brings about."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come about"
-        time.sleep(0.001)
 
 
 def forked(child, *, patience=PATIENCE):

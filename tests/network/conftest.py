@@ -10,13 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.machine.processes import Process, state_of, wait_until
+from tests.machine.processes import Process, state_of
+from tests.network.clusters import Cluster
 from tests.network.proxy import Proxy
 from tests.network.servers import KINDS, Server, agents, binary
+from tests.waiting import wait_until
 
 from cenote.testing import History, assert_strict
 
 LEASE = 0.5
+RENEWALS = 4
+"""How often a lease is renewed before the first one is over."""
 
 WITNESS = """
 import threading, time
@@ -188,6 +192,18 @@ class Site:
         wait_until(lambda: self.followed(process) not in (incarnation, ""))
         self.leased(process)
 
+    @staticmethod
+    def outlast(process):
+        """Wait until every machine has renewed its lease so often that the one that it had is over."""
+        asked = "{peer.name: peer.renewals for peer in caches._log.peers()}"
+        before = process.ask(asked)
+
+        def over():
+            now = process.ask(asked)
+            return all(now.get(name, 0) >= number + RENEWALS * len(before) for name, number in before.items())
+
+        wait_until(over)
+
     def ripen(self, process):
         """Have the first clear over, which waits until no lease of an earlier incarnation can last."""
         process.ask("cache.clear().level")
@@ -264,6 +280,22 @@ def clustered(tmp_path):
     yield found
     for each in sites:
         each.end()
+
+
+@pytest.fixture(scope="module")
+def shared(request):
+    """A cluster of three masters for the tests of one file, which leave it whole; TAG is what it is about."""
+    with Cluster(namespace=request.module.TAG) as running:
+        yield running
+
+
+@pytest.fixture
+def emptied(shared, clustered):
+    """Machines that share this cluster, which is empty."""
+    for node in shared.nodes:
+        with node.client() as client:
+            client.flushall()
+    return clustered(shared)
 
 
 @pytest.fixture

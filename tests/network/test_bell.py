@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.machine.processes import wait_until
+from tests.waiting import wait_until
 
 from cenote.invalidation.log import Record, RecordKind
 from cenote.invalidation.network.records import heard, packed_record

@@ -6,7 +6,7 @@ import hashlib
 import time
 
 import pytest
-from tests.machine.processes import wait_until
+from tests.waiting import wait_until
 
 from cenote import CacheManager, ClearFailedError
 from cenote.invalidation.network import value_scripts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.machine.processes import wait_until
+from tests.waiting import wait_until
 
 from cenote import CacheManager, StoreFullError
 from cenote.codecs import CompressingCodec, MsgpackCodec

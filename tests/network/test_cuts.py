@@ -6,9 +6,9 @@ import hashlib
 import threading
 
 import pytest
-from tests.machine.processes import wait_until
 from tests.network.proxy import Proxy
 from tests.network.servers import Server
+from tests.waiting import wait_until
 
 from cenote import ClearFailedError
 from cenote.invalidation.log import Record, RecordKind

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 import pytest
-from tests.machine.processes import wait_until
 from tests.network.proxy import Proxy
 from tests.network.servers import Server, wait_for
+from tests.waiting import wait_until
 
 from cenote import ClearFailedError
 

@@ -8,9 +8,10 @@ import signal
 import time
 
 import pytest
-from tests.machine.processes import state_of, wait_until
+from tests.machine.processes import state_of
 from tests.network.proxy import Proxy
 from tests.network.servers import Server
+from tests.waiting import wait_until
 
 from cenote import ClearFailedError
 from cenote.invalidation.log import Record, RecordKind
@@ -141,13 +142,11 @@ def test_a_clear_holds_on_a_server_that_takes_no_more(two, site, server):
 def test_there_is_no_lease_while_a_replica_does_not_follow(two, server, kind, site):
     one, _ = two
     with Server(kind, lines=[f"replicaof 127.0.0.1 {server.port}"]) as replica:
-        wait_until(lambda: server.client().info("replication")["connected_slaves"] == 1)
-        time.sleep(site.lease)
+        wait_until(lambda: server.client().hget("cenote:{cenote}:log", "replicas") == b"1")
         site.leased(one)
         replica.pause()
         try:
-            one.do("import time; time.sleep(0.7)")
-            assert one.ask("caches._log.holds_lease") is False
+            wait_until(lambda: one.ask("caches._log.holds_lease") is False)
         finally:
             replica.resume()
         site.leased(one)

@@ -6,7 +6,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from tests.machine.processes import forked, wait_until
+from tests.machine.processes import forked
+from tests.waiting import wait_until
 
 from cenote.invalidation.network import Link
 from cenote.invalidation.network.link import UnreachableError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
-from tests.machine.processes import wait_until
+from tests.waiting import wait_until
 
 from cenote.telemetry.families import FAMILIES
 from cenote.telemetry.otel.metrics import NETWORK_INSTRUMENTS

@@ -10,11 +10,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from tests.machine.processes import wait_until
 from tests.network.conftest import LEASE, Site
 from tests.network.sentinels import NAME, Sentinel, Sentinels
 from tests.network.servers import Server, agents, free_port
 from tests.network.test_failover import clear_when_it_can
+from tests.waiting import wait_until
 
 from cenote import CacheManager, ClearFailedError
 from cenote.invalidation.network.connecting import Address

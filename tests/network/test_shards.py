@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from tests.machine.processes import wait_until
-from tests.network.clusters import Cluster
 from tests.network.test_claims_many import LOADER, WAYS, ask, values
+from tests.waiting import wait_until
 
 from cenote.invalidation.network.shards import number_of, tags_of
 
@@ -17,20 +16,10 @@ TAG = tags_of("cenote")[number_of("k")]
 COVERING = ["cache.invalidate_tags('t')", "cache.clear(prefix='k')"]
 
 
-@pytest.fixture(scope="module")
-def shared():
-    """A cluster for tests that leave it whole: three masters."""
-    with Cluster(namespace=TAG) as running:
-        yield running
-
-
 @pytest.fixture
-def site(shared, clustered):
-    """Machines that share this cluster, which is empty."""
-    for node in shared.nodes:
-        with node.client() as client:
-            client.flushall()
-    return clustered(shared)
+def site(emptied):
+    """Machines that share a cluster which all tests of this file leave whole."""
+    return emptied
 
 
 def left(shared, kinds="vxt"):

@@ -9,7 +9,8 @@ import os
 import signal
 
 import pytest
-from tests.machine.processes import state_of, wait_until
+from tests.machine.processes import state_of
+from tests.waiting import wait_until
 
 from .soak import soak
 
@@ -62,7 +63,8 @@ def pair(site):
         site.lease = 2.0
         one, other = site.process("a", broken), site.process("b", other_broken)
         site.ripen(one)
-        one.do("import time; time.sleep(2.1); cache.set('k', 'old')")
+        wait_until(lambda: site.server.client().hget("cenote:{cenote}:log", "mature") == b"1")
+        one.do("cache.set('k', 'old')")
         for _ in range(3):
             site.reads(other, "old")
         return one, other

@@ -6,8 +6,6 @@ from collections import Counter
 
 import pytest
 from redis.crc import key_slot
-from tests.machine.processes import wait_until
-from tests.network.clusters import Cluster
 from tests.network.test_strict import (  # noqa: F401  # what holds at one server holds in a cluster
     WAYS,
     test_a_clear_says_what_it_took_and_who_acknowledged,
@@ -19,6 +17,7 @@ from tests.network.test_strict import (  # noqa: F401  # what holds at one serve
     test_an_invalidation_holds_on_another_machine_when_it_returns,
     test_entries_survive_the_processes_that_loaded_them,
 )
+from tests.waiting import wait_until
 
 from cenote.invalidation.network.shards import SHARDS, number_of, tags_of
 
@@ -80,20 +79,10 @@ def invalidate(number, ways=range(8)):
 """
 
 
-@pytest.fixture(scope="module")
-def shared():
-    """A cluster for tests that leave it whole: three masters."""
-    with Cluster(namespace=TAG) as running:
-        yield running
-
-
 @pytest.fixture
-def site(shared, clustered):
-    """Machines that share this cluster, which is empty."""
-    for node in shared.nodes:
-        with node.client() as client:
-            client.flushall()
-    return clustered(shared)
+def site(emptied):
+    """Machines that share a cluster which all tests of this file leave whole."""
+    return emptied
 
 
 def test_the_shards_of_a_namespace_are_in_slots_that_lie_evenly_among_all():

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.machine.processes import wait_until
 from tests.network.clusters import Cluster
 from tests.network.servers import wait_for
 from tests.network.test_failover import clear_when_it_can
 from tests.network.test_spread import MANY
+from tests.waiting import wait_until
 
 from cenote import ClearFailedError
 from cenote.invalidation.network.shards import number_of, tags_of

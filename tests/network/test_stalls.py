@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 pytestmark = [pytest.mark.parametrize("kind", ["valkey"]), pytest.mark.long]
@@ -17,7 +15,7 @@ def test_a_process_that_was_stopped_across_a_clear_serves_nothing_from_before(si
         # Its machine's agent has answered in its stead.
         assert (result.level, result.lapsed) == ("network", ())
         if longer:
-            time.sleep(1.1 * site.lease)
+            site.outlast(one)
         other.resume()
         site.warm(other)
     site.judge(one, other)
@@ -48,7 +46,7 @@ def test_a_blocked_event_loop_delays_no_clear_and_serves_nothing_from_before(sit
     assert other.receive() == "blocked"
     result = site.clear(one)
     assert (result.level, result.lapsed) == ("network", ())
-    time.sleep(1.1 * site.lease)
+    site.outlast(one)
     other.send("go on")
     other.answer()
     site.judge(one, other)

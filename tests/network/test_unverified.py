@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from tests.machine.processes import wait_until
+from tests.waiting import wait_until
 
 from cenote import CacheManager, ClearFailedError, ConfigurationError
 

@@ -7,7 +7,8 @@ import signal
 import time
 
 import pytest
-from tests.machine.processes import state_of, wait_until
+from tests.machine.processes import state_of
+from tests.waiting import wait_until
 
 from .test_strict import READ, WAYS
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from concurrent.futures import Future
 
 import pytest
@@ -18,14 +17,6 @@ from cenote.telemetry.otel import instrument
 from cenote.testing import FakeClock
 
 PATIENCE = 20.0
-
-
-def wait_until(condition):
-    """Wait for something that another thread brings about."""
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end, "it did not come about"
-        time.sleep(0.001)
 
 
 class Telemetry:

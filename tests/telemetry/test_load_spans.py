@@ -8,10 +8,11 @@ import threading
 import pytest
 from opentelemetry import trace
 from opentelemetry.trace import StatusCode
+from tests.waiting import wait_until
 
 from cenote import CacheManager, LoadTimeoutError
 
-from .conftest import PATIENCE, wait_until
+from .conftest import PATIENCE
 
 OUTCOME = "cenote.load.outcome"
 

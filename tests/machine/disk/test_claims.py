@@ -7,7 +7,7 @@ import threading
 import time
 
 import pytest
-from tests.machine.processes import wait_until
+from tests.waiting import wait_until
 
 from cenote.errors import LoadTimeoutError
 

@@ -13,7 +13,8 @@ import threading
 import time
 
 import pytest
-from tests.machine.processes import Process, forked, wait_until
+from tests.machine.processes import Process, forked
+from tests.waiting import wait_until
 
 from cenote import CacheManager, ClearFailedError
 from cenote.errors import ConfigurationError, StoreError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import decimal
 
 import pytest
-from tests.machine.processes import wait_until
+from tests.waiting import wait_until
 
 from cenote import CacheManager
 from cenote.codecs import CompressingCodec, MsgpackCodec, PickleCodec
