@@ -112,7 +112,10 @@ class Follower(Tables):
 
     def _holds(self, state: State) -> bool:
         """Whether nobody needs to be asked: there is a lease, or none is needed."""
-        return not self.leased or lease_clock() < state.deadline[0]
+        if not self.leased:
+            return True
+        state.until = until = state.deadline[0]
+        return lease_clock() < until
 
     def ask(self) -> Seen | None:
         """Ask the server, where there is no lease, what a read that begins now must have obeyed.

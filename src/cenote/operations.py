@@ -116,7 +116,7 @@ class Operations(Clearable):
             return default
         state = self._root.states[self._index]
         word = state.word
-        if word is not None and (word[0] != state.applied or (self._leased and lease_clock() >= state.deadline[0])):
+        if word is not None and (word[0] != state.applied or (self._leased and lease_clock() >= state.until)):
             return self._get_slowly(key, default)
         try:
             entry = state.tables[0].get(key)

@@ -259,7 +259,7 @@ def _abreast(core: CacheCore) -> str:
     """The test whether a State has obeyed all that it must have, in front of the lookup."""
     if core.log.word is None:
         return ""
-    lapsed = " or _cn_lease_clock() >= _cn_state.deadline[0]" if core.leased else ""
+    lapsed = " or _cn_lease_clock() >= _cn_state.until" if core.leased else ""
     return f"None if _cn_state.word[0] != _cn_state.applied{lapsed} else "
 
 

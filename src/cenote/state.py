@@ -63,6 +63,8 @@ class State:
         soft_floor: Entries with an earlier birth were cleared softly.
         word: The head of a log that others append to, as item 0; None where nobody outside the process can.
         deadline: Until when that head may be relied on where it is leased, as item 0, in seconds of the lease clock.
+        until: A deadline that stood there, which holds while the word is the head: reads look at this one. A mirror
+            says why.
         applied: The last record that it has obeyed. A read that finds another head obeys first. It lies beside the
             tables that it speaks of: kept elsewhere, a reader could pair old tables with a new number.
         generation: The sequence of the last whole hard clear.
@@ -85,6 +87,7 @@ class State:
         "store",
         "tables",
         "touch",
+        "until",
         "word",
     )
 
@@ -107,6 +110,7 @@ class State:
         self.soft_floor = soft_floor
         self.word = word
         self.deadline = deadline_of(word)
+        self.until = self.deadline[0]
         self.applied = applied
         self.generation = generation
         self.shelf = shelf
@@ -124,6 +128,7 @@ class State:
         state.soft_floor = floor
         state.word = self.word
         state.deadline = self.deadline
+        state.until = self.until
         state.applied = floor
         state.generation = self.generation
         state.shelf = self.shelf

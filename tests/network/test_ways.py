@@ -133,7 +133,7 @@ class Same(int):
     __ne__ = lambda self, other: False
 def headless(self):
     found = fresh(self)
-    found.word, found.deadline = [Same()], [float("inf")]
+    found.word, found.deadline, found.until = [Same()], [float("inf")], float("inf")
     return found
 Follower.fresh = headless
 """,

@@ -27,7 +27,7 @@ __all__ = [
     "deadline_of",
 ]
 
-DEADLINE: Final = 8
+DEADLINE: Final = 7
 """Which item of a leased log's ``word`` is the deadline, as the bits of a double."""
 
 LAPSED: Final[Sequence[float]] = (0.0,)

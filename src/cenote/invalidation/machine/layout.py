@@ -47,6 +47,7 @@ __all__ = [
     "METERS",
     "METERS_AT",
     "METER_TOTALS_AT",
+    "NO_LEASE",
     "PROCESSES",
     "PROCESSES_AT",
     "PROCESSES_EACH",
@@ -84,6 +85,9 @@ CLAIMS: Final = 4096
 CLAIMS_EACH: Final = 64
 METERS: Final = WORDS
 
+NO_LEASE: Final = (1 << 64) - 1
+"""What stands in ``Word.LEASED`` while there is no lease: no sequence."""
+
 SERVICES_AT: Final = 4096
 PROCESSES_AT: Final = SERVICES_AT + SERVICES * SERVICES_EACH
 TOTALS_AT: Final = PROCESSES_AT + PROCESSES * PROCESSES_EACH
@@ -100,10 +104,16 @@ class Word(IntEnum):
     """The words of the head, as numbers of 8-byte words."""
 
     HEAD = 64
-    """The sequence of the last record that counts: what every read looks at."""
+    """The sequence of the last record that counts: what every read looks at, where there are no leases."""
+
+    LEASED = 65
+    """The same where there are leases, for reads: the head, or all ones while there is no lease; in a mirror."""
 
     DEADLINE = 72
     """Until when a lease holds: a double, seconds of a clock that counts suspension; 0 for none, and on one machine."""
+
+    LATEST = 73
+    """The latest deadline that was ever published here, withdrawn or not: a double."""
 
     RECORDS = 80
     """How many records of clears, tags and prefixes there ever were."""

@@ -3,6 +3,9 @@
 Sequences in the file are then those of the network. The file follows one incarnation; another one gets another file, so
 that whoever has the old one open leaves everything behind. The lease's deadline is a word of the file: it is withdrawn
 before a file is given up, and published only when the file holds all that the lease was granted for.
+
+Why a read may remember a deadline: what is published here never goes back, and a lease that is withdrawn changes the
+very word that reads compare. So while that word is the head, every deadline that ever stood here still holds.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from typing import Final
 from cenote.invalidation.log import Record, RecordKind
 from cenote.invalidation.machine.bell import ring
 from cenote.invalidation.machine.file import discard, open_shared
-from cenote.invalidation.machine.layout import Word
+from cenote.invalidation.machine.layout import NO_LEASE, Word
 from cenote.invalidation.machine.parts import Parts
 from cenote.invalidation.machine.ring import Draft, drafts, key_draft
 
@@ -72,17 +75,19 @@ class Mirror:
 
     def withdraw(self) -> None:
         """Say that there is no lease."""
-        self._parts.deadline[0] = 0.0
+        _withdraw(self._parts)
 
     def publish(self, deadline: float) -> None:
         """Say until when the lease holds, in seconds of the clock that counts suspension, if the file is in place.
 
-        Under the lock, or a file that somebody is giving up at this moment would get a lease all the same.
+        Under the lock, or a file that somebody is giving up at this moment would get a lease all the same. A deadline
+        before one that was published is none: an agent whose leases are shorter begins when those of the last are over.
         """
-        file = self._parts.file
-        with file.lock:
-            if file.in_place:
-                self._parts.deadline[0] = deadline
+        parts = self._parts
+        with parts.file.lock:
+            if parts.file.in_place and deadline >= parts.latest[0]:
+                parts.latest[0] = parts.deadline[0] = deadline
+                parts.leased[0] = parts.word[0]
 
     def look_anew(self) -> None:
         """Open the file that the path leads to by now, and bring along what processes that ended had counted.
@@ -166,6 +171,8 @@ class Mirror:
                     parts.services.note_scoped(number, record.sequence)
                 parts.note(record.kind, written[0], record.sequence)
                 parts.file.words[Word.HEAD] = record.sequence
+                if parts.leased[0] != NO_LEASE:
+                    parts.leased[0] = record.sequence
 
     def ring(self) -> None:
         """Wake the watchers of all processes, so that what was cleared is freed soon."""
@@ -193,8 +200,13 @@ def _bequeath(former: Parts, parts: Parts) -> None:
 def forsake(parts: Parts) -> None:
     """Give a file up, lease and all, so that everybody who has it open forgets everything."""
     with parts.file.lock:
-        parts.deadline[0] = 0.0
+        _withdraw(parts)
         discard(parts.file)
+
+
+def _withdraw(parts: Parts) -> None:
+    parts.leased[0] = NO_LEASE
+    parts.deadline[0] = 0.0
 
 
 def follows(parts: Parts, opening: int) -> bool:

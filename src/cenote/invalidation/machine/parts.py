@@ -42,8 +42,10 @@ class Parts:
 
     Attributes:
         file: The file.
-        word: The head, for reads: its item 0; and ``DEADLINE`` items behind it, until when a lease holds.
+        word: The head: its item 0.
+        leased: What reads of a leased log compare: its item 0; ``DEADLINE`` items behind it, until when a lease holds.
         deadline: Until when a lease holds, for its holder: its item 0, in seconds of the lease clock.
+        latest: The latest that stood there: its item 0.
         records: The ring of clears, tags and prefixes.
         keys: The ring of single keys.
         services: The table of services.
@@ -54,8 +56,10 @@ class Parts:
         """Look at an open file."""
         words = file.words
         self.file = file
-        self.word: Sequence[int] = words[Word.HEAD : Word.DEADLINE + 1]
+        self.word: Sequence[int] = words[Word.HEAD : Word.HEAD + 1]
+        self.leased = words[Word.LEASED : Word.DEADLINE + 1]
         self.deadline = file.bytes[8 * Word.DEADLINE : 8 * (Word.DEADLINE + 1)].cast("d")
+        self.latest = file.bytes[8 * Word.LATEST : 8 * (Word.LATEST + 1)].cast("d")
         self.records = Ring(file, at=RECORDS_AT, records=RECORDS, size=RECORDS_EACH, count=Word.RECORDS)
         self.keys = Ring(file, at=KEY_RECORDS_AT, records=KEY_RECORDS, size=KEY_RECORDS_EACH, count=Word.KEY_RECORDS)
         self.services = Services(file)

@@ -121,9 +121,9 @@ class NetworkLog(Hearing, MachineLog):
 
     @property
     def word(self) -> Sequence[int]:
-        """The head as item 0, with the lease's deadline behind it."""
+        """The head as item 0 while there is a lease, with the lease's deadline behind it."""
         joined = self._followed()
-        return _NOWHERE if joined is None else joined.word
+        return _NOWHERE if joined is None else joined.leased
 
     @property
     def holds_lease(self) -> bool:
@@ -171,7 +171,7 @@ class NetworkLog(Hearing, MachineLog):
         try:
             there, head, replicas = self.ledger.head()
         except UnreachableError:
-            return Seen(joined.word, None)
+            return Seen(joined.leased, None)
         # A server that has, had or should have replicas may have been deposed: only a lease is worth something then.
         if there != incarnation or replicas or self._least_replicas:
             return None
@@ -180,7 +180,7 @@ class NetworkLog(Hearing, MachineLog):
             if time.monotonic() >= end:
                 return None
             time.sleep(_SHORTEST_NAP)
-        return Seen(joined.word, head)
+        return Seen(joined.leased, head)
 
     def is_doubtful(self, word: Sequence[int]) -> bool:
         """Whether copies may be served that cannot be verified: for a while after the lease, and of this file alone.
@@ -189,7 +189,7 @@ class NetworkLog(Hearing, MachineLog):
         that while is over, and whoever gives the file up takes its deadline away.
         """
         joined = self._followed()
-        if joined is None or joined.word is not word or not joined.deadline[0] or not joined.file.in_place:
+        if joined is None or joined.leased is not word or not joined.deadline[0] or not joined.file.in_place:
             return False
         return now() < joined.deadline[0] + self._unverified.held
 
