@@ -167,7 +167,7 @@ def test_a_connection_outlasts_its_event_loop(shop, server):
 
     def connections():
         with server.client() as client:
-            return len(client.client_list())
+            return {each["id"] for each in client.client_list() if each["cmd"] != "client|list"}
 
     async def main(key):
         await each(cache, [key])
@@ -178,7 +178,7 @@ def test_a_connection_outlasts_its_event_loop(shop, server):
     before = connections()
     for key in KEYS[2:12]:
         asyncio.run(main(key))
-    assert connections() == before
+    assert connections() <= before
 
 
 def test_loops_of_several_threads_read_by_themselves(shop):
@@ -196,28 +196,63 @@ def test_loops_of_several_threads_read_by_themselves(shop):
     assert found == {number: right(KEYS[number::4]) for number in range(4)}
 
 
-def test_no_connection_is_left_when_the_link_is_closed_whether_or_not_the_loop_goes_on(server):
-    link = Link(server.url, "shop", answer=20.0)
+@pytest.fixture
+def loop():
+    """An event loop of this test's own."""
+    found = asyncio.new_event_loop()
+    yield found
+    found.close()
 
-    async def main(loop):
-        assert link.fetch([b"k"], "log")[0] == [None]
-        line = link.line(loop)
-        assert line.open
-        return line
 
-    with server.client() as client:
-        loop = asyncio.new_event_loop()
-        line = loop.run_until_complete(main(loop))
-        link.close()
-        wait_until(lambda: len(client.client_list()) == 1)
-        loop.run_until_complete(asyncio.sleep(0.01))
+@pytest.fixture
+def link(server):
+    """A link that has an idle connection."""
+    found = Link(server.url, "shop", answer=0.2)
+    assert found.fetch([b"k"], "log")[0] == [None]
+    yield found
+    found.close()
+
+
+async def asked(link, line):
+    """Return what a line answers; None where it ends before."""
+    came = asyncio.get_running_loop().create_future()
+    assert link.fetch_on(line, [b"k"], "log", came.set_result)
+    return await came
+
+
+async def given(link):
+    """Return the line of the running event loop."""
+    return link.line(asyncio.get_running_loop())
+
+
+def test_a_line_ends_when_an_answer_is_late_and_the_server_is_out_of_reach_then(link, loop, server):
+    line = loop.run_until_complete(given(link))
+    assert loop.run_until_complete(asked(link, line)) == ([None], None)
+    server.pause()
+    try:
+        assert loop.run_until_complete(asked(link, line)) is None
+        assert link.resting
         assert not line.open
-        loop.close()
+    finally:
+        server.resume()
 
 
-def test_a_connection_that_is_encrypted_or_not_at_hand_gives_no_line(server):
+def test_a_line_ends_when_it_is_to_be_found_out_anew_where_the_server_is(link, loop):
+    line = loop.run_until_complete(given(link))
+    link.look_anew()
+    loop.run_until_complete(asyncio.sleep(0.01))
+    assert not line.open
+    assert link.fetch([b"k"], "log")[0] == [None]
+
+
+def test_no_connection_is_left_when_the_link_is_closed_though_the_loop_does_not_go_on(link, loop, server):
+    loop.run_until_complete(given(link))
+    link.close()
+    with server.client() as client:
+        wait_until(lambda: len(client.client_list()) == 1)
+
+
+def test_without_an_idle_connection_there_is_no_line(server, loop):
     link = Link(server.url, "shop")
-    loop = asyncio.new_event_loop()
-    assert link.line(loop) is None
-    loop.close()
+    assert loop.run_until_complete(given(link)) is None
     link.close()

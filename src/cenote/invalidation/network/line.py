@@ -29,7 +29,6 @@ Values = list[bytes | None]
 
 class _Asked(NamedTuple):
     counts: Sequence[int]
-    until: float
     done: Callable[[list[Values] | None], None]
 
 
@@ -50,8 +49,8 @@ class Line:
         Args:
             loop: The event loop, which is running.
             connection: The connection, of redis-py.
-            patience: Seconds that an answer may take.
-            late: Called when one takes longer.
+            patience: Seconds for which the server may be silent.
+            late: Called when it is silent for longer.
             over: Called at the end with this line and, as ``whole``, whether its connection can be used on.
 
         Raises:
@@ -73,6 +72,8 @@ class Line:
         self._asked: deque[_Asked] = deque()
         self._reader = hiredis.Reader(notEnoughData=_MORE)
         self._replies: list[Values] = []
+        self._until = 0.0
+        """When the server is out of reach if it says nothing before, in seconds of the loop."""
         self._timer: asyncio.TimerHandle | None = None
         try:
             loop.add_reader(self._socket, self._read)
@@ -100,10 +101,11 @@ class Line:
         if sent != len(request):
             self.end()  # who sends the rest would wait
             return False
-        until = self._loop.time() + self._patience
-        self._asked.append(_Asked(counts, until, done))
+        if not self._asked:
+            self._until = self._loop.time() + self._patience
+        self._asked.append(_Asked(counts, done))
         if self._timer is None:
-            self._timer = self._loop.call_at(until, self._look)
+            self._timer = self._loop.call_at(self._until, self._look)
         return True
 
     def _read(self) -> None:
@@ -116,10 +118,11 @@ class Line:
         if not data:
             self.end()
             return
+        self._until = self._loop.time() + self._patience
         self._reader.feed(data)
         try:
             while (reply := self._reader.gets()) is not _MORE:
-                counts, _, done = self._asked[0]
+                counts, done = self._asked[0]
                 replies = self._replies
                 if type(reply) is not list or len(reply) != counts[len(replies)]:
                     raise ValueError("the server answered with something else")  # noqa: TRY301
@@ -132,13 +135,15 @@ class Line:
             self.end()
 
     def _look(self) -> None:
-        """End the line if an answer is late."""
+        """End the line if the server is silent for too long.
+
+        What came while something else kept the loop busy is read first: the loop looks at its files before its timers.
+        """
         self._timer = None
         if not self._asked or not self.open:
             return
-        until = self._asked[0].until
-        if self._loop.time() < until:
-            self._timer = self._loop.call_at(until, self._look)
+        if self._loop.time() < self._until:
+            self._timer = self._loop.call_at(self._until, self._look)
             return
         self._late()
         self.end()
