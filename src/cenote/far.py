@@ -69,7 +69,7 @@ class FarCache(Cache):
     async def aget(self, key: str, default: Any = None) -> Any:
         """Do what ``Cache.aget`` does; no event loop stands still for the server."""
         core = self._reader
-        look = core.look_at_once(key) if type(key) is str and key not in self._state.tables[0] else None
+        look = core.look_at_once(key)
         if look is None:
             value = self.get(key, LATER)
             return value if value is not LATER else await aget_far(core, key, default)

@@ -76,13 +76,13 @@ class FarReader(CacheCore):
             name = None if identifier is None else (state.shelf, state.generation, identifier)
         return Look(state, state.applied, slot, key, entry, name)
 
-    def look_at_once(self, key: str) -> Look | None:
+    def look_at_once(self, key: Hashable) -> Look | None:
         """Do what ``look_for`` does for a caller's key that memory has nothing of; None where there is more to do.
 
         Why nothing old is served: the State carries the number of the log's word, in a lease, as for every hit.
         """
         state = self.root.states[self.index]
-        if key in state.tables[0]:
+        if type(key) is not str or key in state.tables[0]:
             return None
         word, generation = state.word, state.generation
         if (
