@@ -27,7 +27,6 @@ from cenote.claiming import Claim
 from cenote.core import CacheCore
 from cenote.errors import LoadTimeoutError
 from cenote.flight import Flight
-from cenote.getting import aseek_value
 from cenote.pacing import TryAgain
 from cenote.tables import Slot
 from cenote.terms import Terms
@@ -61,7 +60,7 @@ async def aload(
     look = cast("FarReader", core).look_at_once(key) if core.far and slot.index == 0 and not anew else None
     sought, found = False, None
     if look is not None:
-        served, what = await aseek_value(cast("FarReader", core), look)
+        served, what = await cast("FarReader", core).aend(look)
         if served:
             return what
         sought, found = True, what

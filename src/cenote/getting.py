@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cenote.state import State
     from cenote.tables import Slot
 
-__all__ = ["aend", "aget_far", "aseek_value", "get_each", "get_slowly"]
+__all__ = ["aend", "aget_far", "get_each", "get_slowly"]
 
 
 def get_slowly(core: CacheCore, key: str, default: Any) -> Any:
@@ -48,20 +48,13 @@ async def aget_far(core: FarReader, key: str, default: Any) -> Any:
     look = _look(core, key, await core.aask() if core.must_ask() else None)
     if look is None:
         return default
-    served, what = await aseek_value(core, look)
+    served, what = await core.aend(look)
     return what if served else _served(core, look, what, default)
 
 
 async def aend(core: FarReader, look: Look, raw: bytes | None, default: Any) -> Any:
     """End a look that does not end at once with a value, as ``get_slowly`` does."""
     return _served(core, look, await core.aentry_of(look, raw), default)
-
-
-async def aseek_value(core: FarReader, look: Look) -> tuple[bool, Any]:
-    """Return True and the value that a look ends with at once, or False and the entry, if any, that it ends with."""
-    raw = None if look.name is None else await core.aread(look.name)
-    served, value = core.value_at_once(look, raw)
-    return (True, value) if served else (False, await core.aentry_of(look, raw))
 
 
 def get_each(core: CacheCore, values: dict[str, Any], lacking: object) -> dict[str, Any]:
