@@ -23,6 +23,7 @@ from cenote.invalidation.network.line import Line
 from cenote.invalidation.network.log import NetworkLog
 from cenote.invalidation.network.shards import Shard
 from cenote.stores.batching import Asker, Batching
+from cenote.stores.line_asker import LineAsker
 from cenote.stores.shared import Place, SharedReads
 from cenote.stores.stored import SOFT, StoredEntry, fresh_payload, pack, unpack
 
@@ -117,7 +118,7 @@ class RedisStore(SharedReads):
     def _line(self, loop: asyncio.AbstractEventLoop) -> Asker[Name, bytes | None] | None:
         """Return what asks the server in an event loop itself, where that can be."""
         line = self._link.line(loop)
-        return None if line is None else _Asker(line, self)
+        return None if line is None else LineAsker(line, self)
 
     def read_on(self, line: Line, names: Sequence[Name], done: Callable[[Sequence[bytes | None] | None], None]) -> bool:
         """Do what ``read`` does on a line, and have a function called with what it returns; see ``Link.fetch_on``."""
@@ -377,24 +378,6 @@ class RedisStore(SharedReads):
         self._batching.after_fork()
         self._verifying.after_fork()
         self._ledger.after_fork()
-
-
-class _Asker:
-    """What asks for the questions of one event loop."""
-
-    def __init__(self, line: Line, store: RedisStore) -> None:
-        self._line = line
-        self._store = store
-
-    @property
-    def open(self) -> bool:
-        return self._line.open
-
-    def ask(self, questions: Sequence[Name], done: Callable[[Sequence[bytes | None] | None], None]) -> bool:
-        return self._store.read_on(self._line, questions, done)
-
-    def close(self) -> None:
-        self._line.end(whole=True)
 
 
 def in_steps(limit: int, step: Callable[[int], int]) -> int:

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 import hiredis
 
-__all__ = ["Line"]
+__all__ = ["Line", "suits"]
 
 LARGEST_REQUEST: Final = 16_384
 """Bytes of a request that an idle connection certainly takes at once; a larger one is sent by a thread."""
@@ -32,6 +32,16 @@ class _Asked(NamedTuple):
     done: Callable[[list[Values] | None], None]
 
 
+def suits(connection: Any) -> bool:
+    """Whether a connection, of redis-py, can be a line: its bytes are those of the protocol."""
+    sock = _socket_of(connection)
+    return isinstance(sock, socket.socket) and not isinstance(sock, ssl.SSLSocket)
+
+
+def _socket_of(connection: Any) -> Any:
+    return connection._sock  # noqa: SLF001  # redis-py shows it to nobody
+
+
 class Line:
     """One connection of one event loop; its thread alone uses it, but for ``hang_up``."""
 
@@ -44,7 +54,7 @@ class Line:
         late: Callable[[], None],
         over: Callable[..., None],
     ) -> None:
-        """Take a connection over that is idle.
+        """Take a connection over that is idle, and that ``suits``.
 
         Args:
             loop: The event loop, which is running.
@@ -54,17 +64,14 @@ class Line:
             over: Called at the end with this line and, as ``whole``, whether its connection can be used on.
 
         Raises:
-            NotImplementedError: The event loop, or the connection, cannot do that.
+            RuntimeError: The event loop cannot do that.
         """
-        shared: Any = connection._sock  # noqa: SLF001  # redis-py shows it to nobody
-        if not isinstance(shared, socket.socket) or isinstance(shared, ssl.SSLSocket):
-            raise NotImplementedError
         self.connection = connection
         self.run_id: bytes = connection.run_id
         self.open = True
         self._loop = loop
         # A file of its own: whoever closes the connection takes no number away that the loop still waits for.
-        self._socket = shared.dup()
+        self._socket: socket.socket = _socket_of(connection).dup()
         self._socket.settimeout(0)
         self._patience = patience
         self._late = late
@@ -77,7 +84,7 @@ class Line:
         self._timer: asyncio.TimerHandle | None = None
         try:
             loop.add_reader(self._socket, self._read)
-        except NotImplementedError:
+        except RuntimeError:
             self._socket.close()
             raise
 

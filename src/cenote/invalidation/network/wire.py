@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import redis
 
 from cenote.invalidation.network.connecting import MOST_CONNECTIONS
-from cenote.invalidation.network.line import Line
+from cenote.invalidation.network.line import Line, suits
 
 __all__ = ["Started", "Wire", "packed"]
 
@@ -185,8 +185,10 @@ class Wire:
             self._keep(connection, idle) if whole else self._end(connection)
 
         try:
-            line = Line(loop, connection, patience=patience, late=late, over=over)
-        except NotImplementedError:
+            line = Line(loop, connection, patience=patience, late=late, over=over) if suits(connection) else None
+        except RuntimeError:
+            line = None
+        if line is None:
             self._keep(connection, idle)
             return None
         self._lines.add(line)
