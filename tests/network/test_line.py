@@ -147,6 +147,20 @@ def test_a_refusal_finds_nothing_and_the_next_answer_is_the_right_one(shop, serv
     asyncio.run(main())
 
 
+def test_an_answer_that_cannot_be_judged_is_an_error_of_who_asked(shop):
+    cache = shop()
+
+    def fail(*answer):
+        raise ZeroDivisionError
+
+    async def main():
+        await each(cache, KEYS[:1])
+        cache._core._store._checked = fail
+        return await asyncio.wait_for(asyncio.gather(*map(cache.aget, KEYS[1:40]), return_exceptions=True), 20)
+
+    assert {type(found) for found in asyncio.run(main())} == {ZeroDivisionError}
+
+
 def test_who_is_cancelled_takes_no_answer_from_others(shop, threads):
     cache = shop()
 

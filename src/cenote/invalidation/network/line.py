@@ -65,6 +65,7 @@ class Line:
 
         Raises:
             RuntimeError: The event loop cannot do that.
+            OSError: There are too many open files.
         """
         self.connection = connection
         self.run_id: bytes = connection.run_id
@@ -84,7 +85,7 @@ class Line:
         self._timer: asyncio.TimerHandle | None = None
         try:
             loop.add_reader(self._socket, self._read)
-        except RuntimeError:
+        except BaseException:
             self._socket.close()
             raise
 
@@ -127,19 +128,22 @@ class Line:
             return
         self._until = self._loop.time() + self._patience
         self._reader.feed(data)
+        while (reply := self._next_reply()) is not _MORE:
+            counts = self._asked[0].counts if self._asked else ()
+            replies = self._replies
+            if type(reply) is not list or len(replies) == len(counts) or len(reply) != counts[len(replies)]:
+                self.end()  # that is not what was asked for
+                return
+            replies.append(reply)
+            if len(replies) == len(counts):
+                self._replies = []
+                self._asked.popleft().done(replies)
+
+    def _next_reply(self) -> Any:
         try:
-            while (reply := self._reader.gets()) is not _MORE:
-                counts, done = self._asked[0]
-                replies = self._replies
-                if type(reply) is not list or len(reply) != counts[len(replies)]:
-                    raise ValueError("the server answered with something else")  # noqa: TRY301
-                replies.append(reply)
-                if len(replies) == len(counts):
-                    self._replies = []
-                    self._asked.popleft()
-                    done(replies)
-        except (hiredis.HiredisError, ValueError, IndexError):
-            self.end()
+            return self._reader.gets()
+        except hiredis.HiredisError:
+            return None
 
     def _look(self) -> None:
         """End the line if the server is silent for too long.

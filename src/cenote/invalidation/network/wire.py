@@ -186,7 +186,7 @@ class Wire:
 
         try:
             line = Line(loop, connection, patience=patience, late=late, over=over) if suits(connection) else None
-        except RuntimeError:
+        except (RuntimeError, OSError):
             line = None
         if line is None:
             self._keep(connection, idle)
