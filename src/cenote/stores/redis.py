@@ -124,10 +124,9 @@ class RedisStore(SharedReads):
         """Do what ``read`` does on a line, and have a function called with what it returns; see ``Link.fetch_on``."""
 
         def came(found: tuple[list[bytes | None], bytes | None] | None) -> None:
-            try:
+            answers = None
+            with contextlib.suppress(Exception):  # in a thread it comes again, and is told to whoever asked
                 answers = None if found is None else self._checked(names, *found)
-            except Exception:  # noqa: BLE001  # in a thread it comes again, and is told to whoever asked
-                answers = None
             done(answers)
 
         return self._link.fetch_on(line, self._keys(names), self._ledger.log_key, came)
