@@ -19,7 +19,7 @@ from cenote.keeper import keeper
 from cenote.keys import check_name
 from cenote.observing import Observer
 from cenote.options import CacheOptions
-from cenote.pacing import Refill
+from cenote.refills import Refill
 from cenote.result import ClearResult, Mode
 from cenote.state import Root
 from cenote.stats import CacheStats, ManagerStats
@@ -331,6 +331,8 @@ class CacheManager(Watched):
         self._cores.append(core)
         self._all.append(cache)
         core.observer = self._observer
+        with core.lock:
+            core.join_refill()
         if not self._enabled:
             cache.apply_switches(all_on=False)
         keeper.watch(core)

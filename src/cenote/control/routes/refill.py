@@ -35,7 +35,7 @@ def add_refill_routes(router: APIRouter, plane: ControlPlane) -> None:
         def stop() -> RefillStopResponse:
             cache = plane.cache(service_name)
             stopped = cache.stop_refill()
-            return RefillStopResponse(success=stopped, refill=refill_model(cache))
+            return RefillStopResponse(success=stopped, refill=refill_model(cache, plane.caches.level))
 
         answer: RefillStopResponse = await plane.run(stop, quick=plane.quick)
         return answer
