@@ -243,6 +243,13 @@ class CacheManager(Watched):
             action="clear_all",
         )
 
+    def stop_refills(self) -> bool:
+        """Let all loads of all caches through from now on; see ``Cache.stop_refill``."""
+        self._all_cores("stop_refills")
+        running = [cache for cache in list(self._all) if cache.refill is not None and cache.refill.running]
+        stopped = [cache.stop_refill() for cache in running]
+        return any(stopped)
+
     def stats(self) -> ManagerStats:
         """Return the statistics of all caches, over all processes that share them."""
         self._all_cores("stats")

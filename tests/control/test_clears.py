@@ -105,6 +105,14 @@ class TestRefill:
         rows = http.get(f"{API}/overview").json()["caches"]
         assert {row["refill"]["state"] for row in rows} == {"running"}
 
+    def test_all_refills_are_stopped_at_once(self, http, books):
+        assert http.delete(f"{API}/refill?all=true").json() == {"success": False, "refill": None}
+        http.post("/api/system/performance/clear-cache", json={"refill": {"ratePerSecond": 5}})
+        assert http.delete(f"{API}/refill?all=true&serviceName=books").status_code == 422
+        assert http.delete(f"{API}/refill?all=true").json() == {"success": True, "refill": None}
+        rows = http.get(f"{API}/overview").json()["caches"]
+        assert {row["refill"]["endedBy"] for row in rows} == {"stopped"}
+
     @pytest.mark.parametrize("more", [{"mode": "soft"}, {"tags": ["t"]}, {"prefix": "k"}, {"dryRun": True}])
     def test_what_cannot_be_paced_is_refused_and_nothing_cleared(self, http, books, more):
         body = {"serviceName": "books", "refill": {"ratePerSecond": 5}, **more}

@@ -234,3 +234,26 @@ def test_a_clear_can_be_refilled_at_a_pace_which_an_operator_may_end(shop, visit
     stop.click()
     expect(stop).to_be_hidden()
     expect(dialog.locator(".recovery")).to_contain_text("paced refill is over")
+
+
+def test_everything_can_be_refilled_at_a_pace_which_an_operator_may_end(shop, visit):
+    page = visit(shop)
+    page.get_by_role("button", name="Clear everything…").click()
+    dialog = page.get_by_role("dialog", name="Clear everything")
+    dialog.get_by_role("checkbox", name="Refill at a pace").check()
+    with page.expect_request("**/clear/preview") as asked:
+        dialog.get_by_label("loads per second").fill("0.5")
+    assert asked.value.post_data_json["refill"] == {"ratePerSecond": 0.5}
+    dialog.get_by_label("Type everything to confirm").fill("everything")
+    expect(act(dialog)).to_be_enabled()
+    with page.expect_request(re.compile("/performance/clear-cache$")) as sent:
+        act(dialog).click()
+    assert sent.value.post_data_json["refill"] == {"ratePerSecond": 0.5}
+    expect(dialog.locator(".outcome.good")).to_be_visible()
+    expect(dialog.locator(".recovery")).to_contain_text(re.compile(r"Refilling at 0\.5/s each in \d+ caches"))
+    stop = dialog.get_by_role("button", name="Stop pacing the refill")
+    stop.click()
+    expect(stop).to_be_hidden()
+    expect(dialog.locator(".recovery")).to_contain_text("paced refill is over")
+    rows = shop.http.get("/api/system/cache/overview", params={"sparklines": False}).json()["caches"]
+    assert "running" not in {row["refill"]["state"] for row in rows if row["refill"]}

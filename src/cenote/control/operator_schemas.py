@@ -85,7 +85,7 @@ class RefillStopResponse(_Response):
     """What became of a refill."""
 
     success: bool = Field(description="Whether any loads were held back.")
-    refill: RefillModel | None = Field(description="The refill; null where there was none.")
+    refill: RefillModel | None = Field(description="The refill; null where there was none, and for all.")
 
 
 class CacheRow(_Response):
