@@ -252,7 +252,9 @@ def test_everything_can_be_refilled_at_a_pace_which_an_operator_may_end(shop, vi
     expect(dialog.locator(".outcome.good")).to_be_visible()
     expect(dialog.locator(".recovery")).to_contain_text(re.compile(r"Refilling at 0\.5/s each in \d+ caches"))
     stop = dialog.get_by_role("button", name="Stop pacing the refill")
-    stop.click()
+    with page.expect_response(re.compile("/cache/refill\\?all=true$")) as answer:
+        stop.click()
+    assert answer.value.ok
     expect(stop).to_be_hidden()
     expect(dialog.locator(".recovery")).to_contain_text("paced refill is over")
     rows = shop.http.get("/api/system/cache/overview", params={"sparklines": False}).json()["caches"]
