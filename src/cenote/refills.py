@@ -137,10 +137,11 @@ def packed_tally(status: RefillStatus) -> int:
 def with_tallies(status: RefillStatus, words: Iterable[int]) -> RefillStatus:
     """Add what other processes tell of the same refill."""
     sums = {name: getattr(status, name) for name in _FIELDS}
-    running = status.running
+    # What the next clear ended is over everywhere, whatever others have not told yet.
+    cleared, running = status.ended_by == "cleared", status.running
     for word in words:
         for name, bits in reversed(_FIELDS.items()):
             sums[name] += word & ((1 << bits) - 1)
             word >>= bits  # noqa: PLW2901  # taken apart
-        running = running or bool(word & 1)
+        running = running or (bool(word & 1) and not cleared)
     return replace(status, **sums, running=running, ended_by=None if running else status.ended_by)

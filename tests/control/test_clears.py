@@ -25,6 +25,12 @@ def test_a_preview_says_what_would_go_and_clears_nothing(http, books):
     assert answer["cost"]["horizonSeconds"] == 600
     assert answer["cost"]["entrySeconds"] == 0
     assert answer["prediction"] is None
+    assert answer["cost"]["reloads"] is None
+    assert answer["basis"] == "nothing was read in the last minute"
+    assert answer["basis"] in answer["message"]
+    assert answer["cost"]["callersWait"] == "all"
+    soft = preview(http, serviceName="books", mode="soft").json()
+    assert (soft["cost"]["callersWait"], soft["message"][:23]) == ("first", "would mark 10 entries s")
     assert answer["tookMs"] > 0
     assert preview(http, serviceName="books", tags=["t"]).json()["entries"] == 10
     assert preview(http, serviceName="books", prefix="k1").json()["entries"] == 1
@@ -80,7 +86,10 @@ def test_the_recovery_behind_a_clear_is_watched(serve):
         everything = live.client.post("/api/system/performance/clear-cache").json()["clearId"]
         assert live.client.get(f"{API}/recovery?clearId={everything}").json()["clear"]["all"] is True
         soft = live.client.post(f"{API}/clear", json={"mode": "soft"}).json()["clearId"]
-        assert live.client.get(f"{API}/recovery?clearId={soft}").status_code == 404
+        answer = live.client.get(f"{API}/recovery?clearId={soft}").json()
+        assert (answer["clear"]["mode"], answer["actual"]["staleServed"]) == ("soft", 0)
+        part = live.client.post(f"{API}/clear", json={"prefix": "k"}).json()["clearId"]
+        assert live.client.get(f"{API}/recovery?clearId={part}").status_code == 404
         assert live.client.get(f"{API}/recovery?clearId=unknown").status_code == 404
         assert live.client.get(f"{API}/recovery").status_code == 422
 

@@ -25,6 +25,7 @@ def act(dialog):
 
 def test_a_whole_cache_is_cleared_only_when_its_preview_was_seen_and_its_name_typed(shop, visit):
     shop.until_read("prices")
+    shop.until_foretold("prices")
     page = visit(shop)
     dialog = open_dialog(page, "prices")
     expect(act(dialog)).to_have_text(ENTRIES)
@@ -259,3 +260,25 @@ def test_everything_can_be_refilled_at_a_pace_which_an_operator_may_end(shop, vi
     expect(dialog.locator(".recovery")).to_contain_text("paced refill is over")
     rows = shop.http.get("/api/system/cache/overview", params={"sparklines": False}).json()["caches"]
     assert "running" not in {row["refill"]["state"] for row in rows if row["refill"]}
+
+
+def test_behind_a_soft_clear_what_is_served_stale_is_counted(shop, visit):
+    page = visit(shop)
+    dialog = open_dialog(page)
+    dialog.get_by_role("radio", name="Soft").check()
+    dialog.get_by_label("Type books to confirm").fill("books")
+    expect(act(dialog)).to_have_text(re.compile("^Mark .* stale$"))
+    expect(dialog.locator(".preview .verdict")).to_have_text(re.compile("^Would mark .* entries stale"))
+    expect(act(dialog)).to_be_enabled()
+    act(dialog).click()
+    expect(dialog.locator(".outcome.good")).to_be_visible()
+    stale = dialog.locator(".compare tr", has_text="Stale values served").locator("td").last
+    expect(stale).to_have_text(re.compile(r"^[\d,]+$"))
+
+
+def test_a_preview_says_why_nothing_can_be_predicted(shop, visit):
+    shop.put("k", "quiet")
+    page = visit(shop)
+    dialog = open_dialog(page, "quiet")
+    expect(dialog.locator(".basis")).to_have_text("Nothing can be predicted yet: nothing was read in the last minute.")
+    expect(dialog.locator(".preview .facts")).to_contain_text("not known yet")

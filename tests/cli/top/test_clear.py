@@ -125,3 +125,14 @@ async def test_a_clear_of_machines_that_share_a_directory_says_who_acknowledged(
         await app.see("1 entry would go · level machine, 2 processes")
         await pilot.press(*"books", "enter")
         await app.see("level machine · 2 of 2 acknowledged")
+
+
+async def test_a_preview_says_why_nothing_is_foretold_and_a_soft_one_who_waits(busy, top):
+    served = busy()
+    async with top(served.url) as (app, pilot):
+        await app.see("books")
+        await pilot.press("down", "c")
+        await app.see("cannot be predicted yet: ")
+        app.screen.query_one("#soft").focus()
+        await pilot.press("space")
+        await app.see("would turn stale")

@@ -28,7 +28,7 @@ export function recovery(app, clear, level, preview) {
   const aborting = new AbortController();
   let timer = 0;
   /** Whether another process answers than the one that cleared, which alone watches closely. */
-  let other = false;
+  let other = Boolean(clear.scope); // a part's own recovery is not watched
 
   async function look() {
     try {
@@ -94,6 +94,7 @@ export function recovery(app, clear, level, preview) {
       ["Hit rate 95% back", told(predicted, predicted?.secondsTo95), told(actual, actual.secondsTo95, "not yet")],
       ["Load time paid", seconds(found.predictedReloadSeconds), seconds(actual.reloadSeconds)],
       ["Loads", NONE, count(actual.reloads)],
+      ...(clear.mode === "soft" ? [["Stale values served", NONE, count(actual.staleServed)]] : []),
     ];
     body.replaceChildren(...rows.map(([name, ...cells]) => h("tr", {}, h("th", { scope: "row" }, name), cells.map((cell) => h("td", {}, cell)))));
     const refill = found.refill;
