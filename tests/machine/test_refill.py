@@ -101,6 +101,21 @@ def test_whoever_stops_a_refill_stops_it_everywhere(two, clear):
     assert not other.ask("cache.refill.running")
 
 
+def test_processes_that_share_entries_on_disk_pace_their_loads_and_stop_together(start, directory):
+    one, other = (start("from cenote import Refill\n" + READ, url=f"lmdb://{directory}") for _ in range(2))
+    for process in (one, other):
+        process.do("caches.stats()")
+    one.do("cache.clear(refill=Refill(0.001, wait_seconds=600))")
+    assert other.ask("cache.get('warm')") is None
+    assert other.ask("cache._core.pace.running")
+    other.do("import threading; done = []")
+    other.do("threading.Thread(target=lambda: done.append(cache.get_or_load('k', lambda: 2)), daemon=True).start()")
+    wait_until(lambda: other.ask("cache._core.pace.status().waiting") == 1)
+    assert one.ask("cache.stop_refill()")
+    wait_until(lambda: other.ask("done") == [2])
+    wait_until(lambda: one.ask("cache.get('k')") == 2)
+
+
 def test_a_process_that_comes_later_takes_part_while_the_refill_goes_on(two, start):
     one, _ = two
     one.do("cache.clear(refill=Refill(0.001, wait_seconds=600, max_seconds=100))")
