@@ -94,6 +94,21 @@ def test_a_clear_of_everything_paces_all_caches(two):
     ]
 
 
+def test_reads_behind_paced_clears_are_as_strict_as_any(site):
+    one, other = site.process("a", "from cenote import Refill"), site.process("b")
+    site.ripen(one)
+    for process in (one, other):
+        site.leased(process)
+    site.witness(one, other)
+    for clear in ("cache.clear", "caches.clear_all", "cache.clear"):
+        scope = "everything=True" if clear.endswith("all") else "cache='shop'"
+        one.do(f"with history.invalidation({scope}): {clear}(refill=Refill(5, wait_seconds=60))")
+        # Each waits for its turn to load, and is then served what it loaded.
+        site.warm(one, other)
+    assert sum(process.ask("cache.refill.admitted") for process in (one, other)) > 0
+    site.judge(one, other)
+
+
 # What records say
 
 ORDER = RefillOrder(Refill(12.5, 100, 3, "error"), "receipt", 1_000_000.25)
