@@ -28,7 +28,16 @@ PYTEST = ("-m", "pytest", "-q", "-n", "logical")
 NOT_LONG = ("-m", "not long")
 # What of the suite says nothing about an installed copy: it is about the source tree, takes its app from a page of the
 # documentation, or wears processes out for minutes.
-NOT_OF_A_WHEEL = ("tooling", "docs", "typing", "workers", "machine", "network", "test_deploy.py")
+NOT_OF_A_WHEEL = (
+    "tooling",
+    "docs",
+    "typing",
+    "workers",
+    "machine",
+    "network",
+    "test_deploy.py",
+    "test_deploy_queries.py",
+)
 # What searches through what one file does: the other runs do.
 SEARCHING = ("eviction", "stores", "strict")
 # What starts processes all the time, or searches longest, where it has just been seen to pass.

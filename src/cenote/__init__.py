@@ -29,7 +29,7 @@ from cenote.loadtimes import LoadTimes
 from cenote.manager import CacheManager
 from cenote.memoize import CacheInfo, Memoized, MemoizedMethod
 from cenote.options import CacheOptions
-from cenote.pacing import Refill, RefillStatus
+from cenote.refills import Refill, RefillStatus
 from cenote.result import ClearResult, EntryInfo, EntryPage, Miss
 from cenote.stats import CacheStats, ManagerStats
 

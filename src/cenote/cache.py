@@ -11,7 +11,7 @@ from cenote.aloading import aload, off_loop
 from cenote.many import aload_many
 from cenote.operations import Operations
 from cenote.options import UNSET
-from cenote.pacing import Refill
+from cenote.refills import Refill
 from cenote.result import ClearResult, Mode
 from cenote.terms import Terms
 

@@ -8,10 +8,12 @@ from cenote.audit import AuditTrail
 from cenote.clearing import ClearOrder, clear_cache, run_clear
 from cenote.core import CacheCore
 from cenote.errors import ConfigurationError
-from cenote.pacing import Refill, RefillStatus
+from cenote.invalidation.log import LET_GO
+from cenote.refills import Refill, RefillStatus
 from cenote.result import ClearResult, Mode
 from cenote.scope import Scope
 from cenote.selecting import clear_scope
+from cenote.swapping import Tally
 from cenote.tables import Slot
 from cenote.terms import check_tags
 from cenote.view import CacheView
@@ -94,16 +96,28 @@ class Clearable(CacheView):
 
     @property
     def refill(self) -> RefillStatus | None:
-        """How the refill behind the last paced clear goes on, or went; None where there was none in this process."""
-        pace = self._core.pace
-        return None if pace is None else pace.status()
+        """How the refill behind the last paced clear goes on, or went, in all processes of this machine.
+
+        What others do is what they last reported. None where this process has seen no such clear.
+        """
+        return self._core.refill_status()
 
     def stop_refill(self) -> bool:
-        """Let all loads through from now on; return whether any were held back."""
-        pace = self._core.pace
-        running = pace is not None and pace.running
-        self._core.end_pace("stopped")
-        return running
+        """Let all loads through from now on, in all processes and machines that share the cache.
+
+        Returns:
+            Whether any were held back, as far as this machine's processes have reported.
+
+        Raises:
+            ClearFailedError: Others may not have learned of it; this process lets all loads through.
+        """
+        core = self._core
+        status = core.refill_status()
+        core.end_pace("stopped")
+        if core.log.word is not None:
+            clear_scope(core, Scope(tags=frozenset(LET_GO)), soft=False, dry_run=False, tally=Tally(most=0))
+            core.report()
+        return status is not None and status.running
 
     def _clear_scope(self, scope: Scope, order: ClearOrder) -> ClearResult:
         return run_clear(

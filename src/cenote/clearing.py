@@ -19,9 +19,9 @@ from cenote.audit import AuditEvent, AuditTrail
 from cenote.core import CacheCore
 from cenote.errors import ClearFailedError, ConfigurationError, ReentrantError
 from cenote.invalidation.log import Record, RecordKind
-from cenote.pacing import Refill
+from cenote.refills import Refill, RefillOrder
 from cenote.result import ClearResult, Mode
-from cenote.swapping import Tally, begin_pace, finish, hold_all, names_of, refuse_amid_swap, release_all, swap, swap_all
+from cenote.swapping import Tally, finish, hold_all, names_of, refuse_amid_swap, release_all, swap, swap_all
 from cenote.telling import clear_far, count_live, entries_elsewhere, shutting_out, tell_others
 
 __all__ = ["MOST_ITEMS", "ClearOrder", "clear_all", "clear_cache", "run_clear", "switch"]
@@ -75,10 +75,8 @@ def clear_cache(core: CacheCore, *, soft: bool, dry_run: bool, tally: Tally) -> 
         count_live(core, tally)
         return
     if core.far:
-        old = core.state
-        clear_far(core, [Record(kind=RecordKind.CLEAR, cache=core.name, soft=soft)], tally)
-        with core.lock:
-            begin_pace(core, old, tally)
+        # What the record says of a refill is obeyed here as everywhere: before any load finds the new State.
+        clear_far(core, [Record(kind=RecordKind.CLEAR, cache=core.name, soft=soft, refill=tally.refill)], tally)
         return
     tell_others(core, partial(_clear_here, core, soft=soft, tally=tally), tally)
 
@@ -90,10 +88,11 @@ def _clear_here(core: CacheCore, *, soft: bool, tell: bool, tally: Tally) -> int
         if tell:
             core.obey()
             _count_elsewhere(core, tally)
-        old, sequence = swap(core, soft=soft, tell=tell)
+        old, sequence = swap(core, soft=soft, tell=tell, refill=tally.refill)
         if not soft:
             core.note_clear(sequence, tally.clear_id)
-            begin_pace(core, old, tally)
+            if tally.refill is not None:
+                core.begin_refill(tally.refill, old)
         tally.entries += len(old.store) if core.keeps_originals else 0
         if core.sharing is not None and tell:
             core.sharing.mark(sequence)
@@ -112,11 +111,7 @@ def clear_all(cores: Sequence[CacheCore], *, soft: bool, dry_run: bool, tally: T
             count_live(core, tally)
         return
     if cores[0].far:
-        olds = [core.state for core in cores]
-        clear_far(cores[0], [Record(kind=RecordKind.CLEAR_ALL, soft=soft)], tally)
-        for core, old in zip(cores, olds, strict=True):
-            with core.lock:
-                begin_pace(core, old, tally)
+        clear_far(cores[0], [Record(kind=RecordKind.CLEAR_ALL, soft=soft, refill=tally.refill)], tally)
         return
     refuse_amid_swap(cores[0])
     for core in cores:
@@ -136,11 +131,12 @@ def _clear_all_here(cores: Sequence[CacheCore], *, soft: bool, tell: bool, tally
                 for core in cores:
                     core.obey()
                     _count_elsewhere(core, tally)
-                sequence = cores[0].log.append(Record(kind=RecordKind.CLEAR_ALL, soft=soft))
+                sequence = cores[0].log.append(Record(kind=RecordKind.CLEAR_ALL, soft=soft, refill=tally.refill))
             swapped = swap_all(cores, soft=soft, sequence=sequence)
             for core, _, old in swapped if not soft else ():
                 core.note_clear(sequence or 0, tally.clear_id)
-                begin_pace(core, old, tally)
+                if tally.refill is not None:
+                    core.begin_refill(tally.refill, old)
             tally.entries += sum(len(old.store) for core, _, old in swapped if core.keeps_originals)
             if cores[0].sharing is not None and sequence is not None:
                 cores[0].sharing.mark(sequence)
@@ -211,7 +207,8 @@ def run_clear(
         scope: What it is restricted to, in words.
     """
     clear_id = order.clear_id or _new_receipt()
-    tally = Tally(most=order.max_items, clear_id=clear_id, refill=order.refill)
+    refill = None if order.refill is None else RefillOrder(order.refill, clear_id, core.clock.time())
+    tally = Tally(most=order.max_items, clear_id=clear_id, refill=refill)
     event = AuditEvent(
         action=action,
         service=service,

@@ -6,7 +6,9 @@ from dataclasses import replace
 
 from cenote.copying import Copier
 from cenote.entry import Entry, ParticularEntry
+from cenote.errors import ClearFailedError
 from cenote.loadtimes import LoadTimes
+from cenote.refills import RefillStatus, packed_tally, with_tallies
 from cenote.state import NOT_SHARED, State
 from cenote.stats import CacheStats, Counts
 from cenote.tables import GIL, Slot
@@ -54,6 +56,8 @@ class Figures(Copier):
         census = self.log.counting
         if census is not None:
             census.report(self.name, self.own_stats())
+            pace = self.pace
+            census.report_refill(self.name, 0 if pace is None else packed_tally(pace.status()))
             with self.lock:
                 self.note_size()
 
@@ -73,6 +77,17 @@ class Figures(Copier):
             return self.own_stats()
         self.report()
         return census.total(self.name, self.own_stats())
+
+    def refill_status(self) -> RefillStatus | None:
+        """Say how the refill behind the last paced clear goes on in all processes; None where this one saw none."""
+        pace = self.pace
+        if pace is None:
+            return None
+        status, census = pace.status(), self.log.counting
+        try:
+            return status if census is None else with_tallies(status, census.refills_elsewhere(self.name))
+        except ClearFailedError:
+            return status  # what is shared was lost a moment ago
 
     def restart_counts(self) -> None:
         """Count from nothing."""

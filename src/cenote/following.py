@@ -24,6 +24,7 @@ from cenote.keeper import keeper
 from cenote.observing import Observer
 from cenote.options import CacheOptions
 from cenote.pacing import Pace
+from cenote.refills import RefillOrder
 from cenote.scope import Scope
 from cenote.state import NOT_SHARED, Root, State, shelf_of
 from cenote.stats import Counts
@@ -276,7 +277,31 @@ class Follower(Tables):
         self.install(new)
         self.bury(old)
         self.note_size()
+        self.join_refill()
         return new
+
+    def join_refill(self) -> None:
+        """Take part in a refill behind a clear that this process did not see, if it goes on; under the write lock."""
+        generation = self.state.generation
+        if generation <= 0:
+            return
+        order = self.log.refill_behind(self.name, generation)
+        if order is not None:
+            self.end_pace("cleared")
+            self.begin_refill(order, None, elapsed=max(0.0, self.clock.time() - order.begun))
+
+    @abstractmethod
+    def begin_refill(self, order: RefillOrder, old: State | None, *, elapsed: float = 0.0) -> None:
+        """Have loads let through at a bounded rate from now on; call under the write lock, with the swap.
+
+        So no load finds the new State without its refill. Why nothing old is served: loads wait in the State that the
+        clear put in force, and a wait neither stores nor serves anything.
+
+        Args:
+            order: The refill, as the clear says it.
+            old: The State that was left behind, to tell which keys were read most; None where nobody saw any.
+            elapsed: Seconds since the refill began.
+        """
 
     def count_gone(self, *, invalidated: int = 0, expired: int = 0) -> None:
         """Count entries that left memory, unless they were copies."""
@@ -326,6 +351,9 @@ class Follower(Tables):
             new = state.softened(record.sequence)
         elif whole:
             new = self.emptied(state, record.sequence)
+        elif record.lets_go:
+            self.end_pace("stopped")
+            return state
         else:
             removed = self._obey_scope(state, Scope.of(record), record)
             if self.log.census is not None:
@@ -335,7 +363,10 @@ class Follower(Tables):
         self.install(new)
         if not record.soft:
             self.end_pace("cleared")
-            self.note_clear(record.sequence)
+            order = record.refill
+            self.note_clear(record.sequence, None if order is None else order.clear_id or None)
+            if order is not None:
+                self.begin_refill(order, state)
             self.bury(state, cleared=True)
             self.note_size()
         return new

@@ -185,7 +185,7 @@ def forecast(
         peak = max(peak, loaded / (end - last_end))
         waiting, last, last_end = again, due, end
     confidence: Literal["good", "fair", "poor"] = "good"
-    if rereads.sightings * share < _FEW:
+    if rereads.sightings * share < _FEW or rereads.reach < horizon / 20:
         confidence = "poor"
     elif rereads.sightings * share < _MANY or rereads.reach < horizon / 4:
         confidence = "fair"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Hashable, Iterable
+from functools import partial
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any, Final, NoReturn
 
@@ -19,12 +20,15 @@ from cenote.following import Follower
 from cenote.invalidation.log import InvalidationLog
 from cenote.keeper import keeper
 from cenote.options import CacheOptions
+from cenote.pacing import Pace
+from cenote.refills import RefillOrder
 from cenote.sharing import Sharing
 from cenote.state import Root, State
 from cenote.stores.memory import MemoryStore
 from cenote.stores.shared import SharedReads
 from cenote.tables import GIL, Slot
 from cenote.terms import Terms, Treatment
+from cenote.workers import workers
 
 __all__ = ["Holder"]
 
@@ -150,6 +154,19 @@ class Holder(Follower):
         picked = [policy.pick(dice) for _ in range(2 * _HOTTEST)]
         counted = {(each.slot, each.key): each.freq * _COUNTED for each in picked if each is not None and each.freq}
         return counted | found
+
+    def begin_refill(self, order: RefillOrder, old: State | None, *, elapsed: float = 0.0) -> None:
+        """Have loads let through at a bounded rate from now on; call under the write lock, with the swap."""
+        self.pace = Pace(
+            order.refill,
+            order.clear_id,
+            {} if old is None else self.hottest(old),
+            self.now,
+            order.begun,
+            elapsed=elapsed,
+            share=partial(self.log.share, self.name),
+            launch=workers.submit,
+        )
 
     def is_current(self, state: State) -> bool:
         """Whether a State, or a softened form of it, is in force."""

@@ -20,7 +20,7 @@ from cenote.keeper import keeper
 from cenote.keys import check_name
 from cenote.observing import Observer
 from cenote.options import CacheOptions
-from cenote.pacing import Refill
+from cenote.refills import Refill
 from cenote.result import ClearResult, Mode
 from cenote.state import Root
 from cenote.stats import CacheStats, ManagerStats
@@ -244,6 +244,13 @@ class CacheManager(Watched):
             action="clear_all",
         )
 
+    def stop_refills(self) -> bool:
+        """Let all loads of all caches through from now on; see ``Cache.stop_refill``."""
+        self._all_cores("stop_refills")
+        running = [cache for cache in list(self._all) if cache.refill is not None and cache.refill.running]
+        stopped = [cache.stop_refill() for cache in running]
+        return any(stopped)
+
     def stats(self) -> ManagerStats:
         """Return the statistics of all caches, over all processes that share them."""
         self._all_cores("stats")
@@ -332,6 +339,8 @@ class CacheManager(Watched):
         self._cores.append(core)
         self._all.append(cache)
         core.observer = self._observer
+        with core.lock:
+            core.join_refill()
         if not self._enabled:
             cache.apply_switches(all_on=False)
         keeper.watch(core)

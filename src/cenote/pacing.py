@@ -4,29 +4,35 @@ Nothing is served here and nothing stored. A load that waits was registered in t
 so its birth is not older than the clear; whatever is cleared while it waits leaves that State behind, and it publishes
 nothing. Every wait is bounded by time, and who is let through depends on time alone and on no other load, so loads that
 wait for loads inside of them cannot wait in a circle.
+
+Processes that share a cache begin the same refill when they obey the clear's record, each with its share of the rate.
+What the share is told from is never relied on for more than the rate.
 """
 
 from __future__ import annotations
 
 import heapq
+import logging
 import threading
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from cenote import locks
-from cenote.errors import ConfigurationError
-from cenote.options import seconds
+from cenote.errors import CenoteError
+from cenote.refills import EndedBy, Refill, RefillStatus
 
-__all__ = ["Pace", "Place", "Refill", "RefillStatus", "Ticket", "TryAgain"]
+__all__ = ["Pace", "Place", "Ticket", "TryAgain"]
+
+logger = logging.getLogger("cenote")
 
 Place = tuple[int, Hashable]
 """A table's number and a key there."""
 
-EndedBy = Literal["hottestBack", "maxSeconds", "cleared", "stopped", "switchedOff"]
-
 QUIET_SECONDS: Final = 5.0
 """How long nobody must have waited before a refill ends."""
+
+SHARE_SECONDS: Final = 1.0
+"""How often a process asks for its share of the rate: others come and go."""
 
 _BURST_SECONDS: Final = 0.1
 _LONGEST_NAP: Final = 0.5
@@ -35,67 +41,6 @@ _SHORTEST_NAP: Final = 0.001
 
 class TryAgain(BaseException):  # never raised to a caller
     """The cache was cleared while a load waited to be let through: whoever wanted it looks again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refill:
-    """How loads are let through behind a clear.
-
-    Attributes:
-        rate: Loads a second, in each process.
-        max_seconds: Seconds after which loads are let through as always.
-        wait_seconds: Seconds that a caller waits for its load to be let through.
-        on_timeout: What becomes of a caller that waited so long: "load" loads all the same, "error" raises
-            RefillTimeoutError.
-    """
-
-    rate: float
-    max_seconds: float = 600.0
-    wait_seconds: float = 10.0
-    on_timeout: Literal["load", "error"] = "load"
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
-        rate = self.rate
-        if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 < rate <= 1_000_000:
-            raise ConfigurationError(f"rate must be a number of loads a second, above 0, not {rate!r}")
-        object.__setattr__(self, "max_seconds", seconds("max_seconds", self.max_seconds))
-        object.__setattr__(self, "wait_seconds", seconds("wait_seconds", self.wait_seconds, zero=True))
-        if self.on_timeout not in ("load", "error"):
-            raise ConfigurationError(f"on_timeout must be 'load' or 'error', not {self.on_timeout!r}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefillStatus:
-    """How a refill goes on.
-
-    Attributes:
-        clear_id: The clear that it is behind.
-        running: Whether it goes on.
-        rate: Loads a second.
-        started: When it began, in seconds since the Unix epoch.
-        seconds: Seconds since then.
-        max_seconds: Seconds after which it ends.
-        admitted: Loads that were let through.
-        waiting: Loads that wait.
-        timed_out: Loads that waited too long.
-        hottest: How many keys are on the list of the hottest.
-        hottest_back: How many of these were let through.
-        ended_by: What ended it; None while it goes on.
-    """
-
-    clear_id: str
-    running: bool
-    rate: float
-    started: float
-    seconds: float
-    max_seconds: float
-    admitted: int
-    waiting: int
-    timed_out: int
-    hottest: int
-    hottest_back: int
-    ended_by: EndedBy | None
 
 
 class Ticket:
@@ -125,10 +70,19 @@ class Ticket:
 
 
 class Pace:
-    """The refill of one cache; any thread may ask."""
+    """The refill of one cache in one process; any thread may ask."""
 
     def __init__(
-        self, refill: Refill, clear_id: str, hottest: Mapping[Place, float], now: Callable[[], float], started: float
+        self,
+        refill: Refill,
+        clear_id: str,
+        hottest: Mapping[Place, float],
+        now: Callable[[], float],
+        started: float,
+        *,
+        elapsed: float = 0.0,
+        share: Callable[[], float] = lambda: 1.0,
+        launch: Callable[[Callable[[], object]], object] | None = None,
     ) -> None:
         """Begin a refill.
 
@@ -137,18 +91,26 @@ class Pace:
             clear_id: The clear that it is behind.
             hottest: Reads a second of the keys that were read most before the clear.
             now: Returns monotonic seconds.
-            started: Now, in seconds since the Unix epoch.
+            started: When it began, in seconds since the Unix epoch.
+            elapsed: Seconds since then, where this process comes later.
+            share: Returns which share of the rate this process has, from above 0 to 1.
+            launch: Runs a function in a thread of its own: ``run``, once a load has to wait; None: nobody does.
         """
         self.refill = refill
         self._clear_id = clear_id
         self._now = now
         self._started = started
+        self._launch = launch
         self._lock = locks.make_lock()
         self._rates = dict(hottest)
         self._missing = set(self._rates)
-        self._burst = max(1.0, refill.rate * _BURST_SECONDS)
-        self._tokens = 1.0
-        self._begun = self._counted = self._quiet_since = now()
+        self._share = share
+        self._part = 1.0
+        self._asked = self._counted = self._quiet_since = now()
+        self._learn()
+        # Where many begin at once, no more than one load of all comes at once.
+        self._tokens = self._part
+        self._begun = self._asked - elapsed
         self._queue: list[Ticket] = []
         self._waiting = 0
         self._admitted = 0
@@ -156,12 +118,18 @@ class Pace:
         self._number = 0
         self.ended_by: EndedBy | None = None
         self._ended = 0.0
+        self._attended = False
         self._change = threading.Event()
 
     @property
     def running(self) -> bool:
         """Whether loads are held back."""
         return self.ended_by is None
+
+    @property
+    def rate(self) -> float:
+        """Loads a second that this process lets through."""
+        return self.refill.rate * self._part
 
     def ask(self, place: Place, wake: Callable[[], None], *, weight: int = 1) -> Ticket | None:
         """Ask for a load to be let through.
@@ -176,21 +144,40 @@ class Pace:
         """
         if self.ended_by is not None or locks.owned(self._lock):
             return None  # also what a finalizer amid a change of this very refill is told
+        self._learn_lately()
+        woken: list[Ticket] = []
+        ticket: Ticket | None = None
+        unattended = False
         with self._lock:
             now = self._now()
             self._earn(now)
-            if self.ended_by is not None:
-                return None
-            if not self._waiting and self._tokens >= 1:
-                self._spend(place, weight)
-                return None
-            self._number += 1
-            ticket = Ticket(place, (-self._rates.get(place, 0.0), self._number), weight, wake)
-            heapq.heappush(self._queue, ticket)
-            self._waiting += 1
-            self._quiet_since = now
+            woken = self._end_if_over(now)
+            if self.ended_by is None:
+                if not self._waiting and self._tokens >= 1:
+                    self._spend(place, weight)
+                    return None
+                self._number += 1
+                ticket = Ticket(place, (-self._rates.get(place, 0.0), self._number), weight, wake)
+                heapq.heappush(self._queue, ticket)
+                self._waiting += 1
+                self._quiet_since = now
+                unattended = not self._attended
+                self._attended = True
+        for each in woken:
+            each.wake()
+        if unattended:
+            self._have_run()
         self._change.set()
         return ticket
+
+    def _have_run(self) -> None:
+        if self._launch is None:
+            return
+        try:
+            self._launch(self.run)
+        except RuntimeError as reason:
+            self.end("stopped")
+            logger.warning("no thread for the refill of a cache, which goes on at once: %s", reason)
 
     def give_up(self, ticket: Ticket, *, timed_out: bool) -> None:
         """Stop waiting."""
@@ -205,6 +192,7 @@ class Pace:
 
     def pump(self) -> float:
         """Let through whatever may; return the seconds after which to do so again."""
+        self._learn_lately()
         woken: list[Ticket] = []
         with self._lock:
             now = self._now()
@@ -219,33 +207,44 @@ class Pace:
                 woken.append(ticket)
             if self._waiting:
                 self._quiet_since = now
-            if now >= self._begun + self.refill.max_seconds:
-                woken += self._finish("maxSeconds")
-            elif not self._missing and not self._waiting and now >= self._quiet_since + QUIET_SECONDS:
-                woken += self._finish("hottestBack")
-            pause = (1 - self._tokens) / self.refill.rate if self._waiting else _LONGEST_NAP
+            woken += self._end_if_over(now)
+            pause = (1 - self._tokens) / self.rate if self._waiting else _LONGEST_NAP
         for ticket in woken:
             ticket.wake()
         return max(_SHORTEST_NAP, min(pause, _LONGEST_NAP))
 
     def run(self) -> None:
-        """Let loads through until the refill is over; in a thread of its own."""
-        while self.running:
+        """Let loads through until the refill is over, or nobody has waited for a while; in a thread of its own."""
+        while self._is_wanted():
             self._change.wait(self.pump())
             self._change.clear()
+
+    def _is_wanted(self) -> bool:
+        with self._lock:
+            waits = self._waiting > 0 or self._now() < self._quiet_since + QUIET_SECONDS
+            self._attended = self.running and waits
+            return self._attended
 
     def end(self, ended_by: EndedBy) -> None:
         """End the refill: who waits may go, or, where the cache was cleared, has to look again."""
         with self._lock:
-            woken = self._finish(ended_by)
+            woken = self._finish(ended_by, self._now())
         for ticket in woken:
             ticket.wake()
         self._change.set()
 
-    def _finish(self, ended_by: EndedBy) -> list[Ticket]:
+    def _end_if_over(self, now: float) -> list[Ticket]:
+        """End the refill where its time is over, or nobody needs it any more; return who is to be woken."""
+        if now >= self._begun + self.refill.max_seconds:
+            return self._finish("maxSeconds", self._begun + self.refill.max_seconds)
+        if not self._missing and not self._waiting and now >= self._quiet_since + QUIET_SECONDS:
+            return self._finish("hottestBack", now)
+        return []
+
+    def _finish(self, ended_by: EndedBy, now: float) -> list[Ticket]:
         if self.ended_by is not None:
             return []
-        self.ended_by, self._ended = ended_by, self._now()
+        self.ended_by, self._ended = ended_by, now
         woken = [ticket for ticket in self._queue if not ticket.gone]
         for ticket in woken:
             if ended_by in {"cleared", "switchedOff"}:
@@ -255,8 +254,23 @@ class Pace:
         self._queue, self._waiting = [], 0
         return woken
 
+    def _learn_lately(self) -> None:
+        """Learn the share anew, if it was learnt a while ago; never under the lock, since the answer may take long."""
+        now = self._now()
+        if now >= self._asked + SHARE_SECONDS:
+            self._asked = now
+            self._learn()
+
+    def _learn(self) -> None:
+        try:
+            part = self._share()
+        except (CenoteError, OSError, ValueError):
+            return  # nobody can be asked just now, or this process leaves: the last answer will do
+        self._part = min(1.0, part) if part > 0 else 1.0
+
     def _earn(self, now: float) -> None:
-        self._tokens = min(self._burst, self._tokens + (now - self._counted) * self.refill.rate)
+        burst = max(1.0, self.rate * _BURST_SECONDS)
+        self._tokens = min(burst, self._tokens + (now - self._counted) * self.rate)
         self._counted = now
 
     def _spend(self, place: Place, weight: int) -> None:
@@ -266,10 +280,12 @@ class Pace:
         self._missing.discard(place)
 
     def status(self) -> RefillStatus:
-        """Say how it goes on."""
+        """Say how it goes on in this process."""
         with self._lock:
-            end = self._now() if self.running else self._ended
-            return RefillStatus(
+            now = self._now()
+            woken = self._end_if_over(now)
+            end = now if self.running else self._ended
+            status = RefillStatus(
                 clear_id=self._clear_id,
                 running=self.running,
                 rate=self.refill.rate,
@@ -283,3 +299,6 @@ class Pace:
                 hottest_back=len(self._rates) - len(self._missing),
                 ended_by=self.ended_by,
             )
+        for ticket in woken:
+            ticket.wake()
+        return status

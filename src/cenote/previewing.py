@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from itertools import islice
-from typing import Final
+from typing import Final, Literal
 
 from cenote.core import CacheCore
 from cenote.entry import GONE, Entry
@@ -20,7 +20,9 @@ from cenote.state import NOT_SHARED
 from cenote.swapping import Tally
 from cenote.tables import Slot
 
-__all__ = ["HotKey", "Look", "Preview", "hot_keys", "look_at"]
+__all__ = ["HotKey", "Look", "Preview", "Waits", "hot_keys", "look_at"]
+
+Waits = Literal["all", "first", "none"]
 
 SAMPLE: Final = 1000
 """Entries that are looked at."""
@@ -87,7 +89,10 @@ class Preview:
         items: Identifiers of some, chosen at random.
         hottest: Keys that are read most often.
         entry_seconds: Seconds that loading all of them takes; None where nothing was loaded.
-        forecast: What is expected of it; None where reads leave no trace that can be seen.
+        forecast: What is expected of it; None where that is not known.
+        basis: What that rests on, or why it is not known, in one sentence.
+        waits: Which callers wait for the loads: "all", "first" (one of each entry, while others are served its stale
+            copy) or "none", of a soft clear where stale copies are served to all.
         sampled: How many entries were looked at.
         seconds: Seconds that the preview took.
         message: One sentence for people.
@@ -103,6 +108,8 @@ class Preview:
     hottest: tuple[HotKey, ...]
     entry_seconds: float | None
     forecast: Forecast | None
+    basis: str
+    waits: Waits
     sampled: int
     seconds: float
     message: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from cenote.forecast import Forecast, Rereads, forecast, recovered, step_ends
@@ -10,9 +10,14 @@ from cenote.history import Recent
 from cenote.register import ClearNote
 from cenote.stats import CacheStats
 
-__all__ = ["Baseline", "Recovery", "together"]
+__all__ = ["WATCHED_SECONDS", "Baseline", "Recovery", "together", "why_unknown"]
 
+WATCHED_SECONDS: Final = 15.0
+"""How long entries must have been watched before anything is told from them, unless all were read again sooner."""
+
+_NOT_READ: Final = "nothing was read in the last minute"
 _ENDS: Final = step_ends()
+_SLIGHTLY: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,36 +29,78 @@ class Baseline:
         entries: How many entries the clear takes.
         recent: What the cache did in the last minute.
         rate: The most loads in a second, where they are paced.
+        blind: Why nothing was seen, where that is so.
+        behind: Whether reloads happen behind stale copies, for which no caller waits: those of a soft clear, with
+            ``stale_while_revalidate``.
     """
 
     rereads: Rereads | None
     entries: int
     recent: Recent
     rate: float | None = None
+    blind: str = "its entries are not watched"
+    behind: bool = False
 
     @property
     def reads_per_second(self) -> float:
         """Reads a second."""
         return self.recent.reads / self.recent.seconds if self.recent.seconds else 0.0
 
+    def unknown(self) -> str | None:
+        """Return why nothing can be said of it; None where something can."""
+        rereads = self.rereads
+        if not self.recent.reads:
+            return _NOT_READ
+        if rereads is None or not rereads.sightings:
+            return self.blind
+        seen, reach = rereads.share(rereads.reach), rereads.reach
+        if seen < 1 - _SLIGHTLY and reach < WATCHED_SECONDS:
+            return f"its entries were watched for {reach:.0f} seconds, and {WATCHED_SECONDS:.0f} are the least"
+        if self.recent.hits and not seen:
+            return f"of {rereads.sightings} entries that were watched none was read again within {reach:.0f} seconds"
+        return None
+
     def forecast(self) -> Forecast | None:
-        """Say what the clear will cost; None where nothing was seen."""
-        if self.rereads is None or not self.rereads.sightings or not self.recent.reads:
+        """Say what the clear will cost; None where too little was seen to say so."""
+        if self.rereads is None or self.unknown() is not None:
             return None
-        return forecast(
+        hit_rate = 100 * self.recent.hits / self.recent.reads
+        found = forecast(
             self.rereads,
             entries=self.entries,
             reads_per_second=self.reads_per_second,
-            hit_rate=100 * self.recent.hits / self.recent.reads,
+            hit_rate=hit_rate,
             rate=self.rate,
         )
+        if not self.behind:
+            return found
+        # What is stale is served, and counted as a hit.
+        flat = tuple((end, found.hit_rate_before) for end, _ in found.curve)
+        return replace(found, seconds_to_90=0.0, seconds_to_95=0.0, curve=flat)
+
+
+def why_unknown(baselines: list[Baseline]) -> str:
+    """Return why nothing can be said of a clear of some caches: what is so of the one that is read most."""
+    busiest = max(baselines, key=lambda each: each.recent.reads, default=None)
+    return (busiest and busiest.unknown()) or _NOT_READ
 
 
 def together(baselines: list[Baseline]) -> Forecast | None:
-    """Say what a clear of several caches will cost; None where nothing was seen of any."""
-    known = [(each, found) for each in baselines if (found := each.forecast()) is not None]
-    if len(known) <= 1:
-        return known[0][1] if known else None
+    """Say what a clear of several caches will cost; None where too little was seen of any."""
+    found = [(each, each.forecast()) for each in baselines if each.recent.reads]
+    known = [(each, forecast) for each, forecast in found if forecast is not None]
+    if not known:
+        return None
+    whole = _sum_of(known)
+    if len(known) == len(found):
+        return whole
+    others = f"{len(found) - len(known)} more that are read are not in it: nothing is known of them yet"
+    return replace(whole, confidence="poor", basis=f"{whole.basis}; {others}")
+
+
+def _sum_of(known: list[tuple[Baseline, Forecast]]) -> Forecast:
+    if len(known) == 1:
+        return known[0][1]
     reads = [each.reads_per_second for each, _ in known]
     whole = sum(reads)
 
@@ -145,6 +192,11 @@ class Recovery:
         if before is None:
             return None
         return recovered([(end, rate) for end, rate, _ in steps], share * before, [reads for _, _, reads in steps])
+
+    @property
+    def stale_served(self) -> int:
+        """How many reads since the clear were served something stale, as behind a soft one."""
+        return max(0, self.points[-1][1].stale_served - self.before.stale_served) if self.points else 0
 
     @property
     def reloads(self) -> int:

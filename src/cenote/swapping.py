@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -13,14 +12,12 @@ from cenote.departures import Fate
 from cenote.entry import Entry
 from cenote.errors import ReentrantError
 from cenote.invalidation.log import Record, RecordKind
-from cenote.pacing import Pace, Refill
+from cenote.refills import RefillOrder
 from cenote.state import State
 from cenote.tables import Slot
-from cenote.workers import workers
 
 __all__ = [
     "Tally",
-    "begin_pace",
     "close_all",
     "entries_of",
     "finish",
@@ -32,9 +29,6 @@ __all__ = [
     "swap",
     "swap_all",
 ]
-
-
-logger = logging.getLogger("cenote")
 
 
 @dataclass
@@ -55,7 +49,7 @@ class Tally:
     items: list[str] = field(default_factory=list)
     exact: bool = True
     clear_id: str | None = None
-    refill: Refill | None = None
+    refill: RefillOrder | None = None
 
     @property
     def room(self) -> int:
@@ -139,10 +133,11 @@ def _replacement(core: CacheCore, *, soft: bool, sequence: int | None) -> tuple[
     return state, state.softened(sequence) if soft else core.emptied(state, sequence)
 
 
-def swap(core: CacheCore, *, soft: bool, tell: bool) -> tuple[State, int]:
+def swap(core: CacheCore, *, soft: bool, tell: bool, refill: RefillOrder | None = None) -> tuple[State, int]:
     """Put a new State in force and return the old one, with the record's sequence; call under the write lock."""
     refuse_amid_swap(core)
-    sequence = core.log.append(Record(kind=RecordKind.CLEAR, cache=core.name, soft=soft)) if tell else None
+    record = Record(kind=RecordKind.CLEAR, cache=core.name, soft=soft, refill=refill)
+    sequence = core.log.append(record) if tell else None
     old, new = _replacement(core, soft=soft, sequence=sequence)
     core.install(new)
     core.note_size()
@@ -183,27 +178,11 @@ def forget_all(cores: Sequence[CacheCore]) -> None:
         for core, old in zip(cores, olds, strict=True):
             core.counts.invalidations += len(old.store)
             core.note_size()
+            core.join_refill()
     finally:
         release_all(cores)
     for core, old in zip(cores, olds, strict=True):
         core.bury(old)
-
-
-def begin_pace(core: CacheCore, old: State, tally: Tally) -> None:
-    """Have loads behind a whole hard clear let through at a bounded rate; call under the write lock, with the swap.
-
-    So no load finds the new State without its refill. Which keys were read most is told from what was seen, and from
-    some entries that the clear took.
-    """
-    if tally.refill is None:
-        return
-    pace = Pace(tally.refill, tally.clear_id or "", core.hottest(old), core.now, core.clock.time())
-    core.pace = pace
-    try:
-        workers.submit(pace.run)
-    except RuntimeError as reason:
-        pace.end("stopped")
-        logger.warning("no thread for the refill of a cache, which goes on at once: %s", reason)
 
 
 def finish(core: CacheCore, old: State, names: list[Slot], *, soft: bool, tally: Tally) -> None:

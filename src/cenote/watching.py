@@ -18,9 +18,9 @@ from cenote.errors import CenoteError, UnknownServiceError
 from cenote.forecast import Forecast
 from cenote.history import STEP_SECONDS, History
 from cenote.member import Member
-from cenote.previewing import HotKey, Preview, hot_keys, look_at
+from cenote.previewing import HotKey, Preview, Waits, hot_keys, look_at
 from cenote.probing import Probes
-from cenote.recovering import Baseline, Recovery, together
+from cenote.recovering import Baseline, Recovery, together, why_unknown
 from cenote.register import ClearNote, News
 from cenote.result import Mode
 from cenote.scope import Scope
@@ -166,25 +166,37 @@ class Watched(Member, ABC):
         return sum_of([core.counted() for core in cores])
 
     def _hear(self, news: News) -> None:
-        """Begin to watch how the hit rate comes back behind a hard clear of whole caches; in the thread that clears."""
+        """Begin to watch how the hit rate comes back behind a clear of whole caches; in the thread that clears."""
         note = news.note
-        if news.kind != "begun" or note.mode != "hard" or self._watch is None:
+        if news.kind != "begun" or note.scope is not None or self._watch is None:
             return
         cores = [core for core in list(self._cores) if note.everything or core.name == note.service]
         stats = [core.counted() for core in cores]
-        baselines = [self._baseline(core, each) for core, each in zip(cores, stats, strict=True)]
+        soft = note.mode == "soft"
+        baselines = [self._baseline(core, each, soft=soft) for core, each in zip(cores, stats, strict=True)]
         self._recoveries[note.clear_id] = Recovery(note, baselines, sum_of(stats))
         while len(self._recoveries) > KEPT_RECOVERIES:
             del self._recoveries[next(iter(self._recoveries))]
         self._watch.poke()
 
-    def _baseline(self, core: CacheCore, stats: CacheStats) -> Baseline:
+    def _baseline(self, core: CacheCore, stats: CacheStats, *, soft: bool) -> Baseline:
         probes = self._probes.get(core.name)
         return Baseline(
             rereads=None if probes is None else probes.rereads,
             entries=stats.current_size,
             recent=self.history.recent(core.name, stats),
+            blind=self._blind(core),
+            behind=soft and core.options.stale_while_revalidate > 0,
         )
+
+    def _blind(self, core: CacheCore) -> str:
+        """Return why nothing is seen of a cache's entries, should that be so."""
+        policy = core.state.store.policy
+        if policy is None or not policy.touch_cap:
+            return "reads of it leave no count: it has no limit, or evicts by lru"
+        if self._watch is None:
+            return "nobody watches the caches"
+        return f"its entries are not watched yet, as those of the {PROBED_CACHES} caches are that are read most"
 
     def recovery(self, clear_id: str) -> Recovery | None:
         """Return how the hit rate came back behind a clear, as far as it was watched; None where it was not."""
@@ -233,8 +245,10 @@ class Watched(Member, ABC):
             probes = self._probes.get(core.name) or Probes(core)
             look = look_at(core, probes, scope, entries=stats.current_size, most=max_items, hot=max_items)
             looks.append(look)
-            baselines.append(replace(self._baseline(core, stats), entries=look.entries, rate=rate))
+            baselines.append(replace(self._baseline(core, stats, soft=mode == "soft"), entries=look.entries, rate=rate))
         forecast = together(baselines)
+        basis = why_unknown(baselines) if forecast is None else forecast.basis
+        waits: Waits = "all" if mode == "hard" else "none" if all(each.behind for each in baselines) else "first"
         costs = [look.cost * look.entries for look in looks if look.cost is not None]
         sizes = [look.size for look in looks if look.size is not None]
         entries = sum(look.entries for look in looks)
@@ -255,9 +269,11 @@ class Watched(Member, ABC):
             ),
             entry_seconds=round(sum(costs), 6) if costs else None,
             forecast=forecast,
+            basis=basis,
+            waits=waits,
             sampled=sum(look.sampled for look in looks),
             seconds=time.perf_counter() - begin,
-            message=_told(entries, forecast),
+            message=_told(entries, forecast, basis, waits),
         )
 
     def _look_at(self, cores: Sequence[CacheCore]) -> dict[str | None, CacheStats]:
@@ -315,15 +331,22 @@ class Watch:
         self._event.clear()
 
 
-def _told(entries: int, forecast: Forecast | None) -> str:
-    text = f"would take {entries} entries"
+_BORNE: Final = {
+    "all": "are paid again within ten minutes",
+    "first": "are paid again within ten minutes, by one caller of each entry, while others are served its stale copy",
+    "none": "are spent again within ten minutes, behind stale copies: no caller waits",
+}
+
+
+def _told(entries: int, forecast: Forecast | None, basis: str, waits: Waits) -> str:
+    text = f"would take {entries} entries" if waits == "all" else f"would mark {entries} entries stale"
     if forecast is None:
-        return f"{text}; what loading them again costs is not known yet"
+        return f"{text}; what loading them again costs is not known yet: {basis}"
+    cost = f"{text}; about {forecast.reload_seconds:.1f} seconds of loading {_BORNE[waits]}"
+    if waits == "none":
+        return cost
     back = f"{forecast.seconds_to_90:.0f} seconds" if forecast.seconds_to_90 is not None else "more than ten minutes"
-    return (
-        f"{text}; about {forecast.reload_seconds:.1f} seconds of loading are paid again within ten minutes, and the "
-        f"hit rate is back at 90 percent of {forecast.hit_rate_before:.0f} percent after {back}"
-    )
+    return f"{cost}, and the hit rate is back at 90 percent of {forecast.hit_rate_before:.0f} percent after {back}"
 
 
 def _look_on(reference: weakref.ref[Watched], watch: Watch) -> None:

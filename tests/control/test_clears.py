@@ -25,6 +25,12 @@ def test_a_preview_says_what_would_go_and_clears_nothing(http, books):
     assert answer["cost"]["horizonSeconds"] == 600
     assert answer["cost"]["entrySeconds"] == 0
     assert answer["prediction"] is None
+    assert answer["cost"]["reloads"] is None
+    assert answer["basis"] == "nothing was read in the last minute"
+    assert answer["basis"] in answer["message"]
+    assert answer["cost"]["callersWait"] == "all"
+    soft = preview(http, serviceName="books", mode="soft").json()
+    assert (soft["cost"]["callersWait"], soft["message"][:23]) == ("first", "would mark 10 entries s")
     assert answer["tookMs"] > 0
     assert preview(http, serviceName="books", tags=["t"]).json()["entries"] == 10
     assert preview(http, serviceName="books", prefix="k1").json()["entries"] == 1
@@ -80,7 +86,10 @@ def test_the_recovery_behind_a_clear_is_watched(serve):
         everything = live.client.post("/api/system/performance/clear-cache").json()["clearId"]
         assert live.client.get(f"{API}/recovery?clearId={everything}").json()["clear"]["all"] is True
         soft = live.client.post(f"{API}/clear", json={"mode": "soft"}).json()["clearId"]
-        assert live.client.get(f"{API}/recovery?clearId={soft}").status_code == 404
+        answer = live.client.get(f"{API}/recovery?clearId={soft}").json()
+        assert (answer["clear"]["mode"], answer["actual"]["staleServed"]) == ("soft", 0)
+        part = live.client.post(f"{API}/clear", json={"prefix": "k"}).json()["clearId"]
+        assert live.client.get(f"{API}/recovery?clearId={part}").status_code == 404
         assert live.client.get(f"{API}/recovery?clearId=unknown").status_code == 404
         assert live.client.get(f"{API}/recovery").status_code == 422
 
@@ -104,6 +113,14 @@ class TestRefill:
         http.post("/api/system/performance/clear-cache", json={"refill": {"ratePerSecond": 5}})
         rows = http.get(f"{API}/overview").json()["caches"]
         assert {row["refill"]["state"] for row in rows} == {"running"}
+
+    def test_all_refills_are_stopped_at_once(self, http, books):
+        assert http.delete(f"{API}/refill?all=true").json() == {"success": False, "refill": None}
+        http.post("/api/system/performance/clear-cache", json={"refill": {"ratePerSecond": 5}})
+        assert http.delete(f"{API}/refill?all=true&serviceName=books").status_code == 422
+        assert http.delete(f"{API}/refill?all=true").json() == {"success": True, "refill": None}
+        rows = http.get(f"{API}/overview").json()["caches"]
+        assert {row["refill"]["endedBy"] for row in rows} == {"stopped"}
 
     @pytest.mark.parametrize("more", [{"mode": "soft"}, {"tags": ["t"]}, {"prefix": "k"}, {"dryRun": True}])
     def test_what_cannot_be_paced_is_refused_and_nothing_cleared(self, http, books, more):

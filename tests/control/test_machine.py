@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from cenote import CacheManager
+from cenote import CacheManager, RefillTimeoutError
 
 API = "/api/system/cache"
 
@@ -51,6 +51,23 @@ def test_statistics_are_the_same_whoever_answers(pair):
     for answer in one:
         assert answer["found"] is True
         assert (answer["statistics"]["hits"], answer["statistics"]["currentSize"]) == (3, 2)
+
+
+def test_a_paced_clear_is_paced_by_all_and_stopped_by_whoever_is_asked(pair):
+    one, other = pair
+    for live in pair:
+        fill(live)
+    pace = {"ratePerSecond": 0.001, "waitSeconds": 0, "onTimeout": "error"}
+    assert one.client.post(f"{API}/clear", json={"serviceName": "books", "refill": pace}).status_code == 200
+    books = other.caches.service("books")
+    with pytest.raises(RefillTimeoutError):
+        books.get_or_load("dune", lambda: 1965)
+    other.caches.stats()
+    (row,) = one.client.get(f"{API}/overview?names=books").json()["caches"]
+    assert (row["refill"]["state"], row["refill"]["scope"], row["refill"]["timedOut"]) == ("running", "machine", 1)
+    assert other.client.delete(f"{API}/refill?serviceName=books").json()["success"] is True
+    assert books.get_or_load("dune", lambda: 1965) == 1965
+    assert one.caches.service("books").get_or_load("emma", lambda: 1815) == 1815
 
 
 def test_metrics_are_the_same_whoever_answers(pair):

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import random
+import threading
+from types import SimpleNamespace
 
 import pytest
 
 from cenote import CacheManager
 from cenote.errors import UnknownServiceError
 from cenote.eviction import POLICIES
+from cenote.forecast import Rereads, Sighting
+from cenote.history import Recent
 from cenote.probing import Probes
+from cenote.recovering import Baseline, together, why_unknown
 
 
 class Traffic:
@@ -40,7 +45,8 @@ def traffic(clock, monkeypatch):
         cache = caches.service("books", max_entries=1500, weigher=None)
         made = Traffic(caches, cache, clock)
         # The thread stands aside: the test looks when something is due.
-        monkeypatch.setattr("cenote.watching.threading.Thread", lambda **_: type("T", (), {"start": lambda _: None})())
+        threads = SimpleNamespace(Thread=lambda **_: SimpleNamespace(start=bool), Event=threading.Event)
+        monkeypatch.setattr("cenote.watching.threading", threads)
         monkeypatch.setattr("cenote.probing.Random", lambda: random.Random(5))
         caches.watch()
         yield made
@@ -161,3 +167,129 @@ def test_a_cache_without_a_limit_is_not_forecast(traffic):
     assert preview.forecast is None
     assert preview.sampled > 0
     assert preview.entry_seconds > 0
+
+
+# The first seconds of a cache's life
+
+
+def test_nothing_is_foretold_before_entries_were_watched_for_a_while(traffic):
+    """Whenever it is asked: either nothing is known, with the reason, or the reloads are counted and not nought."""
+    known = []
+    for _ in range(60):
+        traffic.run(1)
+        preview = traffic.caches.preview("books")
+        known.append(preview.forecast is not None)
+        if preview.forecast is None:
+            assert "not known yet" in preview.message
+            assert preview.basis in preview.message
+            assert "watched" in preview.basis or "read" in preview.basis
+        else:
+            assert preview.forecast.reloads > 10
+            assert preview.basis == preview.forecast.basis
+            assert preview.forecast.confidence == "poor" or "up to 2" not in preview.basis
+    assert not any(known[:15])
+    assert known[-1]
+    assert known == sorted(known)
+
+
+def test_a_short_watch_is_poor():
+    assert baseline(sightings(500, 500, 20.0)).forecast().confidence == "poor"
+    assert baseline(sightings(500, 500, 40.0)).forecast().confidence == "fair"
+
+
+def baseline(sightings, *, reads=1000, hits=500, **more):
+    recent = Recent(seconds=60.0, reads=reads, hits=hits)
+    return Baseline(rereads=None if sightings is None else Rereads(sightings), entries=1000, recent=recent, **more)
+
+
+def sightings(read, unread, watched):
+    return [Sighting(0.1, 1.0, 1.0)] * read + [Sighting(0.1, None, watched)] * unread
+
+
+@pytest.mark.parametrize(
+    ("seen", "reads", "reason"),
+    [
+        (None, 1000, "blind"),
+        ([], 1000, "blind"),
+        (sightings(5, 5, 100.0), 0, "nothing was read in the last minute"),
+        (sightings(5, 5, 3.0), 1000, "its entries were watched for 3 seconds, and 15 are the least"),
+        (sightings(0, 9, 20.0), 1000, "of 9 entries that were watched none was read again within 20 seconds"),
+        (sightings(5, 5, 20.0), 1000, None),
+        (sightings(9, 0, 3.0), 1000, None),
+    ],
+)
+def test_why_nothing_is_known_is_said(seen, reads, reason):
+    told = baseline(seen, reads=reads, hits=reads // 2, blind="blind")
+    assert told.unknown() == reason
+    assert (told.forecast() is None) == (reason is not None) == (together([told]) is None)
+    assert why_unknown([told]) == (reason or "nothing was read in the last minute")
+
+
+def test_a_cache_that_is_not_hit_has_nothing_to_reload():
+    told = baseline(sightings(0, 9, 20.0), hits=0)
+    assert told.unknown() is None
+    assert told.forecast().reloads == 0
+
+
+def test_a_sum_says_of_how_many_caches_nothing_is_known():
+    known, unknown = baseline(sightings(500, 500, 600.0)), baseline(None, reads=2000)
+    unread = baseline(None, reads=0, hits=0)
+    whole = together([known, unread])
+    assert (whole.confidence, "more" in whole.basis) == ("good", False)
+    part = together([known, unknown, known, unread])
+    assert part.confidence == "poor"
+    assert "1 more that are read are not in it" in part.basis
+    assert part.reloads == 2 * whole.reloads
+    assert why_unknown([unread, unknown]) == "its entries are not watched"
+    assert why_unknown([]) == "nothing was read in the last minute"
+
+
+# Soft clears
+
+
+def test_a_soft_clear_is_previewed_with_what_is_loaded_again_behind_stale_copies(traffic):
+    traffic.run(200)
+    hard = traffic.caches.preview("books")
+    soft = traffic.caches.preview("books", mode="soft")
+    assert (hard.waits, soft.waits) == ("all", "first")
+    assert "mark" in soft.message
+    assert "one caller of each entry" in soft.message
+    assert (soft.forecast.reloads, soft.forecast.curve) == (hard.forecast.reloads, hard.forecast.curve)
+
+
+@pytest.fixture
+def lenient(traffic):
+    """Traffic on a cache that serves stale copies while it reloads, here at once."""
+    traffic.cache = traffic.caches.service("lenient", max_entries=1500, stale_while_revalidate=1000)
+    return traffic
+
+
+def test_where_stale_copies_are_served_nobody_waits_and_the_hit_rate_stays(lenient):
+    lenient.run(200)
+    soft = lenient.caches.preview("lenient", mode="soft")
+    assert soft.waits == "none"
+    assert "no caller waits" in soft.message
+    forecast = soft.forecast
+    assert forecast.reloads == lenient.caches.preview("lenient").forecast.reloads > 100
+    assert {rate for _, rate in forecast.curve} == {forecast.hit_rate_before}
+    assert (forecast.seconds_to_90, forecast.seconds_to_95) == (0.0, 0.0)
+    assert lenient.caches.preview(everything=True, mode="soft").waits == "first"
+
+
+def test_what_comes_of_a_soft_clear_is_watched(lenient):
+    lenient.run(700)
+    clear = lenient.cache.clear(mode="soft")
+    recovery = lenient.caches.recovery(clear.clear_id)
+    lenient.run(610)
+    assert recovery.over
+    assert recovery.stale_served > 100
+    assert recovery.reloads > 100
+    early = [rate for end, rate in recovery.curve() if end < 20]
+    assert sum(early) / len(early) > 0.8 * recovery.hit_rate_before
+    assert recovery.expected.reloads == pytest.approx(recovery.reloads, rel=0.3)
+
+
+def test_a_clear_of_a_part_is_not_watched_as_if_it_were_of_all(traffic):
+    traffic.run(30)
+    assert traffic.caches.recovery(traffic.cache.clear(prefix="k1").clear_id) is None
+    assert traffic.caches.recovery(traffic.cache.clear(tags=["t"], mode="soft").clear_id) is None

@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+from tests.waiting import wait_until
 
 HERE = Path(__file__).parent
 PATIENCE = 20_000
@@ -90,6 +91,11 @@ class Server:
         """Return once the keys of a service were read so often that some of them are hot."""
         while not self.http.get("/api/system/cache/detail", params={"serviceName": service}).json()["topKeys"]:
             pass
+
+    def until_foretold(self, service: str) -> None:
+        """Return once enough was seen of a service to say what a clear of it costs."""
+        body = {"serviceName": service, "maxItems": 0}
+        wait_until(lambda: self.http.post("/api/system/cache/clear/preview", json=body).json()["prediction"], 60)
 
     def count(self, service: str) -> int:
         answer = self.http.get("/api/system/cache/detail", params={"serviceName": service})

@@ -25,6 +25,7 @@ def act(dialog):
 
 def test_a_whole_cache_is_cleared_only_when_its_preview_was_seen_and_its_name_typed(shop, visit):
     shop.until_read("prices")
+    shop.until_foretold("prices")
     page = visit(shop)
     dialog = open_dialog(page, "prices")
     expect(act(dialog)).to_have_text(ENTRIES)
@@ -67,9 +68,13 @@ def test_everything_is_cleared_when_the_word_is_typed(shop, visit):
 
 
 @pytest.mark.parametrize(
-    ("way", "text", "label"), [("Tags", "maps, charts", "Tags, between commas"), ("Prefix", "atlas:", "Prefix")]
+    ("way", "text", "label", "asked"),
+    [
+        ("Tags", "maps, charts", "Tags, between commas", {"tags": ["maps", "charts"]}),
+        ("Prefix", "atlas:", "Prefix", {"prefix": "atlas:"}),
+    ],
 )
-def test_a_part_is_cleared_without_typing_and_nothing_else_goes(shop, visit, way, text, label):
+def test_a_part_is_cleared_without_typing_and_nothing_else_goes(shop, visit, way, text, label, asked):
     shop.put("atlas:1", "books", ["maps"])
     shop.put("atlas:2", "books", ["charts"])
     page = visit(shop)
@@ -81,9 +86,11 @@ def test_a_part_is_cleared_without_typing_and_nothing_else_goes(shop, visit, way
     expect(act(dialog)).to_have_text("Clear 2 entries")
     expect(dialog.get_by_label("Type books to confirm")).to_be_hidden()
     expect(dialog.locator(".sample")).to_contain_text("atlas:")
-    act(dialog).click()
+    with page.expect_request(lambda request: request.url.endswith("/cache/clear")) as sent:
+        act(dialog).click()
+    assert {name: sent.value.post_data_json.get(name) for name in asked} == asked
     expect(dialog.locator(".outcome.good")).to_be_visible()
-    expect(dialog.locator(".receipt .facts")).to_contain_text(re.compile("hard, (tags|prefix)"))
+    expect(dialog.locator(".receipt .facts")).to_contain_text(f"hard, {way.lower()}")
     missing = shop.http.get("/api/system/cache/entries/atlas:1", params={"serviceName": "books"})
     assert missing.status_code == 404
     assert shop.count("books") > 10
@@ -102,7 +109,7 @@ def test_a_soft_clear_marks_entries_stale(shop, visit):
     act(dialog).click()
     expect(dialog.locator(".outcome.good")).to_be_visible()
     explained = shop.http.get("/api/system/cache/explain", params={"serviceName": "books", "key": "atlas:3"}).json()
-    assert explained["state"] != "fresh"
+    assert explained["state"] == "stale"
 
 
 def test_what_is_changed_after_the_preview_must_be_looked_at_again(shop, visit):
@@ -211,6 +218,11 @@ def test_on_a_phone_a_cache_can_be_cleared_too(shop, visit):
     page = visit(shop, width=360)
     dialog = open_dialog(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    # A dialog does not count there.
+    box = dialog.bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 360
+    assert dialog.evaluate("each => each.scrollWidth <= each.clientWidth")
     dialog.get_by_label("Type books to confirm").fill("books")
     expect(act(dialog)).to_be_enabled()
     act(dialog).click()
@@ -234,3 +246,50 @@ def test_a_clear_can_be_refilled_at_a_pace_which_an_operator_may_end(shop, visit
     stop.click()
     expect(stop).to_be_hidden()
     expect(dialog.locator(".recovery")).to_contain_text("paced refill is over")
+
+
+def test_everything_can_be_refilled_at_a_pace_which_an_operator_may_end(shop, visit):
+    page = visit(shop)
+    page.get_by_role("button", name="Clear everything…").click()
+    dialog = page.get_by_role("dialog", name="Clear everything")
+    dialog.get_by_role("checkbox", name="Refill at a pace").check()
+    with page.expect_request("**/clear/preview") as asked:
+        dialog.get_by_label("loads per second").fill("0.5")
+    assert asked.value.post_data_json["refill"] == {"ratePerSecond": 0.5}
+    dialog.get_by_label("Type everything to confirm").fill("everything")
+    expect(act(dialog)).to_be_enabled()
+    with page.expect_request(re.compile("/performance/clear-cache$")) as sent:
+        act(dialog).click()
+    assert sent.value.post_data_json["refill"] == {"ratePerSecond": 0.5}
+    expect(dialog.locator(".outcome.good")).to_be_visible()
+    expect(dialog.locator(".recovery")).to_contain_text(re.compile(r"Refilling at 0\.5/s each in \d+ caches"))
+    stop = dialog.get_by_role("button", name="Stop pacing the refill")
+    with page.expect_response(re.compile("/cache/refill\\?all=true$")) as answer:
+        stop.click()
+    assert answer.value.ok
+    expect(stop).to_be_hidden()
+    expect(dialog.locator(".recovery")).to_contain_text("paced refill is over")
+    rows = shop.http.get("/api/system/cache/overview", params={"sparklines": False}).json()["caches"]
+    assert "running" not in {row["refill"]["state"] for row in rows if row["refill"]}
+
+
+def test_behind_a_soft_clear_what_is_served_stale_is_counted(shop, visit):
+    page = visit(shop)
+    dialog = open_dialog(page)
+    dialog.get_by_role("radio", name="Soft").check()
+    dialog.get_by_label("Type books to confirm").fill("books")
+    expect(act(dialog)).to_have_text(re.compile("^Mark .* stale$"))
+    expect(dialog.locator(".preview .verdict")).to_have_text(re.compile("^Would mark .* entries stale"))
+    expect(act(dialog)).to_be_enabled()
+    act(dialog).click()
+    expect(dialog.locator(".outcome.good")).to_be_visible()
+    stale = dialog.locator(".compare tr", has_text="Stale values served").locator("td").last
+    expect(stale).to_have_text(re.compile(r"^[\d,]+$"))
+
+
+def test_a_preview_says_why_nothing_can_be_predicted(shop, visit):
+    shop.put("k", "quiet")
+    page = visit(shop)
+    dialog = open_dialog(page, "quiet")
+    expect(dialog.locator(".basis")).to_have_text("Nothing can be predicted yet: nothing was read in the last minute.")
+    expect(dialog.locator(".preview .facts")).to_contain_text("not known yet")

@@ -34,6 +34,10 @@ def preview_report(preview: Mapping[str, Any]) -> RenderableType:
     return Group(*parts)
 
 
+_WAIT = {"first": "one of each entry; others are served its stale copy", "none": "none; stale copies are served"}
+"""Which callers wait, for soft clears."""
+
+
 def _facts(preview: Mapping[str, Any]) -> list[tuple[str, str]]:
     about = "" if preview.get("entriesExact", True) else "about "
     cost = preview.get("cost") or {}
@@ -49,10 +53,11 @@ def _facts(preview: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("mode", str(preview.get("mode"))),
         ("loading again", f"{seconds(cost.get('reloadSeconds'))} in {_number(cost.get('reloads'))} loads"),
         ("  within", seconds(cost.get("horizonSeconds"))),
+        ("  callers wait", _WAIT.get(str(cost.get("callersWait")), "all")),
         ("loading all again", seconds(cost.get("entrySeconds"))),
     ]
     if not prediction:
-        return [*facts, ("recovery", "not known: nothing was measured yet")]
+        return [*facts, ("recovery", f"not known yet: {preview.get('basis', 'nothing was measured')}")]
     return [
         *facts,
         ("hit rate before", _percent(prediction.get("hitRateBefore"))),

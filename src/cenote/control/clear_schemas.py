@@ -48,6 +48,9 @@ class CostModel(_Response):
     reloads: float | None = Field(description="Loads that these are.")
     entry_seconds: float | None = Field(description="Seconds that loading all that is held takes.")
     horizon_seconds: float = Field(description="Seconds that the forecast looks ahead.")
+    callers_wait: str = Field(
+        description='Which callers wait for these loads: "all", "first" (one of each entry) or "none".'
+    )
 
 
 class CurvePoint(_Response):
@@ -86,7 +89,10 @@ class ClearPreviewResponse(_Response):
     processes: int = Field(description="How many processes share the caches.")
     members: list[MachineModel] = Field(description="The machines that share the caches.")
     cost: CostModel = Field(description="What it costs.")
-    prediction: Prediction | None = Field(description="How the hit rate comes back; null where nothing was measured.")
+    prediction: Prediction | None = Field(
+        description="How the hit rate comes back; null where too little was measured."
+    )
+    basis: str = Field(description="What cost and prediction rest on, or why they are not known, in one sentence.")
     sampled: int = Field(description="How many entries were looked at.")
     took_ms: float = Field(description="Milliseconds that the preview took.")
     message: str = Field(description="One sentence for people.")
@@ -136,6 +142,7 @@ class RecoveryModel(_Response):
     reloads: int = Field(description="Loads that these are.")
     seconds_to90: float | None = Field(alias="secondsTo90", description="When it was back at 90 percent; or null.")
     seconds_to95: float | None = Field(alias="secondsTo95", description="When it was back at 95 percent; or null.")
+    stale_served: int = Field(description="Reads that were served something stale.")
     over: bool = Field(description="Whether the watch has ended.")
 
 

@@ -111,7 +111,7 @@ class Journal:
         """Tell of the refills that began, went on or ended since somebody last looked."""
         for name in [None, *caches.services()]:
             cache = caches.find(name)
-            model = None if cache is None else refill_model(cache)
+            model = None if cache is None else refill_model(cache, caches.level)
             if model is None:
                 continue
             data = model.model_dump(by_alias=True) | {"serviceName": name}

@@ -66,7 +66,7 @@ class RefillModel(_Response):
 
     clear_id: str = Field(description="The receipt of the clear.")
     state: str = Field(description='"running" or "over".')
-    rate_per_second: float = Field(description="Loads a second.")
+    rate_per_second: float = Field(description="Loads a second, of all who share the cache together.")
     started_at: str = Field(description="When it began: ISO 8601, UTC, ending in Z.")
     seconds: float = Field(description="Seconds since then.")
     max_seconds: float = Field(description="Seconds after which it ends.")
@@ -78,14 +78,14 @@ class RefillModel(_Response):
     ended_by: str | None = Field(
         description='"hottestBack", "maxSeconds", "cleared", "stopped" or "switchedOff"; null while it goes on.'
     )
-    scope: str = Field(description='Whose loads are paced: "process", those of the process that answers.')
+    scope: str = Field(description='Whose figures these are: "process", or "machine", the sums over its processes.')
 
 
 class RefillStopResponse(_Response):
     """What became of a refill."""
 
     success: bool = Field(description="Whether any loads were held back.")
-    refill: RefillModel | None = Field(description="The refill; null where there was none.")
+    refill: RefillModel | None = Field(description="The refill; null where there was none, and for all.")
 
 
 class CacheRow(_Response):

@@ -81,7 +81,7 @@ def row(caches: CacheManager, name: str | None, stats: CacheStats, *, sparkline:
     return _fields(caches, name, stats, sparkline=sparkline, total=False) | {
         "max_bytes": limit,
         "clearing": clearing(caches, name),
-        "refill": None if cache is None else refill_model(cache),
+        "refill": None if cache is None else refill_model(cache, caches.level),
     }
 
 
@@ -93,8 +93,13 @@ def clearing(caches: CacheManager, name: str | None) -> str | None:
     return None
 
 
-def refill_model(cache: Cache) -> RefillModel | None:
-    """Say how the refill of a cache goes on; None where there was none."""
+def refill_model(cache: Cache, level: str) -> RefillModel | None:
+    """Say how the refill of a cache goes on; None where there was none.
+
+    Args:
+        cache: The cache.
+        level: What a clear of it reaches.
+    """
     status = cache.refill
     if status is None:
         return None
@@ -111,7 +116,7 @@ def refill_model(cache: Cache) -> RefillModel | None:
         hottest=status.hottest,
         hottest_back=status.hottest_back,
         ended_by=status.ended_by,
-        scope="process",
+        scope="process" if level == "process" else "machine",
     )
 
 

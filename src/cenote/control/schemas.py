@@ -104,7 +104,7 @@ class RefillRequest(_Request):
     """How loads are let through behind a clear."""
 
     rate_per_second: Annotated[float, Field(gt=0, le=1_000_000)] = Field(
-        description="Loads a second, in each process; those of the keys that were read most come first."
+        description="Loads a second, of all who share the caches; those of the keys that were read most come first."
     )
     max_seconds: Annotated[float, Field(ge=1, le=86_400)] = Field(
         default=600.0, description="Seconds after which loads are let through as always."

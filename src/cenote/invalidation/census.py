@@ -52,6 +52,14 @@ class Census(ABC):
         """Return the meters of all processes, those that ended included."""
 
     @abstractmethod
+    def report_refill(self, cache: str | None, tally: int) -> None:
+        """Publish how the refill of a cache goes on in this process, as ``packed_tally`` says it."""
+
+    @abstractmethod
+    def refills_elsewhere(self, cache: str | None) -> list[int]:
+        """Return what the other processes last published of their refills behind the last clear of a cache."""
+
+    @abstractmethod
     def gauge(self, cache: str | None) -> Gauge:
         """Return where this process publishes how many live entries of a cache it holds.
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Final, NamedTuple, Protocol
 
 from cenote.invalidation.census import Census
 from cenote.invalidation.claims import Claims
 from cenote.meters import Meters
+from cenote.refills import RefillOrder
 
 __all__ = [
     "DEADLINE",
     "LAPSED",
+    "LET_GO",
     "InvalidationLog",
     "Listener",
     "Members",
@@ -32,6 +34,9 @@ DEADLINE: Final = 7
 
 LAPSED: Final[Sequence[float]] = (0.0,)
 """The deadline where there is no lease."""
+
+LET_GO: Final = ("",)
+"""What the record of tags covers that ends the refill behind a cache's last clear: the tag that no entry can carry."""
 
 _ALONE: Final[AbstractContextManager[Any]] = nullcontext()
 
@@ -56,6 +61,7 @@ class Record:
         covered: The key, the tags or the prefix.
         soft: Whether entries only turn stale.
         sequence: Its place in the log; 0 until it is appended.
+        refill: How loads behind a hard clear of whole caches are let through; None: as always.
     """
 
     kind: RecordKind
@@ -63,6 +69,12 @@ class Record:
     covered: tuple[str, ...] = ()
     soft: bool = False
     sequence: int = 0
+    refill: RefillOrder | None = field(default=None, compare=False)
+
+    @property
+    def lets_go(self) -> bool:
+        """Whether it makes nothing old, and ends the refill of its cache."""
+        return self.kind is RecordKind.TAGS and self.covered == LET_GO
 
     def at(self, sequence: int) -> Record:
         """Return this record with its place in the log."""
@@ -251,6 +263,23 @@ class InvalidationLog(ABC):
     def floor(self, cache: str | None, *, soft: bool) -> int:  # noqa: ARG002  # nothing outlives a log in memory
         """Return the sequence of the last whole clear of a cache, hard or soft, everything's included; 0 for none."""
         return 0
+
+    def share(self, cache: str | None) -> float:  # noqa: ARG002  # nobody else is there
+        """Return which share of what all may do together with a cache falls to this process, from above 0 to 1.
+
+        Raises:
+            ClearFailedError: Nobody can tell just now.
+        """
+        return 1.0
+
+    def refill_behind(self, cache: str | None, sequence: int) -> RefillOrder | None:  # noqa: ARG002  # the same
+        """Return the refill behind a clear of a cache that was before this process, if it may still go on.
+
+        Args:
+            cache: The cache.
+            sequence: The clear's.
+        """
+        return None
 
     def known_caches(self) -> Sequence[str]:
         """Return the names of the services that anybody who shares the log has made a cache of, as far as it knows."""

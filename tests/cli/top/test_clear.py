@@ -7,6 +7,8 @@ import asyncio
 import httpx
 import pytest
 
+from cenote.cli.top.receipts import foretold, recovery
+
 PATIENCE = 60
 
 
@@ -125,3 +127,26 @@ async def test_a_clear_of_machines_that_share_a_directory_says_who_acknowledged(
         await app.see("1 entry would go · level machine, 2 processes")
         await pilot.press(*"books", "enter")
         await app.see("level machine · 2 of 2 acknowledged")
+
+
+async def test_a_preview_says_why_nothing_is_foretold(busy, top):
+    served = busy()
+    async with top(served.url) as (app, pilot):
+        await begin(app, pilot, "end", "c")
+        await app.see("cannot be predicted yet: ")
+
+
+@pytest.mark.parametrize(
+    ("waits", "said"), [("all", ""), ("first", ", one of each entry"), ("none", ", behind stale copies")]
+)
+def test_a_preview_says_who_waits_for_what_is_loaded_again(waits, said):
+    cost = {"reloadSeconds": 2.0, "reloads": 5, "horizonSeconds": 600, "callersWait": waits}
+    paid = foretold({"entries": 5, "mode": "soft", "cost": cost, "basis": "too early"}, 80).splitlines()
+    assert paid[1] == f"callers pay 2.0 s of loading again in 5 loads within 10.0 min{said}"
+    assert paid[2] == "the recovery cannot be predicted yet: too early"
+
+
+def test_a_recovery_behind_a_soft_clear_counts_what_was_served_stale():
+    said = {"actual": {"curve": [], "reloads": 1, "staleServed": 7}, "clear": {"mode": "soft"}}
+    assert "stale values served meanwhile: 7" in recovery(said, 80)
+    assert "stale" not in recovery(said | {"clear": {"mode": "hard"}}, 80)

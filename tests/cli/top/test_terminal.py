@@ -114,11 +114,18 @@ def terminal():
         each.close()
 
 
-def test_caches_are_looked_through_in_sixteen_colours_and_the_terminal_is_left_as_it_was(busy, terminal):
+ABLE = {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
+"""A terminal of all colours: one of sixteen is given no others, whatever is asked for."""
+
+
+@pytest.mark.parametrize("able", [{}, ABLE], ids=["sixteen", "all"])
+def test_caches_are_looked_through_in_sixteen_colours_and_the_terminal_is_left_as_it_was(busy, terminal, able):
     served = busy()
-    shown = terminal("top", CENOTE_SERVER=served.url)
+    shown = terminal("top", CENOTE_SERVER=served.url, **able)
     shown.see("books")
     shown.see("Quit")
+    served("clear", "shop", "--refill-rate", "0.1")
+    shown.see("~shop")
     shown.type(b"\x1b[B\r")
     shown.see("hit rate ever")
     shown.type(b"e")

@@ -38,11 +38,11 @@ def _foretold(preview: Mapping[str, Any], width: int) -> Iterator[str]:
     if cost.get("reloadSeconds") is not None:
         yield (
             f"callers pay {seconds(cost['reloadSeconds'])} of loading again in {compact(cost.get('reloads'))} loads "
-            f"within {seconds(cost.get('horizonSeconds'))}"
+            f"within {seconds(cost.get('horizonSeconds'))}{_BORNE.get(str(cost.get('callersWait')), '')}"
         )
     else:
         yield "what loading again will cost is not known yet"
-    yield from _predicted(preview.get("prediction"), width)
+    yield from _predicted(preview.get("prediction"), shown(preview.get("basis", "nothing was measured")), width)
     hottest = preview.get("hottest") or ()
     if hottest:
         yield "read most often:"
@@ -50,9 +50,13 @@ def _foretold(preview: Mapping[str, Any], width: int) -> Iterator[str]:
             yield f"  ≈{compact(key.get('reads')):>6}  {shown(key.get('key'))}"
 
 
-def _predicted(prediction: Mapping[str, Any] | None, width: int) -> Iterator[str]:
+_BORNE: Final = {"first": ", one of each entry", "none": ", behind stale copies"}
+"""Who waits for what is loaded again, behind soft clears."""
+
+
+def _predicted(prediction: Mapping[str, Any] | None, basis: str, width: int) -> Iterator[str]:
     if not prediction:
-        yield "the recovery cannot be predicted: nothing was measured yet"
+        yield f"the recovery cannot be predicted yet: {basis}"
         return
     back = prediction.get("secondsTo90")
     when = "not within the time looked at" if back is None else f"after {seconds(back)}"
@@ -148,6 +152,8 @@ def recovery(said: Mapping[str, Any], width: int) -> str:
         f"loaded again: {compact(actual.get('reloads'))} times, {seconds(actual.get('reloadSeconds'))}"
         + ("" if cost is None else f" (predicted {seconds(cost)})")
     )
+    if (said.get("clear") or {}).get("mode") == "soft":
+        lines.append(f"stale values served meanwhile: {compact(actual.get('staleServed'))}")
     lines += refilling(said.get("refill"))
     return "\n".join(lines)
 

@@ -17,7 +17,7 @@ from cenote.control.route import VIEWERS_LOOK
 from cenote.control.schemas import CacheClearRequest, CacheClearResponse
 from cenote.control.security import CALLER, OPERATOR
 from cenote.errors import CenoteError, ClearFailedError, ClosedError, UnknownServiceError
-from cenote.pacing import Refill
+from cenote.refills import Refill
 
 if TYPE_CHECKING:
     from cenote import CacheManager, ClearResult

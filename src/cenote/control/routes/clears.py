@@ -112,8 +112,10 @@ def _preview(plane: ControlPlane, body: ClearPreviewRequest) -> ClearPreviewResp
             reloads=None if found.forecast is None else found.forecast.reloads,
             entry_seconds=found.entry_seconds,
             horizon_seconds=HORIZON,
+            callers_wait=found.waits,
         ),
         prediction=None if found.forecast is None else prediction(found.forecast),
+        basis=found.basis,
         sampled=found.sampled,
         took_ms=round(1000 * found.seconds, 3),
         message=found.message,
@@ -124,7 +126,7 @@ def _recovery(plane: ControlPlane, clear_id: str) -> RecoveryResponse:
     note = _find(plane, clear_id)
     recovery = plane.caches.recovery(clear_id)
     if recovery is None:
-        raise HTTPException(404, "a recovery is watched behind hard clears of whole caches; the last twenty are kept")
+        raise HTTPException(404, "a recovery is watched behind clears of whole caches; the last twenty are kept")
     expected = recovery.expected
     return RecoveryResponse(
         clear=clear_model(note),
@@ -138,6 +140,7 @@ def _recovery(plane: ControlPlane, clear_id: str) -> RecoveryResponse:
             reloads=recovery.reloads,
             secondsTo90=recovery.seconds_to(0.9),
             secondsTo95=recovery.seconds_to(0.95),
+            stale_served=recovery.stale_served,
             over=recovery.over,
         ),
     )

@@ -175,7 +175,7 @@ function makeFields(all, change) {
   const paced = h("input", { type: "checkbox", id: unique("paced"), onchange: update });
   const speed = h("input", { type: "number", id: unique("speed"), min: 0.1, max: 100000, step: "any", value: 50, disabled: true, oninput: change });
   const pacing = h("div", { class: "pacing" },
-    h("label", { class: "choice", for: paced.id }, paced, h("span", {}, h("b", {}, "Refill at a pace"), h("span", { class: "hint" }, "reloads are let through at this rate, the hottest keys first"))),
+    h("label", { class: "choice", for: paced.id }, paced, h("span", {}, h("b", {}, "Refill at a pace"), h("span", { class: "hint" }, `${all ? "each cache's reloads" : "reloads"} are let through at this rate, the hottest keys first`))),
     h("label", { for: speed.id, class: "unit" }, speed, " loads per second"));
   const reason = h("input", { id: unique("reason"), maxlength: 1000, autocomplete: "off" });
   const element = h("div", { class: "fields" },

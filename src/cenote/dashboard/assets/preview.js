@@ -5,6 +5,9 @@ import { h, say } from "./dom.js";
 import { NONE, bytes, count, percent, plural, rate, seconds, sentence } from "./format.js";
 import { hotKeys } from "./hot.js";
 
+/** @type {Record<string, string>} Who waits for what is loaded again. */
+const BORNE = { first: ", by one caller of each entry", none: ", behind stale copies" };
+
 /** Make the panel. */
 export function makePreview() {
   const state = h("p", { class: "verdict", role: "status" }, "Looking …");
@@ -51,7 +54,7 @@ export function makePreview() {
       const curve = prediction?.curve ?? [];
       const xs = curve.map((/** @type {any} */ point) => point.seconds);
       chart.set(xs, [curve.map((/** @type {any} */ point) => point.hitRate), xs.map(() => prediction.hitRateBefore)], telling(xs, prediction));
-      say(basis, prediction ? `${sentence(`${prediction.confidence} confidence`)} ${sentence(prediction.basis)}` : "Nothing was read lately, so nothing can be predicted.");
+      say(basis, prediction ? `${sentence(`${prediction.confidence} confidence`)} ${sentence(prediction.basis)}` : sentence(`nothing can be predicted yet: ${found.basis}`));
       hot.replaceChildren(hotKeys(found.hottest?.slice(0, 5)));
       sample.replaceChildren(...(found.items.length ? found.items.slice(0, 5).map((/** @type {string} */ key) => h("li", {}, h("code", {}, key))) : [h("li", { class: "hint" }, "None.")]));
     },
@@ -60,9 +63,9 @@ export function makePreview() {
 
 /** @param {any} cost @returns {string} */
 function costOf(cost) {
-  if (!cost || cost.reloadSeconds === null) return "not known";
+  if (!cost || cost.reloadSeconds === null) return "not known yet";
   const loads = cost.reloads === null ? "" : `${count(cost.reloads)} loads, `;
-  return `${loads}${seconds(cost.reloadSeconds)} of load time in ${seconds(cost.horizonSeconds)}`;
+  return `${loads}${seconds(cost.reloadSeconds)} of load time in ${seconds(cost.horizonSeconds)}${BORNE[cost.callersWait] ?? ""}`;
 }
 
 /** @param {number | null | undefined} time @param {any} cost @returns {string} */

@@ -28,8 +28,7 @@ export function receipt(app, clear, { level = "h3", preview = null } = {}) {
     ["By", clear.actor ?? NONE],
     ["Reason", clear.reason ?? NONE],
   ];
-  // After a soft clear there is nothing to come back from: what is stale is served.
-  const after = done && clear.mode !== "soft" ? recovery(app, clear, level, preview) : null;
+  const after = done ? recovery(app, clear, level, preview) : null;
   const element = h(
     "section",
     { class: "receipt", "data-clear": clear.clearId },

@@ -3,7 +3,7 @@
 import { call, get } from "./api.js";
 import { Chart, telling } from "./chart.js";
 import { h, say } from "./dom.js";
-import { NONE, count, percent, rate, seconds, title } from "./format.js";
+import { NONE, count, percent, plural, rate, seconds, title } from "./format.js";
 
 const EVERY = 2000;
 const EVERY_SUM = 5000;
@@ -28,7 +28,7 @@ export function recovery(app, clear, level, preview) {
   const aborting = new AbortController();
   let timer = 0;
   /** Whether another process answers than the one that cleared, which alone watches closely. */
-  let other = false;
+  let other = Boolean(clear.scope); // a part's own recovery is not watched
 
   async function look() {
     try {
@@ -63,12 +63,23 @@ export function recovery(app, clear, level, preview) {
     return { hitRateBefore: before, predicted: prediction, predictedReloadSeconds: cost?.reloadSeconds, actual };
   }
 
-  /** @returns {Promise<any>} The refill behind this clear, which the cache's row tells of; null where there is none. */
+  /** @returns {Promise<any>} The refill behind this clear, which the rows of its caches tell of, summed up; null where there is none. */
   async function refill() {
-    if (clear.all) return null;
-    const { caches } = await get("cache/overview", { names: clear.serviceName ?? "", sparklines: false }, aborting.signal);
-    const found = caches[0]?.refill;
-    return found?.clearId === clear.clearId ? found : null;
+    const asked = clear.all ? { limit: 500 } : { names: clear.serviceName ?? "" };
+    const { caches } = await get("cache/overview", { ...asked, sparklines: false }, aborting.signal);
+    const found = caches.map((/** @type {any} */ row) => row.refill).filter((/** @type {any} */ each) => each?.clearId === clear.clearId);
+    if (!found.length) return null;
+    const going = found.filter((/** @type {any} */ each) => each.state === "running");
+    const sum = (/** @type {string} */ name) => found.reduce((/** @type {number} */ all, /** @type {any} */ each) => all + each[name], 0);
+    return { state: going.length ? "running" : "over", caches: going.length, ratePerSecond: found[0].ratePerSecond, admitted: sum("admitted"), waiting: sum("waiting"), hottest: sum("hottest"), hottestBack: sum("hottestBack") };
+  }
+
+  /** @param {any} refill @returns {string} What is said of a refill. */
+  function paced(refill) {
+    if (!refill) return "";
+    if (refill.state !== "running") return " The paced refill is over.";
+    const each = clear.all ? ` each in ${plural(refill.caches, "cache")}` : "";
+    return ` Refilling at ${rate(refill.ratePerSecond)}${each}: ${count(refill.admitted)} let through, ${count(refill.waiting)} wait, ${count(refill.hottestBack)} of the ${count(refill.hottest)} hottest are back.`;
   }
 
   /** @param {any} found */
@@ -83,19 +94,19 @@ export function recovery(app, clear, level, preview) {
       ["Hit rate 95% back", told(predicted, predicted?.secondsTo95), told(actual, actual.secondsTo95, "not yet")],
       ["Load time paid", seconds(found.predictedReloadSeconds), seconds(actual.reloadSeconds)],
       ["Loads", NONE, count(actual.reloads)],
+      ...(clear.mode === "soft" ? [["Stale values served", NONE, count(actual.staleServed)]] : []),
     ];
     body.replaceChildren(...rows.map(([name, ...cells]) => h("tr", {}, h("th", { scope: "row" }, name), cells.map((cell) => h("td", {}, cell)))));
     const refill = found.refill;
-    const pace = refill ? (refill.state === "running" ? ` Refilling at ${rate(refill.ratePerSecond)}: ${count(refill.admitted)} let through, ${count(refill.waiting)} wait, ${count(refill.hottestBack)} of the ${count(refill.hottest)} hottest are back.` : " The paced refill is over.") : "";
-    say(state, `${actual.over ? "Watched for" : "Watching for"} ${seconds(latest)}; the hit rate was ${percent(hitRateBefore)} before.${pace}`);
+    say(state, `${actual.over ? "Watched for" : "Watching for"} ${seconds(latest)}; the hit rate was ${percent(hitRateBefore)} before.${paced(refill)}`);
     gate.hidden = refill?.state !== "running" || app.session.role !== "operator";
   }
 
   async function open() {
     gate.disabled = true;
     try {
-      await call("DELETE", "cache/refill", { query: { serviceName: clear.serviceName } });
-      say(state, `The refill of the ${title(clear.serviceName)} is paced no more.`);
+      await call("DELETE", "cache/refill", { query: clear.all ? { all: true } : { serviceName: clear.serviceName } });
+      say(state, clear.all ? "No refill is paced any more." : `The refill of the ${title(clear.serviceName)} is paced no more.`);
     } catch (error) {
       app.failed(error);
     } finally {

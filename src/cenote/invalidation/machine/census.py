@@ -60,6 +60,19 @@ class MachineCensus(Census):
         counters[Counter.BYTES] = stats.bytes or 0
         counters[Counter.LIMIT] = stats.max_size or 0
 
+    def report_refill(self, cache: str | None, tally: int) -> None:
+        """Publish how the refill of a cache goes on in this process."""
+        joined = self._joined()
+        joined.place.counters(joined.services.number(cache))[Counter.REFILL] = tally
+
+    def refills_elsewhere(self, cache: str | None) -> list[int]:
+        """Return what the other processes last published of their refills behind the last clear of a cache."""
+        joined = self._joined()
+        number = joined.services.number(cache)
+        floor = joined.services.floor(number, soft=False)
+        told = [joined.processes.refill(place, number, floor) for place in self._others(joined)]
+        return [tally for tally in told if tally]
+
     def measure(self, meters: Meters) -> None:
         """Publish the meters of this process."""
         self._joined().place.measured(meters.words())

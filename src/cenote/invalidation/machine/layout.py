@@ -21,7 +21,7 @@ when it counts.
     27,073,536  end
 
 Version 1. A process refuses a file of another version. What later versions of version 1 may add without a new number:
-words in what is reserved here and written as zero.
+words in what is reserved here and written as zero, and text in records of clears, which say nothing else by theirs.
 """
 
 from __future__ import annotations
@@ -142,6 +142,12 @@ class Word(IntEnum):
     RENEWALS = 144
     """Two words: how often the lease was renewed, and how often that failed; in a mirror."""
 
+    MEMBERS = 146
+    """How many machines share the log, as of the last renewal; in a mirror. 0 where that is not known."""
+
+    PACED_UNTIL = 152
+    """When the refills behind all clears are over at the latest, in milliseconds since the Unix epoch: a hint."""
+
 
 class ServiceWord(IntEnum):
     """The words of a service, behind 72 bytes of name and 8 of checksum."""
@@ -202,3 +208,6 @@ class Counter(IntEnum):
     BYTES = 33
     LIMIT = 34
     """Most entries that the process holds; 0 for no limit."""
+
+    REFILL = 35
+    """How the process's refill goes on, packed; see ``refills``. It counts as ``ENTRIES`` does."""

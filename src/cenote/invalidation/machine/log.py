@@ -15,16 +15,17 @@ from pathlib import Path
 from typing import Final
 
 from cenote.errors import CenoteError, ClearFailedError, ClosedError
-from cenote.invalidation.log import InvalidationLog, Listener, News, Record, RecordKind
+from cenote.invalidation.log import LET_GO, InvalidationLog, Listener, News, Record, RecordKind
 from cenote.invalidation.machine.census import MachineCensus
 from cenote.invalidation.machine.claims import MachineClaims
 from cenote.invalidation.machine.file import discard, forget_inherited
 from cenote.invalidation.machine.layout import Word
 from cenote.invalidation.machine.lock import FileLock
 from cenote.invalidation.machine.membership import Membership
-from cenote.invalidation.machine.ring import Draft, covered, drafts, key_draft
+from cenote.invalidation.machine.ring import Draft, covered, drafts, key_draft, refill_of
 from cenote.invalidation.machine.services import DamagedError
 from cenote.invalidation.machine.watcher import Watcher
+from cenote.refills import RefillOrder
 
 __all__ = ["SETTLE_SECONDS", "MachineLog"]
 
@@ -159,7 +160,48 @@ class MachineLog(InvalidationLog):
     @staticmethod
     def _record(joined: Membership, draft: Draft, sequence: int) -> Record:
         cache = None if draft.kind is RecordKind.CLEAR_ALL else joined.services.name(draft.service)
-        return Record(kind=draft.kind, cache=cache, covered=covered(draft), soft=draft.soft, sequence=sequence)
+        return Record(
+            kind=draft.kind,
+            cache=cache,
+            covered=covered(draft),
+            soft=draft.soft,
+            sequence=sequence,
+            refill=refill_of(draft),
+        )
+
+    # What refills need
+
+    def share(self, cache: str | None) -> float:
+        """Return which share falls to this process: that of all processes here that have read the cache is the same.
+
+        Where the file mirrors a network's log, so is that of all machines.
+        """
+        joined = self._joined()
+        own = joined.place.number
+        try:
+            number = joined.services.number(cache)
+        except DamagedError as error:
+            raise ClearFailedError(f"{self.path} is damaged: {error}", "process") from error
+        others = sum(place != own for place in joined.processes.readers(number))
+        return 1.0 / (joined.members * (1 + others))
+
+    def refill_behind(self, cache: str | None, sequence: int) -> RefillOrder | None:
+        """Return the refill behind a clear of a cache that was before this process, if it may still go on."""
+        joined = self.membership
+        if joined is None or 1000 * time.time() >= joined.file.words[Word.PACED_UNTIL]:
+            return None
+        found = joined.records.after(sequence - 1, joined.word[0])
+        if not found or found[0][1] != sequence:
+            return None  # it is not kept any more
+        order = refill_of(found[0][0])
+        if order is None or time.time() >= order.until:
+            return None
+        try:
+            number = joined.services.number(cache)
+        except DamagedError:
+            return None  # whoever needs the number gives the file up
+        later = (draft for draft, _ in found if draft.kind is RecordKind.TAGS and draft.service == number)
+        return None if any(covered(draft) == LET_GO for draft in later) else order
 
     # What changes need
 

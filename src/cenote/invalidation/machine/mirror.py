@@ -108,6 +108,10 @@ class Mirror:
         words = self._parts.file.words
         words[Word.RENEWALS], words[Word.RENEWALS + 1] = renewals, failures
 
+    def count_members(self, members: int) -> None:
+        """Say how many machines share the log."""
+        self._parts.members = members
+
     @property
     def renewals(self) -> tuple[int, int]:
         """How often the lease was renewed, and how often that failed, as far as this file says."""

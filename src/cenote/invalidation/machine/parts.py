@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from cenote.invalidation.log import RecordKind
 from cenote.invalidation.machine.file import SharedFile
@@ -17,10 +17,12 @@ from cenote.invalidation.machine.layout import (
     Word,
 )
 from cenote.invalidation.machine.processes import Processes
-from cenote.invalidation.machine.ring import Draft, Ring
+from cenote.invalidation.machine.ring import Draft, Ring, refill_of
 from cenote.invalidation.machine.services import DamagedError, Services
 
 __all__ = ["Parts", "ScopedWord"]
+
+_LATEST: Final = (1 << 64) - 1
 
 
 class ScopedWord(NamedTuple):
@@ -66,6 +68,15 @@ class Parts:
         self.processes = Processes(file)
 
     @property
+    def members(self) -> int:
+        """How many machines share the log, this one included, as far as it is known."""
+        return max(1, self.file.words[Word.MEMBERS])
+
+    @members.setter
+    def members(self, members: int) -> None:
+        self.file.words[Word.MEMBERS] = members
+
+    @property
     def counted(self) -> int:
         """How many records both rings count; it is the head unless a writer was killed."""
         words = self.file.words
@@ -105,6 +116,10 @@ class Parts:
         if draft.kind in (RecordKind.CLEAR, RecordKind.CLEAR_ALL):
             everything = draft.kind is RecordKind.CLEAR_ALL
             self.services.raise_floor(None if everything else draft.service, sequence, soft=draft.soft)
+            refill = refill_of(draft)
+            if refill is not None:
+                words = self.file.words
+                words[Word.PACED_UNTIL] = max(words[Word.PACED_UNTIL], min(max(0, int(1000 * refill.until)), _LATEST))
 
     def scoped_word(self, cache: str | None) -> ScopedWord:
         """Return where the last invalidation of a cache by tags or a prefix stands; only a mirror knows."""

@@ -194,6 +194,20 @@ class Processes:
         """Return the most entries of a service that a process holds; 0 for no limit."""
         return self._words[self._set(number) + service * COUNTERS + Counter.LIMIT]
 
+    def readers(self, service: int) -> list[int]:
+        """Return the places of processes that run and have read a service, as far as they have reported."""
+        found = []
+        for number in self.living():
+            at = self._set(number) + service * COUNTERS
+            if self._words[at + Counter.HITS] or self._words[at + Counter.MISSES]:
+                found.append(number)
+        return found
+
+    def refill(self, number: int, service: int, floor: int) -> int:
+        """Return how the refill of a service goes on in a process; 0 where it has obeyed an earlier clear only."""
+        at = self._set(number) + service * COUNTERS
+        return 0 if self._words[at + Counter.CLEARED] < floor else self._words[at + Counter.REFILL]
+
     def sums(self, service: int) -> list[int]:
         """Return the counters of a service, summed over all processes; what living ones hold now is left at 0."""
         found = self.ended(service)

@@ -16,8 +16,9 @@ from typing import Final, NamedTuple
 from cenote.invalidation.log import Record, RecordKind
 from cenote.invalidation.machine.file import SharedFile
 from cenote.invalidation.machine.layout import KEY_RECORDS_EACH, RECORDS_EACH, Word
+from cenote.refills import RefillOrder
 
-__all__ = ["Draft", "Ring", "covered", "drafts", "fitted", "key_draft"]
+__all__ = ["Draft", "Ring", "covered", "drafts", "fitted", "key_draft", "refill_of"]
 
 _HEADER: Final = struct.Struct("<IBBHQQHxxxxxx")
 """CRC-32, kind, whether soft, service, position, sequence, bytes of text."""
@@ -33,7 +34,7 @@ class Draft(NamedTuple):
         kind: What it makes old.
         service: The number of the service.
         soft: Whether entries only turn stale.
-        text: What is covered, as it is written.
+        text: What is covered, as it is written; of a clear, how the refill behind it is to be paced.
     """
 
     kind: RecordKind
@@ -160,7 +161,7 @@ def drafts(record: Record, service: int, room: int) -> list[Draft]:
     """
     kind, soft = record.kind, record.soft
     if kind in (RecordKind.CLEAR, RecordKind.CLEAR_ALL):
-        return [Draft(kind, service, soft, b"")]
+        return [Draft(kind, service, soft, b"" if record.refill is None else _text(record.refill.written()))]
     if kind is RecordKind.TAGS:
         packed = [_tag(tag) for tag in record.covered]
         if any(len(part) > room for part in packed):
@@ -198,6 +199,17 @@ def covered(draft: Draft) -> tuple[str, ...]:
     return tuple(tags)
 
 
+def refill_of(draft: Draft) -> RefillOrder | None:
+    """Return how the refill behind a written clear is to be paced; None where it says nothing, as older ones do."""
+    if draft.kind not in (RecordKind.CLEAR, RecordKind.CLEAR_ALL) or not draft.text:
+        return None
+    return RefillOrder.read(draft.text.decode("utf-8", "surrogatepass"))
+
+
+def _text(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
 def _tag(tag: str) -> bytes:
-    written = tag.encode("utf-8", "surrogatepass")
+    written = _text(tag)
     return len(written).to_bytes(2, "little") + written

@@ -161,6 +161,7 @@ class Agent:
             self._begin(found)
         elif found.records:
             mirror.apply(found.records)
+        mirror.count_members(found.members)
         self._replicas = max(found.replicas, self._least_replicas)
         holds = self._leased and self._ledger.acknowledge(found.incarnation, self._member, found.head)
         self._note_unrung(found.records or ())

@@ -83,6 +83,7 @@ class Renewal:
         replicas: How many replicas the server was ever seen to have.
         told: How many of them know of the renewal.
         number: The number of the renewal.
+        members: How many machines share the log and hold leases.
     """
 
     incarnation: str
@@ -94,6 +95,7 @@ class Renewal:
     replicas: int
     told: int
     number: int
+    members: int
 
 
 class Value(NamedTuple):

@@ -72,7 +72,7 @@ class Ledger(Shard):
         arguments = [member, incarnation, applied, int(lease * 1000), int(unverified * 1000)]
         waited = ["WAIT", replicas, self._milliseconds(patience)] if replicas else None
         answer, told = self.link.run_and(scripts.RENEW, self._hashes, lambda: [new_incarnation(), *arguments], waited)
-        found, head, mature, needed, number, known, rest = answer
+        found, head, mature, needed, number, known, rest, members = answer
         records = None
         floors: dict[str | None, Floors] = {}
         everything = Floors(0, 0)
@@ -86,7 +86,9 @@ class Ledger(Shard):
             everything = Floors(*rest[:2])
             for at in range(2, len(rest), 4):
                 floors[rest[at].decode() or None] = Floors(*rest[at + 1 : at + 4])
-        return Renewal(found.decode(), head, bool(mature), records, floors, everything, needed, told or 0, number)
+        return Renewal(
+            found.decode(), head, bool(mature), records, floors, everything, needed, told or 0, number, members
+        )
 
     def _milliseconds(self, patience: float) -> int:
         """Return how long to wait for replicas; the answer must not come too late to be heard."""

@@ -137,22 +137,23 @@ if replicas > most then redis.call('HSET', log, 'replicas', replicas) else repli
 if number(ARGV[5]) > number(redis.call('HGET', log, 'lease')) then redis.call('HSET', log, 'lease', ARGV[5]) end
 local renewals = redis.call('HINCRBY', log, 'renewals', 1)
 redis.call('HDEL', log, 'rung')
+local members, several = unpacked(redis.call('HGET', log, 'members')), 0
 if member ~= '' then
-    local members = unpacked(redis.call('HGET', log, 'members'))
     local own = members[member] or {{0, 0}}
     members[member] = {{renewals, own[2], tonumber(ARGV[6])}}
     redis.call('HSET', log, 'members', cmsgpack.pack(members))
 end
+for _ in pairs(members) do several = several + 1 end
 redis.call('PEXPIRE', log, {KEPT_MS})
 redis.call('PEXPIRE', tags, {KEPT_MS})
 local state = redis.call('HMGET', log, 'head', 'low', 'mature')
 local head = number(state[1])
 local mature = state[3] == '1' and 1 or 0
 if known == inc and applied <= head and applied >= number(state[2]) and head - applied <= {MOST_RECORDS} then
-    if head == applied then return {{inc, head, mature, replicas, renewals, 1, {{}}}} end
+    if head == applied then return {{inc, head, mature, replicas, renewals, 1, {{}}, several}} end
     local fields = {{}}
     for sequence = applied + 1, head do fields[#fields + 1] = 'r:' .. sequence end
-    return {{inc, head, mature, replicas, renewals, 1, redis.call('HMGET', log, unpack(fields))}}
+    return {{inc, head, mature, replicas, renewals, 1, redis.call('HMGET', log, unpack(fields)), several}}
 end
 local floors = {{number(redis.call('HGET', log, 'h*')), number(redis.call('HGET', log, 's*'))}}
 for _, name in ipairs(unpacked(redis.call('HGET', log, 'names'))) do
@@ -161,11 +162,11 @@ for _, name in ipairs(unpacked(redis.call('HGET', log, 'names'))) do
         floors[#floors + 1] = each
     end
 end
-return {{inc, head, mature, replicas, renewals, 0, floors}}
+return {{inc, head, mature, replicas, renewals, 0, floors, several}}
 """
 )
 """Register a member, and return incarnation, head, whether it is mature, the most replicas that the server ever had in
-it, the number of this renewal, and records, or floors after a gap.
+it, the number of this renewal, records, or floors after a gap, and how many members there are.
 
 A member that comes from an incarnation that this one does not descend from was at another server meanwhile, of whose
 invalidations nothing is known here: a new incarnation begins.
