@@ -104,8 +104,8 @@ def test_the_hottest_keys_are_those_that_are_read_most(traffic):
     traffic.run(300)
     ranks = [int(hot.key[1:]) for hot in traffic.caches.hot_keys("books", 5)]
     assert len(ranks) == 5
-    assert sorted(ranks)[2] < 20
-    assert max(ranks) < 200
+    # A key that was read just when it was looked at may pass for one until it is looked at again.
+    assert sorted(ranks)[3] < 20
 
 
 def test_a_clear_ends_what_was_watched_and_holds_no_value(traffic):
