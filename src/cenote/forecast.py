@@ -65,16 +65,21 @@ def forecast(
     before = hit_rate / 100
     ends = step_ends(horizon)
     curve, waiting, last_end, last = [], 0.0, 0.0, 0.0
-    peak = 0.0
+    peak = saved = 0.0
+    full = rereads.room is None
     for end in ends:
         due = entries * rereads.trend(end)
+        if rereads.room is not None and not full:
+            saved = rereads.room.saved(end)
+            full = due + (1 - before) * reads_per_second * end - saved >= entries
+        due -= saved
         wanted = due - last + waiting
         loaded = wanted if rate is None else min(wanted, rate * (end - last_end))
         # What has to wait is missed again by whoever asks meanwhile.
         again = wanted - loaded
         missed = (loaded + again + (again * reads_per_second * (end - last_end) / max(entries, 1))) if again else loaded
         reads = reads_per_second * (end - last_end)
-        hits = max(0.0, before * reads - missed)
+        hits = min(reads, max(0.0, before * reads - missed))
         curve.append((round(end, 3), round(100 * hits / reads, 2) if reads else 0.0))
         peak = max(peak, loaded / (end - last_end))
         waiting, last, last_end = again, due, end

@@ -15,6 +15,7 @@ from typing import Final
 from cenote.core import CacheCore
 from cenote.entry import GONE, Entry
 from cenote.rereads import HORIZON, Cohort, Rereads, step_ends
+from cenote.room import Returns, Room
 from cenote.state import State
 
 __all__ = ["HOT_KEYS", "Hot", "Probes"]
@@ -163,6 +164,7 @@ class Probes:
         self._state: State | None = None
         self._batches: list[_Batch] = []
         self._hunts: list[_Hunt] = []
+        self._returns: list[tuple[float, Returns]] = []
         self._rereads = Rereads(())
         core.seen_hot = self.rates
         self._counted = float("-inf")
@@ -186,6 +188,7 @@ class Probes:
         if self._state is None or self._state.store is not state.store:
             for batch in (*self._batches, *self._hunts):
                 batch.end()
+            self._returns = []
             self._state = state
         policy = state.store.policy
         if policy is None or not policy.touch_cap:
@@ -224,6 +227,9 @@ class Probes:
     def _begin(self, state: State, cap: int, now: float) -> None:
         wanted = min(PROBES, max(8, len(state.store) // 16))
         self._batches = [*self._batches, _Batch(self.pick(wanted), cap, now, len(state.store))][-BATCHES:]
+        returns = None if state.store.policy is None else state.store.policy.returns()
+        if returns is not None:
+            self._returns = [*self._returns, (now, returns)][-BATCHES:]
 
     def pick(self, wanted: int) -> list[Entry]:
         """Return different entries, chosen at random; fewer where there are not so many.
@@ -266,4 +272,9 @@ class Probes:
 
     def count(self) -> Rereads:
         """Put together what was seen of entries chosen at random."""
-        return Rereads([batch.cohort for batch in list(self._batches)], held=len(self._core.state.store))
+        store, room = self._core.state.store, None
+        returns = None if store.policy is None else store.policy.returns()
+        if returns is not None and self._returns:
+            since, before = self._returns[0]
+            room = Room(before, returns, self._core.now() - since)
+        return Rereads([batch.cohort for batch in list(self._batches)], held=len(store), room=room)

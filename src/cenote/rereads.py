@@ -18,6 +18,8 @@ from collections.abc import Iterable, Sequence
 from math import log2
 from typing import Final
 
+from cenote.room import Room
+
 __all__ = ["AGES", "HORIZON", "STEPS", "Cohort", "Rereads", "step_ends"]
 
 HORIZON: Final = 600.0
@@ -106,15 +108,18 @@ class Rereads:
     Attributes:
         sightings: How many entries it was told from.
         reach: The longest that one was watched for, in seconds; what lies beyond is a guess.
+        room: What is saved while nothing is evicted; None where that is not known.
     """
 
-    def __init__(self, cohorts: Sequence[Cohort], *, held: int = 0) -> None:
+    def __init__(self, cohorts: Sequence[Cohort], *, held: int = 0, room: Room | None = None) -> None:
         """Count what was seen.
 
         Args:
             cohorts: The cohorts, the oldest first.
             held: How many entries the cache holds now; 0: as many as at any time.
+            room: What is saved while nothing is evicted.
         """
+        self.room = room
         self.sightings = sum(sum(cohort.chosen) for cohort in cohorts)
         ages = _ages_of(cohorts)
         left = [float(share) for share in ages]

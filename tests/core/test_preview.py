@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import pytest
 
 from cenote import CacheManager
 from cenote.errors import UnknownServiceError
 from cenote.eviction import POLICIES
+from cenote.forecast import forecast, recovered
 from cenote.probing import Probes
+from cenote.rereads import step_ends
+from cenote.testing import FakeClock
 
 
 class Traffic:
@@ -98,6 +102,46 @@ def test_a_forecast_comes_true(traffic):
     assert recovery.seconds_to(0.9) is not None
     assert recovery.expected.seconds_to_90 == pytest.approx(recovery.seconds_to(0.9), rel=0.5)
     assert recovery.hit_rate_before == pytest.approx(recovery.expected.hit_rate_before)
+
+
+@pytest.mark.parametrize("limit", [1000, 1500])
+def test_the_forecast_of_a_cache_that_evicts_comes_true(limit):
+    """Its twin, which gets the same reads and is not cleared, says what would have been without the clear."""
+
+    def replay(*, clear):
+        clock, names, dice = FakeClock(), [f"k{number}" for number in range(3000)], random.Random(2)
+        weights = [1 / (number + 1) for number in range(3000)]
+        found, served, hits, due = None, [], 0, 0.0
+        with CacheManager(clock=clock) as caches:
+            cache = caches.service("books", max_entries=limit)
+            probes = Probes(cache._core, random.Random(3))
+            for number, name in enumerate(dice.choices(names, weights, k=65_000)):
+                clock.advance(0.02)
+                if clock.monotonic() >= due:
+                    due = probes.step()
+                if number == 35_000:
+                    rate = 100 * (hits - served[number - 3000]) / 3000
+                    found = forecast(probes.count(), entries=len(cache), reads_per_second=50.0, hit_rate=rate)
+                    if clear:
+                        cache.clear()
+                if cache.get(name) is None:
+                    cache.set(name, 1)
+                else:
+                    hits += 1
+                served.append(hits)
+        return found, served
+
+    expected, cleared = replay(clear=True)
+    _, whole = replay(clear=False)
+    lost = (whole[-1] - whole[34_999]) - (cleared[-1] - cleared[34_999])
+    assert expected.reloads == pytest.approx(lost, rel=0.15)
+    at = [34_999 + int(50 * end) for end in (0.0, *step_ends())]
+    usual = [float(whole[b] - whole[a]) for a, b in pairwise(at)]
+    curve = [
+        (end, 100 * (cleared[b] - cleared[a]) / all_hits)
+        for end, all_hits, (a, b) in zip(step_ends(), usual, pairwise(at), strict=True)
+    ]
+    assert expected.seconds_to_90 == pytest.approx(recovered(curve, 90.0, usual), rel=0.25)
 
 
 def test_the_hottest_keys_are_those_that_are_read_most(traffic):
