@@ -12,7 +12,7 @@ from cenote.errors import UnknownServiceError
 from cenote.eviction import POLICIES
 from cenote.forecast import forecast, recovered
 from cenote.probing import Probes
-from cenote.rereads import step_ends
+from cenote.rereads import HORIZON, step_ends
 from cenote.testing import FakeClock
 
 
@@ -181,6 +181,46 @@ def test_entries_are_picked_alike_wherever_they_stand(caches, policy):
     assert set(counts) == set(cache.keys())
     mean = sum(counts.values()) / len(counts)
     assert all(0.6 * mean < count < 1.4 * mean for count in counts.values())
+
+
+def looked_at(cache, clock, between):
+    """What became of the entries that were chosen first, when something happens after a second."""
+    cache.set_many({f"k{number}": number for number in range(1600)})
+    probes = Probes(cache._core, random.Random(1))
+    probes.step()
+    clock.advance(1.0)
+    between(list(cache.keys()))
+    clock.advance(1.0)
+    probes.step()
+    cohort = probes._batches[0].cohort
+    return cohort, sum(map(sum, cohort.read))
+
+
+def test_a_read_is_seen_and_what_was_not_read_is_watched_on(cache, clock):
+    cohort, read = looked_at(cache, clock, lambda keys: cache.get_many(keys[:800]))
+    assert cohort.held == 1600
+    assert sum(cohort.chosen) == 100
+    assert 30 < read < 70
+    assert cohort.reach == pytest.approx(2.0)
+
+
+def test_what_was_loaded_again_before_it_was_read_is_not_read_again(cache, clock):
+    """It would have been loaded without the clear, too."""
+
+    def renew(keys):
+        cache.set_many(dict.fromkeys(keys, 2))
+        clock.advance(1.0)
+        probes = cache._core.seen_hot.__self__
+        probes.step()
+        cache.get_many(keys)
+
+    cohort, read = looked_at(cache, clock, renew)
+    assert (sum(cohort.chosen), read) == (100, 0)
+
+
+def test_entries_that_are_gone_are_never_read_however_long_they_would_be_watched(cache, clock):
+    cohort, read = looked_at(cache, clock, cache.delete_many)
+    assert (read, cohort.reach) == (0, HORIZON)
 
 
 def test_probing_changes_no_entry_but_its_count(caches, cache):
