@@ -8,8 +8,6 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast, overload
 
 from cenote.aloading import aload, off_loop
-from cenote.approach import LATER
-from cenote.getting import aget_far
 from cenote.many import aload_many
 from cenote.operations import Operations
 from cenote.options import UNSET
@@ -35,10 +33,7 @@ class Cache(Operations):
 
     async def aget(self, key: str, default: Any = None) -> Any:
         """Do what ``get`` does; what the tasks of one tick ask a server is asked in one round trip."""
-        if not self._core.far:
-            return self.get(key, default)
-        value = self.get(key, LATER)
-        return value if value is not LATER else await aget_far(self._core, key, default)
+        return self.get(key, default)
 
     async def aset(self, key: str, value: Any, *, ttl: Any = UNSET, tags: Iterable[str] = ()) -> None:
         """Do what ``set`` does."""

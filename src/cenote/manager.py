@@ -13,6 +13,7 @@ from cenote.clock import Clock, SystemClock
 from cenote.codecs import Codec, MsgpackCodec
 from cenote.core import CacheCore
 from cenote.errors import ClearFailedError, ConfigurationError, ReentrantError, UnknownServiceError
+from cenote.far import FarCache
 from cenote.forking import Registry
 from cenote.history import History
 from cenote.keeper import keeper
@@ -327,7 +328,7 @@ class CacheManager(Watched):
             core.sharing.noted, core.sharing.swept = self._shared.noted, self._count_swept
         if self._log.word is not None:
             core.rejoin = self.rejoin  # so that the manager, and its watch, live as long as a memoized function
-        cache = Cache(core, self.audit)
+        cache = (FarCache if core.far else Cache)(core, self.audit)
         self._cores.append(core)
         self._all.append(cache)
         core.observer = self._observer

@@ -10,7 +10,6 @@ from cenote.audit import AuditEvent, AuditTrail
 from cenote.bypass import bypassed, bypasses
 from cenote.clearable import Clearable
 from cenote.clearing import switch
-from cenote.clock import lease_clock
 from cenote.core import CacheCore
 from cenote.entry import FOREVER, GONE
 from cenote.errors import ConfigurationError
@@ -43,7 +42,6 @@ class Operations(Clearable):
         self._root = core.root
         self._index = core.index
         self._now = core.now
-        self._leased = core.leased
         self._direct = core.slots[0]
         self._enabled = self._all_on = True
         self._fit()
@@ -116,7 +114,7 @@ class Operations(Clearable):
             return default
         state = self._root.states[self._index]
         word = state.word
-        if word is not None and (word[0] != state.applied or (self._leased and lease_clock() >= state.until)):
+        if word is not None and word[0] != state.applied:
             return self._get_slowly(key, default)
         try:
             entry = state.tables[0].get(key)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["NOT_SHARED", "Root", "State", "cache_of", "shelf_of"]
 
+LEFT: Final[Sequence[int]] = (-1,)
+"""The word of a State that is in force no more: no sequence."""
+
 NOT_SHARED: Final = -1
 """The generation of a State that knows of no log: nothing of a shared store may be served from it."""
 
@@ -40,13 +43,18 @@ class Root:
         self.lock = locks.make_lock()
 
     def replace(self, changes: dict[int, State]) -> None:
-        """Put new States in the place of old ones, all with one store."""
+        """Put new States in the place of old ones, all with one store.
+
+        What is left says so first: a read that came to it another way finds no sequence there, and looks here.
+        """
         with self.lock:
             states = list(self.states)
             for index, state in changes.items():
                 if index == len(states):
                     states.append(state)
                 else:
+                    if states[index].word is not None:
+                        states[index].word = LEFT
                     states[index] = state
             self.states = tuple(states)
 
@@ -61,7 +69,8 @@ class State:
         flights: The loads under way, by slot and key. A load publishes only while it is found here.
         fills: The outstanding fill tokens.
         soft_floor: Entries with an earlier birth were cleared softly.
-        word: The head of a log that others append to, as item 0; None where nobody outside the process can.
+        word: The head of a log that others append to, as item 0, as long as the State is in force; None where nobody
+            outside the process can.
         deadline: Until when that head may be relied on where it is leased, as item 0, in seconds of the lease clock.
         until: A deadline that stood there, which holds while the word is the head: reads look at this one. A mirror
             says why.

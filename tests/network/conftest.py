@@ -208,6 +208,12 @@ class Site:
         """Have the first clear over, which waits until no lease of an earlier incarnation can last."""
         process.ask("cache.clear().level")
 
+    def mature(self, process):
+        """Do the same, and wait until the server says so: no later clear waits for leases that nobody knows of."""
+        self.ripen(process)
+        with self.server.client() as client:
+            wait_until(lambda: client.hget("cenote:{cenote}:log", "mature") == b"1")
+
     # Judging what is read while something fails
 
     def witness(self, *processes):

@@ -62,8 +62,7 @@ def pair(site):
     def start(broken="", other_broken=""):
         site.lease = 2.0
         one, other = site.process("a", broken), site.process("b", other_broken)
-        site.ripen(one)
-        wait_until(lambda: site.server.client().hget("cenote:{cenote}:log", "mature") == b"1")
+        site.mature(one)
         one.do("cache.set('k', 'old')")
         for _ in range(3):
             site.reads(other, "old")

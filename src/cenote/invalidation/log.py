@@ -126,7 +126,9 @@ def deadline_of(word: Sequence[int] | None) -> Sequence[float]:
 
     It is made of the head's own memory, so that a State never pairs one file's head with another's lease.
     """
-    return word[DEADLINE:].cast("B").cast("d") if isinstance(word, memoryview) else LAPSED
+    if isinstance(word, memoryview) and len(word) > DEADLINE:
+        return word[DEADLINE:].cast("B").cast("d")
+    return LAPSED
 
 
 class Listener(Protocol):
