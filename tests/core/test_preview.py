@@ -134,14 +134,14 @@ def test_the_forecast_of_a_cache_that_evicts_comes_true(limit):
     expected, cleared = replay(clear=True)
     _, whole = replay(clear=False)
     lost = (whole[-1] - whole[34_999]) - (cleared[-1] - cleared[34_999])
-    assert expected.reloads == pytest.approx(lost, rel=0.15)
+    assert expected.reloads == pytest.approx(lost, rel=0.2)
     at = [34_999 + int(50 * end) for end in (0.0, *step_ends())]
     usual = [float(whole[b] - whole[a]) for a, b in pairwise(at)]
     curve = [
         (end, 100 * (cleared[b] - cleared[a]) / all_hits)
         for end, all_hits, (a, b) in zip(step_ends(), usual, pairwise(at), strict=True)
     ]
-    assert expected.seconds_to_90 == pytest.approx(recovered(curve, 90.0, usual), rel=0.25)
+    assert expected.seconds_to_90 == pytest.approx(recovered(curve, 90.0, usual), rel=0.35)
 
 
 def test_the_hottest_keys_are_those_that_are_read_most(traffic):
@@ -192,6 +192,8 @@ def looked_at(cache, clock, between):
     between(list(cache.keys()))
     clock.advance(1.0)
     probes.step()
+    clock.advance(4.0)
+    probes.step()
     cohort = probes._batches[0].cohort
     return cohort, sum(map(sum, cohort.read))
 
@@ -201,7 +203,7 @@ def test_a_read_is_seen_and_what_was_not_read_is_watched_on(cache, clock):
     assert cohort.held == 1600
     assert sum(cohort.chosen) == 100
     assert 30 < read < 70
-    assert cohort.reach == pytest.approx(2.0)
+    assert cohort.reach == pytest.approx(6.0)
 
 
 def test_what_was_loaded_again_before_it_was_read_is_not_read_again(cache, clock):
@@ -221,6 +223,21 @@ def test_what_was_loaded_again_before_it_was_read_is_not_read_again(cache, clock
 def test_entries_that_are_gone_are_never_read_however_long_they_would_be_watched(cache, clock):
     cohort, read = looked_at(cache, clock, cache.delete_many)
     assert (read, cohort.reach) == (0, HORIZON)
+
+
+@pytest.mark.parametrize(("policy", "saves"), [("s3fifo", True), ("sieve", False)])
+def test_keys_that_come_back_tell_what_room_would_save(caches, clock, policy, saves):
+    """Three hundred keys take turns in a cache of two hundred: each comes back after a hundred others were evicted."""
+    cache = caches.service("turns", max_entries=200, eviction=policy)
+    probes = Probes(cache._core, random.Random(1))
+    for number in range(6000):
+        clock.advance(0.1)
+        cache.get_or_load(f"k{number % 300}", lambda: 1)
+        if number % 10 == 0:
+            probes.step()
+    room = probes.count().room
+    assert (room is not None and room.saved(600.0) > 100) is saves
+    assert room is None or room.saved(5.0) == 0.0
 
 
 def test_probing_changes_no_entry_but_its_count(caches, cache):
