@@ -11,7 +11,7 @@ clear has in the same seconds. The minute before the clear would not do: in thes
 falls below 90 percent of it again and again. What is not over within the ten minutes that a forecast looks ahead counts
 as ten minutes.
 
-    python -m benchmarks.predictions [--traces FOLDER] [--clears N] [--share S] [--markdown]
+    python -m benchmarks.predictions [--traces FOLDER] [--clears N] [--share S] [--eviction sieve] [--markdown]
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from benchmarks.traces import CREDIT, TRACES, TracesMissingError, read_trace, trace_paths
 from cenote import CacheManager
@@ -87,7 +87,14 @@ def cost_of(key: int) -> float:
     return min(random.Random(key).lognormvariate(-4.6, 1.0), 5.0)
 
 
-def replay(keys: Sequence[int], rate: float, capacity: int, costs: dict[int, float], cleared_at: int | None) -> Run:
+def replay(
+    keys: Sequence[int],
+    rate: float,
+    capacity: int,
+    costs: dict[int, float],
+    cleared_at: int | None,
+    eviction: Literal["s3fifo", "sieve"] = "s3fifo",
+) -> Run:
     """Replay a trace through a cache that is watched.
 
     Args:
@@ -96,13 +103,14 @@ def replay(keys: Sequence[int], rate: float, capacity: int, costs: dict[int, flo
         capacity: Entries of the cache.
         costs: Seconds that each key takes to load.
         cleared_at: Before which access to clear; None: never.
+        eviction: The cache's policy.
     """
     clock = ReplayClock()
     run = Run([], [])
     hits = 0
     spent = 0.0
     with CacheManager(clock=clock) as caches:
-        cache = caches.service("replay", max_entries=capacity)
+        cache = caches.service("replay", max_entries=capacity, eviction=eviction)
         probes = Probes(cache._core, random.Random(1))  # noqa: SLF001  # as the manager's thread does
         due = 0.0
         for number, key in enumerate(keys):
@@ -137,20 +145,22 @@ def replay(keys: Sequence[int], rate: float, capacity: int, costs: dict[int, flo
     return run
 
 
-def measure(path: Path, share: float, clears: int, requests: int) -> list[Outcome]:
+def measure(
+    path: Path, share: float, clears: int, requests: int, eviction: Literal["s3fifo", "sieve"] = "s3fifo"
+) -> list[Outcome]:
     """Replay one trace with clears at random moments."""
     keys = read_trace(path, requests)
     distinct = set(keys)
     costs = {key: cost_of(key) for key in distinct}
     capacity = max(16, int(share * len(distinct)))
     rate = len(keys) / SECONDS
-    whole = replay(keys, rate, capacity, costs, None)
+    whole = replay(keys, rate, capacity, costs, None, eviction)
     dice = random.Random(path.name)
     outcomes = []
     for _ in range(clears):
         moment = dice.uniform(FIRST, LAST)
         at = int(moment * rate)
-        run = replay(keys[: at + int(HORIZON * rate) + 1], rate, capacity, costs, at)
+        run = replay(keys[: at + int(HORIZON * rate) + 1], rate, capacity, costs, at, eviction)
         assert run.expected is not None
         last = min(len(run.hits), at + int(HORIZON * rate)) - 1
         extra = (run.load_seconds[last] - run.load_seconds[at - 1]) - (
@@ -230,6 +240,7 @@ def main() -> int:
     parser.add_argument("--traces", type=Path, default=TRACES, help="folder of *.trace.xz files")
     parser.add_argument("--clears", type=int, default=5, help="clears of each trace")
     parser.add_argument("--share", type=float, default=0.25, help="entries of the cache, as a share of the objects")
+    parser.add_argument("--eviction", choices=("s3fifo", "sieve"), default="s3fifo", help="the cache's policy")
     parser.add_argument("--requests", type=int, default=REQUESTS, help="accesses replayed of each trace at most")
     parser.add_argument("--markdown", action="store_true", help="print a Markdown table")
     options = parser.parse_args()
@@ -238,7 +249,11 @@ def main() -> int:
     except TracesMissingError as missing:
         print(f"predictions: {missing}", file=sys.stderr)
         return 2
-    outcomes = [each for path in paths for each in measure(path, options.share, options.clears, options.requests)]
+    outcomes = [
+        each
+        for path in paths
+        for each in measure(path, options.share, options.clears, options.requests, options.eviction)
+    ]
     report(outcomes, markdown=options.markdown)
     print(f"\nMedians; the error is relative to what came. {CREDIT}")
     return 0

@@ -1,8 +1,9 @@
 """Probing: how soon entries are read again, seen on a few that are chosen at random.
 
 A hit counts in the entry's ``freq``, up to the eviction policy's cap, and so whoever looks at that number now and then
-sees whether the entry was read; hits know nothing of it. An entry that is at the cap is put one below it first. Nothing
-that decides what is served is read or changed here.
+sees whether the entry was read; hits know nothing of it. An entry that is at the cap is put one below it first, which
+leaves it marked as read: the policies keep what they would keep. Nothing that decides what is served is read or changed
+here.
 """
 
 from __future__ import annotations

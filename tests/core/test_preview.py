@@ -240,6 +240,27 @@ def test_keys_that_come_back_tell_what_room_would_save(caches, clock, policy, sa
     assert room is None or room.saved(5.0) == 0.0
 
 
+@pytest.mark.parametrize(("policy", "share"), [("s3fifo", 0.005), ("sieve", 0.0)])
+def test_watching_costs_no_hits(policy, share):
+    def hits(*, watched):
+        clock, found = FakeClock(), 0
+        names = random.Random(6).choices(range(2000), [1 / (number + 1) for number in range(2000)], k=20_000)
+        with CacheManager(clock=clock) as caches:
+            cache = caches.service("books", max_entries=200, eviction=policy)
+            probes = Probes(cache._core, random.Random(7))
+            for name in map(str, names):
+                clock.advance(0.05)
+                if watched:
+                    probes.step()
+                if cache.get(name) is None:
+                    cache.set(name, 1)
+                else:
+                    found += 1
+        return found
+
+    assert hits(watched=True) == pytest.approx(hits(watched=False), rel=share)
+
+
 def test_probing_changes_no_entry_but_its_count(caches, cache):
     cache.set_many({f"k{number}": number for number in range(200)})
     for number in range(200):
