@@ -115,6 +115,7 @@ class _Hunt:
     def end(self) -> None:
         """Let go of the entries: their State was left behind, or they were watched long enough."""
         self.watching = []
+        self.due = float("inf")
 
     def _next(self, age: float) -> float:
         return max(FIRST_SECONDS, GROWTH * age)
@@ -137,8 +138,8 @@ class _Batch(_Hunt):
         middle = (self.cohort.reach + age) / 2
         for entry in read:
             self.cohort.note(self._kinds[id(entry)], middle, entry.cost)
-        # Where nothing is left to watch, nothing more will be seen, however long.
-        self.cohort.reach = age if self.watching else HORIZON
+        # Where nothing is left to watch, it goes on too: that nothing more is read is seen as well.
+        self.cohort.reach = age
         return read
 
     def end(self) -> None:
@@ -195,7 +196,7 @@ class Probes:
         if policy is None or not policy.touch_cap:
             return None
         for batch in list(self._batches):
-            if batch.watching and now >= batch.due:
+            if now >= batch.due:
                 batch.look(now)
                 if batch.cohort.reach >= HORIZON:
                     batch.end()
@@ -205,13 +206,13 @@ class Probes:
             self._begin(state, policy.touch_cap, now)
         if now >= self._counted + COUNT_SECONDS * (1 + len(self._batches) // 10):
             self._counted, self._rereads = now, self.count()
-        due = [batch.due for batch in (*self._batches, *self._hunts) if batch.watching]
+        due = [batch.due for batch in (*self._batches, *self._hunts)]
         return min([*due, self._batches[-1].begun + pause, self._hunted + HUNT_SECONDS])
 
     def _hunt_on(self, cap: int, now: float) -> None:
         """Look for keys that are read often: the known ones again, and others at random, for a second."""
         for hunt in self._hunts:
-            if hunt.watching and now >= hunt.due:
+            if now >= hunt.due:
                 for entry in hunt.look(now):
                     self._heat(entry, now - hunt.begun, now, read=True)
                 if now - hunt.begun > _HOT_SECONDS:

@@ -158,7 +158,7 @@ class Rereads:
             self._times.append(end)
             self._shares.append(share)
             self._costs.append(cost)
-        self.reach = self._times[-1]
+        self.reach = min(HORIZON, max((cohort.reach for cohort in cohorts), default=0.0))
         self._hull_times, self._hull = _concave(self._times, self._shares)
 
     def share(self, seconds: float) -> float:
@@ -177,7 +177,8 @@ class Rereads:
         return self._at(self._times, self._costs, seconds, most=float("inf"))
 
     def _at(self, times: list[float], values: list[float], seconds: float, *, most: float) -> float:
-        if seconds <= self.reach or self.reach <= 0:
+        last = times[-1]
+        if seconds <= last or last <= 0:
             at = bisect_right(times, seconds)
             before = times[at - 1]
             if at == len(times):
@@ -186,8 +187,8 @@ class Rereads:
             within = (seconds - before) / (times[at] - before)
             return values[at - 1] + within * (values[at] - values[at - 1])
         # Beyond what was seen: as much again for each doubling of the time as for the last one.
-        whole, half = values[-1], self._at(times, values, self.reach / 2, most=most)
-        return min(most, whole + (whole - half) * log2(seconds / self.reach))
+        whole, half = values[-1], self._at(times, values, last / 2, most=most)
+        return min(most, whole + (whole - half) * log2(seconds / last))
 
 
 def _ages_of(cohorts: Sequence[Cohort]) -> Iterable[float]:
