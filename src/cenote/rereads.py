@@ -32,7 +32,7 @@ AGES: Final = (15.0, 60.0, 240.0)
 """Seconds of age, since its load, at which an entry passes from one class to the next."""
 
 _CLASSES: Final = len(AGES) + 1
-_DOUBT: Final = 4.0
+_DOUBT: Final = 20.0
 """Entries that a class of age is taken to have more, as likely to be read as those of all classes."""
 
 _TYPICAL: Final = 200
