@@ -275,7 +275,9 @@ class Probes:
     def count(self) -> Rereads:
         """Put together what was seen of entries chosen at random."""
         store, room = self._core.state.store, None
-        returns = None if store.policy is None else store.policy.returns()
+        # A copy of a shared entry that was evicted is read from the store, not loaded: its room saves no loads.
+        shared = self._core.sharing is not None
+        returns = None if store.policy is None or shared else store.policy.returns()
         if returns is not None and self._returns:
             since, before = self._returns[0]
             room = Room(before, returns, self._core.now() - since)
