@@ -1,19 +1,22 @@
 """Probing: how soon entries are read again, seen on a few that are chosen at random.
 
 A hit counts in the entry's ``freq``, up to the eviction policy's cap, and so whoever looks at that number now and then
-sees whether the entry was read; hits know nothing of it. An entry that is at the cap is put one below it first. Nothing
-that decides what is served is read or changed here.
+sees whether the entry was read; hits know nothing of it. An entry that is at the cap is put one below it first, which
+leaves it marked as read: the policies keep what they would keep. Nothing that decides what is served is read or changed
+here.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Hashable
 from random import Random
 from typing import Final
 
 from cenote.core import CacheCore
 from cenote.entry import GONE, Entry
-from cenote.forecast import HORIZON, Rereads, Sighting
+from cenote.rereads import HORIZON, Cohort, Rereads, step_ends
+from cenote.room import Returns, Room
 from cenote.state import State
 
 __all__ = ["HOT_KEYS", "Hot", "Probes"]
@@ -21,22 +24,22 @@ __all__ = ["HOT_KEYS", "Hot", "Probes"]
 PROBES: Final = 512
 """Entries of a batch."""
 
-BATCHES: Final = 10
-"""Batches of a cache that are watched at once, or remembered."""
+BATCHES: Final = 31
+"""Batches of a cache that are watched at once, or remembered: one that began ten minutes ago is among them."""
 
 FIRST_SECONDS: Final = 0.01
 GROWTH: Final = 1.15
-"""A batch is looked at again when it is so much older."""
+"""A hunt is looked at again when it is so much older; a batch when a step of a forecast's curve ends."""
 
 LONGEST_SECONDS: Final = 5.0
 """At most so long later: a read and a policy that lowers the count again would not be seen."""
 
 EARLY_SECONDS: Final = 10.0
-LATER_SECONDS: Final = 60.0
+LATER_SECONDS: Final = 20.0
 """How long after the last batch the next one begins: at first, and once there are three."""
 
 COUNT_SECONDS: Final = 5.0
-"""How often what was seen is put together."""
+"""How often what was seen is put together, for each ten batches: more of them take longer, and change less."""
 
 HUNT_SECONDS: Final = 10.0
 """How often keys that are read often are looked for."""
@@ -71,55 +74,81 @@ class Hot:
 
     @property
     def rate(self) -> float:
-        """Reads a second, estimated; what was read once, and soon, may owe that to chance."""
-        return self._reads / (self._seconds + _DOUBT_SECONDS)
+        """Reads a second, estimated; what was read once, and soon, may owe that to chance.
+
+        The read that had it noticed counts half: without it there would be nothing to estimate.
+        """
+        return max(0.0, self._reads - 0.5) / (self._seconds + _DOUBT_SECONDS)
 
 
-class _Batch:
-    """Entries that were chosen at one moment, and when each was read again."""
+_ENDS: Final = step_ends()
 
-    __slots__ = ("begun", "due", "left", "sightings", "watching")
+
+class _Hunt:
+    """Entries that were chosen at one moment, and which of them were read since."""
+
+    __slots__ = ("begun", "due", "watching")
 
     def __init__(self, entries: list[Entry], cap: int, now: float) -> None:
         self.begun = now
-        self.due = now + FIRST_SECONDS
-        self.sightings: list[Sighting] = []
-        self.left = 0
-        """How many left before they were read."""
+        self.due = now + self._next(0.0)
         self.watching: list[tuple[Entry, int, float]] = []
         for entry in entries:
             if entry.freq >= cap:
                 entry.freq = cap - 1
-            self.watching.append((entry, entry.freq, entry.cost))
+            self.watching.append((entry, entry.freq, entry.born))
 
     def look(self, now: float) -> list[Entry]:
-        """Note what was read since the last look, and return it."""
-        age = now - self.begun
+        """Return what was read since the last look, and watch it no longer."""
         still, read = [], []
-        for entry, freq, cost in self.watching:
+        for entry, freq, born in self.watching:
             seen = entry.freq
             if seen > freq:
-                self.sightings.append(Sighting(cost, age, age))
                 read.append(entry)
-            elif entry.value is GONE or not entry.where:
-                self.sightings.append(Sighting(cost, None, float("inf")))
-            else:
+            elif entry.value is not GONE and entry.where and entry.born == born:
                 # The policy lowers the count of what it passes over.
-                still.append((entry, seen, cost))
+                still.append((entry, seen, born))
         self.watching = still
-        self.due = self.begun + max(FIRST_SECONDS, min(GROWTH * age, age + LONGEST_SECONDS))
+        self.due = self.begun + self._next(now - self.begun)
         return read
 
-    def end(self, now: float) -> None:
+    def end(self) -> None:
         """Let go of the entries: their State was left behind, or they were watched long enough."""
-        age = now - self.begun
-        self.sightings += [Sighting(cost, None, age) for _, _, cost in self.watching]
         self.watching = []
+        self.due = float("inf")
 
-    def all_sightings(self, now: float) -> list[Sighting]:
-        """Return what was seen, with what is still watched."""
-        age = now - self.begun
-        return self.sightings + [Sighting(cost, None, age) for _, _, cost in self.watching]
+    def _next(self, age: float) -> float:
+        return max(FIRST_SECONDS, GROWTH * age)
+
+
+class _Batch(_Hunt):
+    """Entries whose rereads are counted."""
+
+    __slots__ = ("_kinds", "cohort")
+
+    def __init__(self, entries: list[Entry], cap: int, now: float, held: int) -> None:
+        super().__init__(entries, cap, now)
+        self.cohort = Cohort(held)
+        self._kinds = {id(entry): self.cohort.choose(now - entry.born) for entry in entries}
+
+    def look(self, now: float) -> list[Entry]:
+        """Count what was read since the last look, and return it."""
+        age, read = now - self.begun, super().look(now)
+        # When between two looks it was read is not known.
+        middle = (self.cohort.reach + age) / 2
+        for entry in read:
+            self.cohort.note(self._kinds[id(entry)], middle, entry.cost)
+        # Where nothing is left to watch, it goes on too: that nothing more is read is seen as well.
+        self.cohort.reach = age
+        return read
+
+    def end(self) -> None:
+        super().end()
+        self._kinds = {}
+
+    def _next(self, age: float) -> float:
+        at = bisect_right(_ENDS, age)
+        return min(age + LONGEST_SECONDS, _ENDS[at] if at < len(_ENDS) else HORIZON)
 
 
 class Probes:
@@ -136,7 +165,8 @@ class Probes:
         self._dice = dice or Random()  # noqa: S311  # no secret
         self._state: State | None = None
         self._batches: list[_Batch] = []
-        self._hunts: list[_Batch] = []
+        self._hunts: list[_Hunt] = []
+        self._returns: list[tuple[float, Returns]] = []
         self._rereads = Rereads(())
         core.seen_hot = self.rates
         self._counted = float("-inf")
@@ -159,46 +189,49 @@ class Probes:
         state = core.state
         if self._state is None or self._state.store is not state.store:
             for batch in (*self._batches, *self._hunts):
-                batch.end(now)
+                batch.end()
+            self._returns = []
             self._state = state
         policy = state.store.policy
         if policy is None or not policy.touch_cap:
             return None
         for batch in list(self._batches):
-            if batch.watching and now >= batch.due:
+            if now >= batch.due:
                 batch.look(now)
-                if now - batch.begun > HORIZON:
-                    batch.end(now)
+                if batch.cohort.reach >= HORIZON:
+                    batch.end()
         self._hunt_on(policy.touch_cap, now)
         pause = EARLY_SECONDS if len(self._batches) < 3 else LATER_SECONDS
         if not self._batches or now >= self._batches[-1].begun + pause:
             self._begin(state, policy.touch_cap, now)
-        if now >= self._counted + COUNT_SECONDS:
-            self._counted, self._rereads = now, Rereads(self.sightings())
-        due = [batch.due for batch in (*self._batches, *self._hunts) if batch.watching]
+        if now >= self._counted + COUNT_SECONDS * (1 + len(self._batches) // 10):
+            self._counted, self._rereads = now, self.count()
+        due = [batch.due for batch in (*self._batches, *self._hunts)]
         return min([*due, self._batches[-1].begun + pause, self._hunted + HUNT_SECONDS])
 
     def _hunt_on(self, cap: int, now: float) -> None:
         """Look for keys that are read often: the known ones again, and others at random, for a second."""
         for hunt in self._hunts:
-            if hunt.watching and now >= hunt.due:
+            if now >= hunt.due:
                 for entry in hunt.look(now):
                     self._heat(entry, now - hunt.begun, now, read=True)
                 if now - hunt.begun > _HOT_SECONDS:
                     for entry, _, _ in hunt.watching:
                         self._heat(entry, now - hunt.begun, now, read=False)
-                    hunt.end(now)
+                    hunt.end()
         if now >= self._hunted + HUNT_SECONDS:
             self._hunted = now
             known = [hot.entry for hot in self.hot.values() if hot.entry.where]
             self.hot = {place: hot for place, hot in self.hot.items() if hot.entry.where}
             others = self.pick(min(PROBES, max(8, len(self._core.state.store) // 16)))
-            self._hunts = [_Batch(list({id(entry): entry for entry in known + others}.values()), cap, now)]
+            self._hunts = [_Hunt(list({id(entry): entry for entry in known + others}.values()), cap, now)]
 
     def _begin(self, state: State, cap: int, now: float) -> None:
         wanted = min(PROBES, max(8, len(state.store) // 16))
-        entries = self.pick(wanted)
-        self._batches = [*self._batches, _Batch(entries, cap, now)][-BATCHES:]
+        self._batches = [*self._batches, _Batch(self.pick(wanted), cap, now, len(state.store))][-BATCHES:]
+        returns = None if state.store.policy is None else state.store.policy.returns()
+        if returns is not None:
+            self._returns = [*self._returns, (now, returns)][-BATCHES:]
 
     def pick(self, wanted: int) -> list[Entry]:
         """Return different entries, chosen at random; fewer where there are not so many.
@@ -239,7 +272,13 @@ class Probes:
         """What was seen, as it was put together last; ``step`` does so now and then."""
         return self._rereads
 
-    def sightings(self) -> list[Sighting]:
-        """Return all that was seen of entries chosen at random."""
-        now = self._core.now()
-        return [seen for batch in list(self._batches) for seen in batch.all_sightings(now)]
+    def count(self) -> Rereads:
+        """Put together what was seen of entries chosen at random."""
+        store, room = self._core.state.store, None
+        # A copy of a shared entry that was evicted is read from the store, not loaded: its room saves no loads.
+        shared = self._core.sharing is not None
+        returns = None if store.policy is None or shared else store.policy.returns()
+        if returns is not None and self._returns:
+            since, before = self._returns[0]
+            room = Room(before, returns, self._core.now() - since)
+        return Rereads([batch.cohort for batch in list(self._batches)], held=len(store), room=room)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from cenote.forecast import Forecast, Rereads, forecast, recovered, step_ends
+from cenote.forecast import Forecast, forecast, recovered
 from cenote.history import Recent
 from cenote.register import ClearNote
+from cenote.rereads import Rereads, step_ends
 from cenote.stats import CacheStats
 
 __all__ = ["WATCHED_SECONDS", "Baseline", "Recovery", "together", "why_unknown"]

@@ -11,10 +11,9 @@ import pytest
 from cenote import CacheManager
 from cenote.errors import UnknownServiceError
 from cenote.eviction import POLICIES
-from cenote.forecast import Rereads, Sighting
 from cenote.history import Recent
-from cenote.probing import Probes
 from cenote.recovering import Baseline, together, why_unknown
+from cenote.rereads import Cohort, Rereads
 
 
 class Traffic:
@@ -110,8 +109,8 @@ def test_the_hottest_keys_are_those_that_are_read_most(traffic):
     traffic.run(300)
     ranks = [int(hot.key[1:]) for hot in traffic.caches.hot_keys("books", 5)]
     assert len(ranks) == 5
-    assert sorted(ranks)[2] < 20
-    assert max(ranks) < 200
+    # A key that was read just when it was looked at may pass for one until it is looked at again.
+    assert sorted(ranks)[3] < 20
 
 
 def test_a_clear_ends_what_was_watched_and_holds_no_value(traffic):
@@ -143,20 +142,6 @@ def test_entries_are_picked_alike_wherever_they_stand(caches, policy):
     assert set(counts) == set(cache.keys())
     mean = sum(counts.values()) / len(counts)
     assert all(0.6 * mean < count < 1.4 * mean for count in counts.values())
-
-
-def test_probing_changes_no_entry_but_its_count(caches, cache):
-    cache.set_many({f"k{number}": number for number in range(200)})
-    for number in range(200):
-        for _ in range(5):
-            cache.get(f"k{number}")
-    before = {key: cache.explain(key) for key in list(cache.keys())}
-    Probes(cache._core, random.Random(1)).step()
-    for key, info in before.items():
-        after = cache.explain(key)
-        assert (after.state, after.birth, after.expires_in) == (info.state, info.birth, info.expires_in)
-        assert info.reads - 1 <= after.reads <= info.reads
-    assert cache.get_many(before) == {f"k{number}": number for number in range(200)}
 
 
 def test_a_cache_without_a_limit_is_not_forecast(traffic):
@@ -203,7 +188,14 @@ def baseline(sightings, *, reads=1000, hits=500, **more):
 
 
 def sightings(read, unread, watched):
-    return [Sighting(0.1, 1.0, 1.0)] * read + [Sighting(0.1, None, watched)] * unread
+    """Entries that were watched together: some were read again after a second, at a cost of 0.1 seconds."""
+    cohort = Cohort(read + unread)
+    for number in range(read + unread):
+        kind = cohort.choose(0.0)
+        if number < read:
+            cohort.note(kind, 1.0, 0.1)
+    cohort.reach = watched
+    return [cohort]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from cenote.entry import Entry
 from cenote.eviction import ghost
-from cenote.eviction.ghost import Ghosts
+from cenote.eviction.ghost import PARTS, Ghosts
 
 
 def entry(key: object, slot: int = 0) -> Entry:
@@ -28,6 +28,19 @@ def test_a_key_is_taken_once() -> None:
     ghosts.add(entry("a"), 5)
     assert ghosts.take(entry("a"))
     assert not ghosts.take(entry("a"))
+
+
+def test_keys_that_come_back_are_counted_by_the_evictions_in_between() -> None:
+    ghosts = Ghosts()
+    limit = 2 * PARTS
+    for number in range(limit):
+        ghosts.add(entry(number), limit)
+    for since in (0, 1, 2, limit - 1):
+        assert ghosts.take(entry(limit - 1 - since))
+    assert not ghosts.take(entry("never"))
+    assert (ghosts.returns[0], ghosts.returns[1], ghosts.returns[-1]) == (2, 1, 1)
+    assert sum(ghosts.returns) == 4
+    assert ghosts.evicted == limit
 
 
 def test_the_same_key_of_another_table_is_another_key() -> None:

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from cenote.entry import Entry
 
-__all__ = ["Ghosts"]
+__all__ = ["PARTS", "Ghosts"]
+
+PARTS: Final = 32
+"""In how many parts the evictions back are counted."""
 
 _WAYS: Final = 4
 _LEAST_SLOTS: Final = 256
@@ -26,12 +29,14 @@ class Ghosts:
 
     Attributes:
         limit: How many evictions back it remembers; it grows with the cache and never shrinks.
+        returns: How many keys came back, by the evictions in between, in equal parts of the limit.
     """
 
-    __slots__ = ("_mask", "_number", "_table", "limit")
+    __slots__ = ("_mask", "_number", "_table", "limit", "returns")
 
     def __init__(self) -> None:
         self.limit = 0
+        self.returns = [0] * PARTS
         self._number = 0
         self._mask = 0
         self._table: array[int] = array("Q")
@@ -40,6 +45,11 @@ class Ghosts:
     def slots(self) -> int:
         """How many words the table has; 0 before the first eviction."""
         return len(self._table)
+
+    @property
+    def evicted(self) -> int:
+        """How many keys it was told of, of those that have a hash."""
+        return self._number
 
     def add(self, entry: Entry, limit: int) -> None:
         """Remember the key of an evicted entry.
@@ -77,8 +87,9 @@ class Ghosts:
         if not fingerprint:
             return False
         for word in table[place : place + _WAYS]:
-            if word & _LOW == fingerprint and self._number - (word >> 32) < self.limit:
+            if word & _LOW == fingerprint and (since := self._number - (word >> 32)) < self.limit:
                 table[table.index(word, place)] = 0
+                self.returns[since * PARTS // self.limit] += 1
                 return True
         return False
 

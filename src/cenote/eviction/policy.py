@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from cenote.entry import Entry
     from cenote.locks import Lock
+    from cenote.room import Returns
 
 __all__ = ["PATIENCE", "SLACK", "EvictionPolicy"]
 
@@ -113,6 +114,13 @@ class EvictionPolicy(ABC):
 
         Args:
             dice: Where chance comes from.
+        """
+        return None
+
+    def returns(self) -> Returns | None:
+        """Return what it has counted of keys that were evicted and came back; None where it remembers none.
+
+        It needs no lock: a count may be about to change.
         """
         return None
 

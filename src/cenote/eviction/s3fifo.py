@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from cenote.eviction.fifo import Fifo
 from cenote.eviction.ghost import Ghosts
 from cenote.eviction.policy import PATIENCE, EvictionPolicy
+from cenote.room import Returns
 
 if TYPE_CHECKING:
     from random import Random
@@ -84,6 +85,11 @@ class S3Fifo(EvictionPolicy):
         first, second = self._small, self._main
         at = int(dice.random() * (len(first.slots) + len(second.slots)))
         return first.pick(at) if at < len(first.slots) else second.pick(at - len(first.slots))
+
+    def returns(self) -> Returns | None:
+        ghosts = self._ghosts
+        # An entry that is evicted has gone through the small queue, which holds that many, since it came.
+        return Returns(ghosts.evicted, ghosts.limit, self._small.live, tuple(ghosts.returns))
 
     def shed(self, slots: int) -> int:
         shed = self._small.shed(slots)

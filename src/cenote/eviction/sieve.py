@@ -29,7 +29,8 @@ class Sieve(EvictionPolicy):
 
     __slots__ = ("_ahead", "_passed")
 
-    touch_cap: ClassVar[int] = 1
+    # One would do for the policy. Whoever looks for reads puts an entry one below the cap, which must not unmark it.
+    touch_cap: ClassVar[int] = 2
 
     def __init__(self, capacity: int, lock: Lock | None = None) -> None:
         super().__init__(capacity, lock)

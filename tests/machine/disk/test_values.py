@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import decimal
+import random
 
 import pytest
 from tests.waiting import wait_until
@@ -10,6 +11,7 @@ from tests.waiting import wait_until
 from cenote import CacheManager
 from cenote.codecs import CompressingCodec, MsgpackCodec, PickleCodec
 from cenote.errors import EncodeError
+from cenote.probing import Probes
 
 TYPES = """
 import datetime, decimal, enum
@@ -254,3 +256,15 @@ def test_a_clear_of_many_entries_takes_no_time_and_the_garbage_leaves_soon(open_
     assert cache.clear().duration < 0.1
     assert len(cache) == 0
     wait_until(lambda: caches._shared.store.garbage(caches._floor) == 0, 20)
+
+
+def test_room_for_copies_is_not_taken_for_loads_saved(open_manager, url):
+    """A copy that was evicted is read from the disk: three hundred keys take turns in two hundred places."""
+    caches = open_manager()
+    cache = caches.service("turns", max_entries=200)
+    probes = Probes(cache._core, random.Random(1))
+    probes.step()
+    for number in range(900):
+        cache.get_or_load(f"k{number % 300}", lambda: 1)
+    assert sum(cache._core.state.store.policy.returns().counts) > 50
+    assert probes.count().room is None

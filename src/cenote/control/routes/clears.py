@@ -24,7 +24,7 @@ from cenote.control.clear_schemas import (
 from cenote.control.operator_schemas import HotKey, MachineModel
 from cenote.control.overview import machines_of, moment
 from cenote.control.schemas import ErrorResponse
-from cenote.forecast import HORIZON
+from cenote.rereads import HORIZON
 
 if TYPE_CHECKING:
     from cenote.control.plane import ControlPlane
