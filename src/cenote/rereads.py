@@ -193,8 +193,8 @@ class Rereads:
                 put_off += share * all_later / known
                 cost += share * later_seconds / known
             self._times.append(end)
-            self._shares.append(share + put_off)
-            self._costs.append(cost)
+            self._shares.append(max(0.0, share + put_off))
+            self._costs.append(max(0.0, cost))
         self.reach = min(HORIZON, max((cohort.reach for cohort in cohorts), default=0.0))
         self._hull_times, self._hull = _concave(self._times, self._shares)
 
