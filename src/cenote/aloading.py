@@ -9,7 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable, Hashable
 from contextlib import nullcontext
 from functools import partial
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from cenote.admission import admit_in_loop
 from cenote.approach import (
@@ -33,6 +33,9 @@ from cenote.terms import Terms
 from cenote.waits import CURRENT, running_loop
 from cenote.workers import workers
 
+if TYPE_CHECKING:
+    from cenote.reading import FarReader
+
 __all__ = ["aload", "areload", "awaited", "off_loop", "start_task", "wait_in_loop", "waker_of"]
 
 logger = logging.getLogger("cenote")
@@ -54,6 +57,13 @@ async def aload(
     if apart(core):
         return await awaited(call)
     loop = asyncio.get_running_loop()
+    look = cast("FarReader", core).look_at_once(key) if core.far and slot.index == 0 and not anew else None
+    sought, found = False, None
+    if look is not None:
+        served, what = await cast("FarReader", core).aend(look)
+        if served:
+            return what
+        sought, found = True, what
     seen = await core.aask() if core.far else None
     if not anew:
         served, value = serve(
@@ -64,7 +74,9 @@ async def aload(
     first = True
     while True:
         seen = await core.aask() if core.far and not first else seen
-        found = await core.aseek(slot, key, seen) if core.far and not anew else None
+        if not sought and core.far and not anew:
+            found = await core.aseek(slot, key, seen)
+        sought = False
         waiter: asyncio.Future[None] = loop.create_future()
         wake = waker_of(loop, waiter)
         with Started(core) as started:

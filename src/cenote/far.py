@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from cenote.approach import LATER
 from cenote.audit import AuditTrail
@@ -11,9 +11,12 @@ from cenote.cache import Cache
 from cenote.clock import lease_clock
 from cenote.core import CacheCore
 from cenote.entry import FOREVER, GONE
-from cenote.getting import aget_far
+from cenote.getting import aend, aget_far, get_slowly
 from cenote.keys import check_key
 from cenote.tables import GIL
+
+if TYPE_CHECKING:
+    from cenote.reading import FarReader
 
 __all__ = ["FarCache"]
 
@@ -28,6 +31,7 @@ class FarCache(Cache):
     def __init__(self, core: CacheCore, audit: AuditTrail) -> None:
         """Wrap a core; users call ``CacheManager.service`` instead."""
         super().__init__(core, audit)
+        self._reader = cast("FarReader", core)
         self._state: Any = core.state
 
     def get(self, key: str, default: Any = None) -> Any:
@@ -59,10 +63,16 @@ class FarCache(Cache):
         return self._get_slowly(key, default)
 
     def _get_slowly(self, key: str, default: Any) -> Any:
-        self._state = self._core.state
-        return super()._get_slowly(key, default)
+        self._state = self._root.states[self._index]
+        return LATER if default is LATER else get_slowly(self._core, key, default)
 
     async def aget(self, key: str, default: Any = None) -> Any:
         """Do what ``Cache.aget`` does; no event loop stands still for the server."""
-        value = self.get(key, LATER)
-        return value if value is not LATER else await aget_far(self._core, key, default)
+        core = self._reader
+        look = core.look_at_once(key)
+        if look is None:
+            value = self.get(key, LATER)
+            return value if value is not LATER else await aget_far(core, key, default)
+        raw = await core.aread(look.name)  # type: ignore[arg-type]  # there is one
+        served, value = core.value_at_once(look, raw)
+        return value if served else await aend(core, look, raw, default)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cenote.state import State
     from cenote.tables import Slot
 
-__all__ = ["aget_far", "get_each", "get_slowly"]
+__all__ = ["aend", "aget_far", "get_each", "get_slowly"]
 
 
 def get_slowly(core: CacheCore, key: str, default: Any) -> Any:
@@ -43,15 +43,18 @@ def get_slowly(core: CacheCore, key: str, default: Any) -> Any:
     return default
 
 
-async def aget_far(core: CacheCore, key: str, default: Any) -> Any:
-    """Do what ``get_slowly`` does, where ``core.far`` is true; no event loop stands still meanwhile."""
-    far = cast("FarReader", core)
-    look = _look(far, key, await far.aask() if far.must_ask() else None)
+async def aget_far(core: FarReader, key: str, default: Any) -> Any:
+    """Do what ``get_slowly`` does for a cache of many machines; no event loop stands still meanwhile."""
+    look = _look(core, key, await core.aask() if core.must_ask() else None)
     if look is None:
         return default
-    raw = None if look.name is None else await far.aread(look.name)
-    served, value = far.value_at_once(look, raw)
-    return value if served else _served(far, look, await far.aentry_of(look, raw), default)
+    served, what = await core.aend(look)
+    return what if served else _served(core, look, what, default)
+
+
+async def aend(core: FarReader, look: Look, raw: bytes | None, default: Any) -> Any:
+    """End a look that does not end at once with a value, as ``get_slowly`` does."""
+    return _served(core, look, await core.aentry_of(look, raw), default)
 
 
 def get_each(core: CacheCore, values: dict[str, Any], lacking: object) -> dict[str, Any]:

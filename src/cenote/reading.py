@@ -8,10 +8,13 @@ kept only where nothing was obeyed since.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
+from cenote import locks
+from cenote.bypass import bypasses
+from cenote.clock import lease_clock
 from cenote.core import CacheCore
 from cenote.entry import Entry
 from cenote.errors import StoreError
@@ -73,13 +76,36 @@ class FarReader(CacheCore):
             name = None if identifier is None else (state.shelf, state.generation, identifier)
         return Look(state, state.applied, slot, key, entry, name)
 
+    def look_at_once(self, key: Hashable) -> Look | None:
+        """Do what ``look_for`` does for a caller's key that memory has nothing of; None where there is more to do.
+
+        Why nothing old is served: the State carries the number of the log's word, in a lease, as for every hit.
+        """
+        state = self.root.states[self.index]
+        if type(key) is not str or key in state.tables[0]:
+            return None
+        word, generation = state.word, state.generation
+        if (
+            word is None
+            or word[0] != state.applied
+            or lease_clock() >= state.until
+            or generation == NOT_SHARED
+            or not (self.running and key.isascii() and key[-1:] not in ("", ")"))
+            or bypasses.open
+            or self.closed
+            or locks.owned(self.lock)
+        ):
+            return None
+        return Look(state, state.applied, self.slots[0], key, None, (state.shelf, generation, key))
+
     def read(self, look: Look) -> bytes | None:
         """Return what the server has for a look."""
         return None if look.name is None else self._read_each([look.name])[0]
 
-    def aread(self, name: Name) -> Awaitable[bytes | None]:
-        """Ask for what the server has under a name; no event loop stands still meanwhile."""
-        return self._store.aread(name)
+    @cached_property
+    def aread(self) -> Callable[[Name], Awaitable[bytes | None]]:
+        """What asks for what the server has under a name; no event loop stands still meanwhile."""
+        return self._store.aread
 
     def _read_each(self, names: Sequence[Name]) -> list[bytes | None]:
         try:
@@ -94,16 +120,18 @@ class FarReader(CacheCore):
 
     def value_at_once(self, look: Look, raw: bytes | None) -> tuple[bool, Any]:
         """Return whether a fresh value was read of which no copy is to be made, and the value; counts the hit."""
+        state, _, slot, key, entry, name = look
         sharing = self.sharing
-        if raw is None or look.entry is not None or look.slot.keys is not None or not self._serves_stored:
+        if raw is None or name is None or entry is not None or slot.keys is not None or not self._serves_stored:
             return False, None
-        key = look.key
-        if sharing is None or look.name is None or not isinstance(key, str) or not sharing.unmet(key):
+        if sharing is None or not isinstance(key, str) or not sharing.unmet(key):
             return False, None
-        payload = self._store.payload(look.name, raw, floor=look.state.soft_floor)
+        payload = self._store.payload(name, raw, floor=state.soft_floor)
+        if payload is None:
+            return False, None
         found, value = sharing.value(key, payload)
         if found:
-            self.count_slot_hit(look.slot)
+            self.count_slot_hit(slot)
         return found, value
 
     def entry_of(self, look: Look, raw: bytes | None) -> Entry | None:
@@ -123,6 +151,12 @@ class FarReader(CacheCore):
         if raw is not None and look.name is not None and self._store.is_doubtful(look.name, raw):
             return await asyncio.to_thread(self.entry_of, look, raw)
         return self.entry_of(look, raw)
+
+    async def aend(self, look: Look) -> tuple[bool, Any]:
+        """End a look: return True and a fresh value, or False and the entry, if any, that ``aentry_of`` returns."""
+        raw = None if look.name is None else await self.aread(look.name)
+        served, value = self.value_at_once(look, raw)
+        return (True, value) if served else (False, await self.aentry_of(look, raw))
 
     def seek(self, slot: Slot, key: Hashable, seen: Seen | None = None) -> Entry | None:
         """Return the entry that a read may be served: the copy in memory, or a later one of the server."""

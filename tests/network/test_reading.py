@@ -8,44 +8,42 @@ from tests.waiting import wait_until
 LOSE_THE_FILE = """
 import shutil
 from pathlib import Path
-link = caches._shared.store._link
-fetch = link.fetch
+store = caches._shared.store
+check = store._checked
 
-def late(keys, log):
+def late(*answer):
     # Between the answer and the verdict on it this machine loses the file that it follows, and cannot make another one.
-    found = fetch(keys, log)
-    link.fetch = fetch
+    store._checked = check
     folder = Path(caches._log.path.parent)
     while folder.is_dir():
         shutil.rmtree(folder, ignore_errors=True)  # the agent may be making a file in it
     folder.touch()
     caches.rejoin()
-    return found
+    return check(*answer)
 
-link.fetch = late
+store._checked = late
 """
 LOSE_THE_LOG = """
 import time
-link, client = caches._shared.store._link, caches._log.ledger.link.client
-fetch, before = link.fetch, caches._log.incarnation
+store, ledger = caches._shared.store, caches._log.ledger
+check, log, before = store._checked, ledger.log_key, caches._log.incarnation
 
-def late(keys, log):
+def late(*answer):
     # Between the answer and the verdict on it the server loses its log, and this machine follows the next one.
-    found = fetch(keys, log)
-    link.fetch = fetch
-    client.unlink(log, log.removesuffix("log") + "tags")
+    store._checked = check
+    ledger.link.client.unlink(log, log.removesuffix("log") + "tags")
     end = time.monotonic() + 20
     while True:
         try:
             if caches._log.connected and caches._log.incarnation != before:
-                return found
+                return check(*answer)
         except ClearFailedError:
             pass  # the one file is gone, and the next one is not there yet
         assert time.monotonic() < end
         caches.rejoin()
         time.sleep(0.001)
 
-link.fetch = late
+store._checked = late
 """
 READS = {
     "get": "cache.get('k')",
@@ -60,7 +58,7 @@ def served(process, read):
 
     def asked():
         found.append(process.ask(READS[read]))
-        return process.ask("link.fetch is fetch")
+        return process.ask("store._checked is check")
 
     wait_until(asked)
     return found

@@ -60,7 +60,7 @@ def pair(site):
     """Return what starts a process on each of two machines, with copies of an entry in memory, one of them broken."""
 
     def start(broken="", other_broken=""):
-        site.lease = 2.0
+        site.lease = 4.0
         one, other = site.process("a", broken), site.process("b", other_broken)
         site.mature(one)
         one.do("cache.set('k', 'old')")

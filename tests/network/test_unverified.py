@@ -199,6 +199,31 @@ def test_an_invalidation_fails_as_long_as_a_machine_may_serve_older_copies_unver
     assert time.monotonic() - begin > SECONDS
 
 
+def test_a_clear_over_http_answers_503_and_says_which_machine_may_serve_older_copies(pair, site):
+    one, other = pair
+    mature(one)
+    site.spread(one, other)
+    site.proxy("b").hold()
+    one.do(
+        """
+        import httpx
+        from cenote.control import create_app
+
+        async def post(path, **asked):
+            transport = httpx.ASGITransport(create_app(caches), client=("127.0.0.1", 1))
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+                return await client.post(path, **asked, timeout=60)
+
+        answer = asyncio.run(post("/api/system/cache/clear", json={"serviceName": "shop"}))
+        """
+    )
+    status, body = one.ask("(answer.status_code, answer.json())")
+    assert (status, body["success"], body["level"]) == (503, False, "machine")
+    assert site.member("b") in body["message"]
+    assert "serve_unverified" in body["message"]
+    assert other.ask("(cache.get('k'), over(3.9))") == ("old", False)
+
+
 def test_a_machine_that_is_back_acknowledges_and_serves_nothing_older(pair, site):
     one, other = pair
     mature(one)

@@ -7,7 +7,9 @@ is older than the last invalidation by tags or by a prefix is checked against th
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import struct
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final
 
@@ -17,9 +19,11 @@ from cenote.invalidation.log import Seen
 from cenote.invalidation.machine.parts import ScopedWord
 from cenote.invalidation.network.answers import Value
 from cenote.invalidation.network.ledger import Ledger
+from cenote.invalidation.network.line import Line
 from cenote.invalidation.network.log import NetworkLog
 from cenote.invalidation.network.shards import Shard
-from cenote.stores.batching import Batching
+from cenote.stores.batching import Asker, Batching
+from cenote.stores.line_asker import LineAsker
 from cenote.stores.shared import Place, SharedReads
 from cenote.stores.stored import SOFT, StoredEntry, fresh_payload, pack, unpack
 
@@ -34,7 +38,8 @@ LONGEST_IDENTIFIER: Final = 4096
 Name = tuple[str, int, str]
 """A shelf, a generation, and the identifier of an entry there."""
 
-BIRTH_BYTES: Final = 8
+_BIRTH: Final = struct.Struct(">Q")
+BIRTH_BYTES: Final = _BIRTH.size
 _PAGE: Final = 200
 _STEP: Final = 40
 """How many values one step gives back: others wait for the server meanwhile."""
@@ -67,7 +72,7 @@ class RedisStore(SharedReads):
         self._openings: dict[tuple[str, int], bytes] = {}
         self._places: dict[str, ScopedWord] = {}
         self._rest_until = 0.0
-        self._batching: Batching[Name, bytes | None] = Batching(self.read, None)
+        self._batching: Batching[Name, bytes | None] = Batching(self.read, None, self._line)
         self._verifying: Batching[str, Seen | None] = Batching(lambda asked: [self._verify()] * len(asked), None)
 
     def _key(self, shelf: str, generation: int, identifier: str) -> bytes:
@@ -79,21 +84,52 @@ class RedisStore(SharedReads):
             opening = self._openings[shelf, generation] = self._ledger.value_key(incarnation, cache, generation, "")
         return opening + identifier.encode("utf-8", "surrogatepass")
 
+    def _keys(self, names: Sequence[Name]) -> list[bytes]:
+        """Return the keys of several entries; most are of one generation of one cache."""
+        key, last = self._key, names[0]
+        opening = key(last[0], last[1], "")
+        return [
+            opening + name[2].encode("utf-8", "surrogatepass")
+            if name[0] is last[0] and name[1] == last[1]
+            else key(*name)
+            for name in names
+        ]
+
     def read(self, names: Sequence[Name]) -> list[bytes | None]:
         """Return what the server has of entries, if its log is still that of their shelves' incarnation.
 
         Else a server that came back with older data, or a replica, would bring back what was invalidated since.
         """
-        found, incarnation = self._link.fetch([self._key(*name) for name in names], self._ledger.log_key)
+        return self._checked(names, *self._link.fetch(self._keys(names), self._ledger.log_key))
+
+    def _checked(
+        self, names: Sequence[Name], found: list[bytes | None], incarnation: bytes | None
+    ) -> list[bytes | None]:
         ending = "?" if incarnation is None else ":" + incarnation[:16].decode()
-        made_there = [name[0].endswith(ending) for name in names]
-        if not all(made_there):
+        made_there = {shelf: shelf.endswith(ending) for shelf in {name[0] for name in names}}
+        if not all(made_there.values()):
             # Either the mirror is about to follow another incarnation, or the server has been replaced.
             self._link.look_anew()
         return [
-            raw if made and raw is not None and len(raw) > BIRTH_BYTES else None
-            for raw, made in zip(found, made_there, strict=True)
+            raw if raw is not None and len(raw) > BIRTH_BYTES and made_there[name[0]] else None
+            for raw, name in zip(found, names, strict=True)
         ]
+
+    def _line(self, loop: asyncio.AbstractEventLoop) -> Asker[Name, bytes | None] | None:
+        """Return what asks the server in an event loop itself, where that can be."""
+        line = self._link.line(loop)
+        return None if line is None else LineAsker(line, self)
+
+    def read_on(self, line: Line, names: Sequence[Name], done: Callable[[Sequence[bytes | None] | None], None]) -> bool:
+        """Do what ``read`` does on a line, and have a function called with what it returns; see ``Link.fetch_on``."""
+
+        def came(found: tuple[list[bytes | None], bytes | None] | None) -> None:
+            answers = None
+            with contextlib.suppress(Exception):  # in a thread it comes again, and is told to whoever asked
+                answers = None if found is None else self._checked(names, *found)
+            done(answers)
+
+        return self._link.fetch_on(line, self._keys(names), self._ledger.log_key, came)
 
     def _verify(self) -> Seen | None:
         try:
@@ -101,14 +137,15 @@ class RedisStore(SharedReads):
         except (ClearFailedError, ClosedError):
             return None
 
-    def aread(self, name: Name) -> Awaitable[bytes | None]:
-        """Do what ``read`` does for one entry; what the tasks of one tick ask for is read together.
+    @property
+    def aread(self) -> Callable[[Name], Awaitable[bytes | None]]:
+        """What does for one entry what ``read`` does; what the tasks of one tick ask for is read together.
 
         Nothing is there, for who waits, where the server is out of reach.
 
         What answers was asked after this was called: a batch is closed before it is sent.
         """
-        return self._batching.ask(name)
+        return self._batching.ask
 
     def averify(self) -> Awaitable[Seen | None]:
         """Ask, off the event loop, what ``NetworkLog.verify`` says; the tasks of one tick ask once, after that."""
@@ -167,8 +204,8 @@ class RedisStore(SharedReads):
         """Return only the payload from what was read, as ``find_fresh`` does."""
         if raw is None:
             return None
-        scoped = self._scoped(name[0])
-        if scoped is None or _birth_of(raw) < max(floor, scoped):
+        scoped, birth = self._scoped(name[0]), _birth_of(raw)
+        if scoped is None or birth < scoped or birth < floor:
             return None
         return fresh_payload(raw[BIRTH_BYTES:], b"", now=self._clock.time(), floor=SOFT)
 
@@ -179,9 +216,9 @@ class RedisStore(SharedReads):
         it was read in, and the next one knows nothing of what was made old before.
         """
         place = self._places.get(shelf)
-        if place is None or place.parts is not self._log.membership:
+        if place is None or place[0] is not self._log.membership:
             place = self._place_of(shelf)
-        return None if place is None else place.words[place.at]
+        return None if place is None else place[1][place[2]]
 
     def _place_of(self, shelf: str) -> ScopedWord | None:
         cache, _, opening = shelf.partition(":")
@@ -359,4 +396,5 @@ def in_steps(limit: int, step: Callable[[int], int]) -> int:
 
 
 def _birth_of(raw: bytes) -> int:
-    return int.from_bytes(raw[:BIRTH_BYTES], "big") + SOFT
+    birth: int = _BIRTH.unpack_from(raw)[0]
+    return birth + SOFT

@@ -6,6 +6,7 @@ that this machine follows, whose every loss begins another one. And its birth is
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import heapq
@@ -52,6 +53,9 @@ class SpreadStore(RedisStore):
         return opening + identifier.encode("utf-8", "surrogatepass")
 
     # Reads
+
+    def _line(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Return nothing: several servers are asked at once, in a thread."""
 
     def read(self, names: Sequence[Name]) -> list[bytes | None]:
         """Return what the shards have of entries, where their guards are those that the log knows.

@@ -11,9 +11,10 @@ from typing import Any, Final
 
 import redis
 
-from cenote.errors import ConfigurationError, StoreError
+from cenote.errors import ConfigurationError
 from cenote.invalidation.network.connecting import Address
 from cenote.invalidation.network.discovery import Host, NoMasterError
+from cenote.invalidation.network.fetching import Fetching, UnreachableError
 from cenote.invalidation.network.wire import Started, Wire, packed
 from cenote.meters import Meters
 from cenote.workers import workers
@@ -46,17 +47,11 @@ _ABSENT: Final = (
 )
 
 
-class UnreachableError(StoreError):
-    """The server does not answer, or answers that it cannot do what was asked."""
-
-    logged = True
-
-
 class FullError(UnreachableError):
     """The server takes no more, and evicts nothing to make room."""
 
 
-class Link:
+class Link(Fetching):
     """One server, or what takes its place, as a process sees it.
 
     It may be used from any thread, and in a forked child after ``after_fork``.
@@ -91,7 +86,7 @@ class Link:
         self.moves = 0
         self.calls = self.failures = 0
         self._counting = threading.RLock()
-        self._questions: dict[str, bytes] = {}
+        super().__init__()
         self._connect()
 
     def _connect(self) -> None:
@@ -243,18 +238,6 @@ class Link:
         """End all connections that nobody uses just now; those that are in use end with their use, or fail."""
         self._wire.hang_up()
 
-    def fetch(self, keys: Sequence[bytes], log: str) -> tuple[list[bytes | None], bytes | None]:
-        """Return values, and the incarnation of the log beside them, or None where that log was made elsewhere.
-
-        A connection ends with the process that it leads to. So whose memory answers is asked once for a connection, and
-        a server that was restarted with what it had, or replaced, is told from the one that the log was made at.
-
-        Raises:
-            UnreachableError: The server is out of reach, or refuses.
-        """
-        (values, (incarnation, identity)), run_id = self.ask(self._request(keys, log), 2)
-        return values, incarnation if identity is not None and identity.startswith(run_id) else None
-
     def start(self, request: bytes) -> Started | None:
         """Send commands before their answers are asked for, where a connection is idle, so that several links answer.
 
@@ -300,14 +283,6 @@ class Link:
         finally:
             if left:
                 self._wire.drop(left.pop())
-
-    def _request(self, keys: Sequence[bytes], log: str) -> bytes:
-        """Return the bytes of both commands of ``fetch``: what redis-py makes of them too, but takes longer for."""
-        question = self._questions.get(log)
-        if question is None:
-            question = self._questions[log] = packed([b"HMGET", log.encode(), b"inc", b"id"])
-        # The values go first: an incarnation that begins behind them is seen, and they are not served.
-        return packed([b"MGET", *keys]) + question
 
     def run(
         self, script: str, keys: Sequence[str | bytes], arguments: Arguments, started: Started | None = None

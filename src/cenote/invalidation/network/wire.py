@@ -6,6 +6,7 @@ process does for an answer; so both are done here. Connecting, logging in and re
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import time
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 import redis
 
 from cenote.invalidation.network.connecting import MOST_CONNECTIONS
+from cenote.invalidation.network.line import Line, suits
 
 __all__ = ["Started", "Wire", "packed"]
 
@@ -44,6 +46,7 @@ class Wire:
         """
         self._pool = pool
         self._idle: list[Any] = []
+        self._lines: set[Line] = set()
         self._scripts: dict[str, bytes] = {}
 
     def ask(
@@ -163,9 +166,42 @@ class Wire:
             self._scripts[script] = digest
         return packed([b"EVALSHA", digest, *parts])
 
+    def line(self, loop: asyncio.AbstractEventLoop, patience: float, late: Callable[[], None]) -> Line | None:
+        """Give an idle connection to an event loop, which is running; return None where that cannot be.
+
+        Args:
+            loop: The event loop.
+            patience: Seconds that an answer may take.
+            late: Called when one takes longer.
+        """
+        idle = self._idle
+        try:
+            connection = idle.pop()
+        except IndexError:
+            return None
+
+        def over(line: Line, *, whole: bool) -> None:
+            self._lines.discard(line)
+            self._keep(connection, idle) if whole else self._end(connection)
+
+        try:
+            line = Line(loop, connection, patience=patience, late=late, over=over) if suits(connection) else None
+        except (RuntimeError, OSError):
+            line = None
+        if line is None:
+            self._keep(connection, idle)
+            return None
+        self._lines.add(line)
+        if idle is not self._idle:
+            line.end()  # since then it was found out anew where the server is
+            return None
+        return line
+
     def hang_up(self) -> None:
         """End all connections that nobody uses just now; those that are in use end with their use, or fail."""
         idle, self._idle = self._idle, []
+        for line in list(self._lines):
+            line.hang_up()
         while idle:
             with contextlib.suppress(IndexError):  # somebody has taken the last one meanwhile
                 self._end(idle.pop())
