@@ -11,13 +11,14 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Hashable
 from random import Random
-from typing import Final
+from typing import Final, NamedTuple
 
 from cenote.core import CacheCore
-from cenote.entry import GONE, Entry
+from cenote.entry import FOREVER, GONE, Entry
 from cenote.rereads import HORIZON, Cohort, Rereads, step_ends
 from cenote.room import Returns, Room
 from cenote.state import State
+from cenote.stores.store import Store
 
 __all__ = ["HOT_KEYS", "Hot", "Probes"]
 
@@ -121,14 +122,27 @@ class _Hunt:
         return max(FIRST_SECONDS, GROWTH * age)
 
 
+class _Ending(NamedTuple):
+    """An entry that was read and will end: when it was read first, in seconds of its batch; it keeps no value alive."""
+
+    key: Hashable
+    slot: int
+    first: float
+    born: float
+    expires: float
+    cost: float
+
+
 class _Batch(_Hunt):
     """Entries whose rereads are counted."""
 
-    __slots__ = ("_kinds", "cohort")
+    __slots__ = ("_ending", "_kinds", "_store", "cohort")
 
-    def __init__(self, entries: list[Entry], cap: int, now: float, held: int) -> None:
+    def __init__(self, entries: list[Entry], cap: int, now: float, store: Store) -> None:
         super().__init__(entries, cap, now)
-        self.cohort = Cohort(held)
+        self._store = store
+        self.cohort = Cohort(len(store))
+        self._ending: list[_Ending] = []
         self._kinds = {id(entry): self.cohort.choose(now - entry.born) for entry in entries}
 
     def look(self, now: float) -> list[Entry]:
@@ -138,13 +152,32 @@ class _Batch(_Hunt):
         middle = (self.cohort.reach + age) / 2
         for entry in read:
             self.cohort.note(self._kinds[id(entry)], middle, entry.cost)
+            if entry.expires != FOREVER and entry.cost:
+                self._ending.append(_Ending(entry.key, entry.slot, middle, entry.born, entry.expires, entry.cost))
+        if self._ending:
+            self._ending = [each for each in self._ending if self._goes_on(each, age)]
         # Where nothing is left to watch, it goes on too: that nothing more is read is seen as well.
         self.cohort.reach = age
         return read
 
     def end(self) -> None:
         super().end()
-        self._kinds = {}
+        self._kinds, self._ending = {}, []
+
+    def _goes_on(self, seen: _Ending, age: float) -> bool:
+        """Look whether an entry that was read has ended, and was loaded again."""
+        try:
+            entry = self._store.find(seen.key, seen.slot)
+        except Exception:  # noqa: BLE001  # a key's own __eq__ may raise anything; the others are looked at all the same
+            return False
+        life = seen.expires - seen.born
+        if entry is None or entry.born == seen.born:
+            # Had it been loaded when it was read, it would have ended by now as well.
+            return age <= seen.first + life
+        usual = entry.born - self.begun
+        if entry.cost and seen.first < usual <= seen.first + life:
+            self.cohort.put_off(seen.first, usual, life, max(0.0, entry.born - seen.expires), seen.cost)
+        return False
 
     def _next(self, age: float) -> float:
         at = bisect_right(_ENDS, age)
@@ -228,7 +261,7 @@ class Probes:
 
     def _begin(self, state: State, cap: int, now: float) -> None:
         wanted = min(PROBES, max(8, len(state.store) // 16))
-        self._batches = [*self._batches, _Batch(self.pick(wanted), cap, now, len(state.store))][-BATCHES:]
+        self._batches = [*self._batches, _Batch(self.pick(wanted), cap, now, state.store)][-BATCHES:]
         returns = None if state.store.policy is None else state.store.policy.returns()
         if returns is not None:
             self._returns = [*self._returns, (now, returns)][-BATCHES:]

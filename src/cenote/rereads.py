@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from math import log2
+from math import exp, log2
 from typing import Final
 
 from cenote.room import Room
@@ -52,6 +52,7 @@ def step_ends(horizon: float = HORIZON, steps: int = STEPS) -> list[float]:
 
 _ENDS: Final = step_ends()
 _SLIGHTLY: Final = 1e-6
+_HARDLY: Final = 0.01
 
 
 class Cohort:
@@ -62,10 +63,12 @@ class Cohort:
         chosen: How many were chosen, by class of age.
         read: How many of them were read again, by class of age and by step.
         costs: Seconds that loading these had taken, by step.
+        later: How many more loads, or fewer where it is negative, there are of these further on, by step.
+        later_costs: Seconds that these take, by step.
         reach: Seconds that they were watched for.
     """
 
-    __slots__ = ("chosen", "costs", "held", "reach", "read")
+    __slots__ = ("chosen", "costs", "held", "later", "later_costs", "reach", "read")
 
     def __init__(self, held: int) -> None:
         """Begin with none chosen.
@@ -77,6 +80,8 @@ class Cohort:
         self.chosen = [0] * _CLASSES
         self.read = [[0] * STEPS for _ in range(_CLASSES)]
         self.costs = [0.0] * STEPS
+        self.later = [0.0] * STEPS
+        self.later_costs = [0.0] * STEPS
         self.reach = 0.0
 
     def choose(self, age: float) -> int:
@@ -97,6 +102,32 @@ class Cohort:
         if step < STEPS:
             self.read[kind][step] += 1
             self.costs[step] += cost
+
+    def put_off(self, first: float, usual: float, life: float, wait: float, cost: float) -> None:
+        """Note that an entry which was read again ended afterwards, and was loaded then.
+
+        Behind a clear it is loaded when it is read, and so it ends later: the load that was seen is saved, one comes
+        when the newer value has ended, and so on in turns, until a read comes after both have ended: from then on
+        there is no difference.
+
+        Args:
+            first: After how many seconds it was read.
+            usual: After how many seconds it was loaded.
+            life: Seconds from a load to its end.
+            wait: Seconds from an end to the next read.
+            cost: Seconds that a load takes.
+        """
+        apart, cycle = usual - first, life + wait
+        # Between the two ends there is a read, or there is none.
+        sooner, later = (1 - exp(-gap / wait) if wait > 0 else 1.0 for gap in (apart, max(0.0, life - apart)))
+        at, other, loads = usual, first + cycle, -1.0
+        while at < HORIZON and abs(loads) > _HARDLY:
+            step = bisect_left(_ENDS, at)
+            if step < STEPS:
+                self.later[step] += loads
+                self.later_costs[step] += loads * cost
+            loads *= -sooner
+            at, other, sooner, later = other, at + cycle, later, sooner
 
 
 class Rereads:
@@ -129,13 +160,13 @@ class Rereads:
             for cohort, rest in zip(cohorts, unread, strict=True)
         ]
         self._times, self._shares, self._costs = [0.0], [0.0], [0.0]
-        share, cost = 0.0, 0.0
+        share, cost, put_off = 0.0, 0.0, 0.0
         for step, end in enumerate(_ENDS):
             watched = [each for each in watched if step < each[2]]
             if not watched:
                 break
             risks, reads = [0] * _CLASSES, [0] * _CLASSES
-            seconds, grown = 0.0, 0.0
+            seconds, grown, all_later, later_seconds, known = 0.0, 0.0, 0.0, 0.0, 0
             for cohort, rest, _ in watched:
                 seconds += cohort.costs[step]
                 grown += (1 + min(1.0, cohort.held / held)) / 2 if held else 1.0
@@ -144,6 +175,9 @@ class Rereads:
                     risks[kind] += rest[kind]
                     reads[kind] += found
                     rest[kind] -= found
+                all_later += cohort.later[step]
+                later_seconds += cohort.later_costs[step]
+                known += sum(cohort.chosen) - sum(rest)
             all_reads = sum(reads)
             if all_reads:
                 typical = all_reads / sum(risks)
@@ -155,9 +189,12 @@ class Rereads:
                 lost *= grown / len(watched)
                 share += lost
                 cost += lost * seconds / all_reads
+            if known:
+                put_off += share * all_later / known
+                cost += share * later_seconds / known
             self._times.append(end)
-            self._shares.append(share)
-            self._costs.append(cost)
+            self._shares.append(max(0.0, share + put_off))
+            self._costs.append(max(0.0, cost))
         self.reach = min(HORIZON, max((cohort.reach for cohort in cohorts), default=0.0))
         self._hull_times, self._hull = _concave(self._times, self._shares)
 

@@ -61,6 +61,27 @@ def test_entries_that_leave_unread_are_never_read_again():
         assert rereads.share(seconds) == pytest.approx((1 - math.exp(-0.03 * seconds)) / 3, abs=0.01)
 
 
+def test_a_value_that_is_loaded_now_need_not_be_loaded_when_the_former_one_would_have_ended():
+    """A value ends after 100 seconds; this one is read at once, all the time, and would have ended in 40 seconds."""
+    cohort = cohort_of([ENDS[0]])
+    cohort.put_off(0.0, 40.0, 100.0, 0.0, 2.0)
+    rereads = Rereads([cohort])
+    for seconds, loads in ((20.0, 1), (80.0, 0), (120.0, 1), (180.0, 0), (220.0, 1), (280.0, 0)):
+        assert rereads.share(seconds) == pytest.approx(loads, abs=1e-6)
+
+
+def test_a_read_after_both_have_ended_makes_an_end_of_the_difference():
+    """It is read so seldom that nobody asks between the two ends: the load that was saved stays saved."""
+    cohort = cohort_of([ENDS[0]])
+    cohort.put_off(0.0, 40.0, 100.0, 10_000.0, 1.0)
+    assert Rereads([cohort]).share(HORIZON) == pytest.approx(0.0, abs=0.01)
+    twin = cohort_of([ENDS[0]], cost=3.0)
+    twin.put_off(0.0, 40.0, 100.0, 40.0, 3.0)
+    # The other one is loaded in 140 seconds if a read comes between 100 and 140; else it is there.
+    assert Rereads([twin]).share(160.0) == pytest.approx(1 - math.exp(-1), abs=0.01)
+    assert Rereads([twin]).cost(160.0) == pytest.approx(3.0 * (1 - math.exp(-1)), abs=0.05)
+
+
 def test_cohorts_that_were_watched_for_a_short_while_say_what_they_can():
     whole = Rereads([exponential(4000, 0.005, seed=2), exponential(4000, 0.005, seed=3, reach=50.0)])
     for seconds in (20.0, 100.0, 300.0):
