@@ -63,6 +63,7 @@ async def test_thousands_of_services_cost_what_the_screen_shows(busy, top):
     served = busy(more=2000)
     async with top(served.url) as (app, pilot):
         await app.see("2,003 caches")
+        assert 0 < len(app.desk.board._rows) <= 200
         table = app.screen._table
         drawn = []
         real = table.line
@@ -119,8 +120,14 @@ async def test_a_server_that_was_killed_is_missed_and_found_again(busy, top):
 @pytest.mark.parametrize("token", ["wrong", None])
 async def test_a_token_that_is_taken_away_is_told_on_the_first_line(busy, top, token):
     served = busy(token="right")
-    async with top(served.url, token) as (app, _):
-        await app.see("refused" if token else "wants a token")
+    async with top(served.url, token) as (app, pilot):
+        said = "refused" if token else "wants a token"
+        await app.see(said)
+        async with asyncio.timeout(60):
+            while said not in "\n".join(lines(app)[:2]):
+                await pilot.pause(0.02)
+        # It is not waited for as a server is that does not answer.
+        assert app.desk.link.state.value == "refused"
 
 
 async def test_the_processes_that_share_the_caches_have_a_page(busy, top):
