@@ -172,7 +172,7 @@ class Copier(Holder):
             state = self.obey()
             entry = found if self.far else self.fetch(state, slot, flight.key, None)
             value = GONE if entry is None else entry.value
-            if entry is None or value is GONE or self.judge(state, entry) not in (Verdict.FRESH, Verdict.AHEAD):
+            if entry is None or value is GONE or self.judge(state, entry) is not Verdict.FRESH:
                 return None
             outcome = Outcome(value)
             flight.detach()

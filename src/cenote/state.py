@@ -45,18 +45,21 @@ class Root:
     def replace(self, changes: dict[int, State]) -> None:
         """Put new States in the place of old ones, all with one store.
 
-        What is left says so first: a read that came to it another way finds no sequence there, and looks here.
+        What was left says so: a read that came to it another way finds no sequence there, and looks here. Behind the
+        store, or what interrupts this could leave a State in force that no read is served from.
         """
         with self.lock:
-            states = list(self.states)
+            states, left = list(self.states), list[State]()
             for index, state in changes.items():
                 if index == len(states):
                     states.append(state)
                 else:
-                    if states[index].word is not None:
-                        states[index].word = LEFT
+                    left.append(states[index])
                     states[index] = state
             self.states = tuple(states)
+            for former in left:
+                if former.word is not None:
+                    former.word = LEFT
 
 
 class State:

@@ -34,6 +34,11 @@ checks.positive_data_acceptance.enabled = false
 include-operation-id = "get_cache_history_api_system_cache_history_get"
 checks.positive_data_acceptance.enabled = false
 
+# A service and all of them is a 422.
+[[operations]]
+include-operation-id = "stop_cache_refill_api_system_cache_refill_delete"
+checks.positive_data_acceptance.enabled = false
+
 # Service names follow a rule that the manager knows, and a bad one is a 422.
 [[operations]]
 include-operation-id = "put_cache_entry_api_system_cache_entries__key__put"

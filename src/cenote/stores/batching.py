@@ -77,8 +77,11 @@ class Batching(Generic[Q, A]):
         loop = asyncio.get_running_loop()
         asked = self._loops.get(loop)
         if asked is None:
-            for closed in [each for each in self._loops if each.is_closed()]:
-                self._loops.pop(closed).close()
+            for closed in [each for each in list(self._loops) if each.is_closed()]:
+                # Another thread may come upon the same ones.
+                former = self._loops.pop(closed, None)
+                if former is not None:
+                    former.close()
             asked = self._loops[loop] = _Loop(loop, self._answer, self._lacking, self._asker)
         return asked.ask(question)
 
@@ -125,7 +128,12 @@ class _Loop(Generic[Q, A]):
             questions = list(islice(self._open, self._enough()))
             waiting = [self._open.pop(question) for question in questions]
             self._under_way += 1
-            if not self._ask_here(questions, waiting):
+            try:
+                sent = self._ask_here(questions, waiting)
+            except Exception:
+                logger.exception("an event loop cannot ask by itself")
+                sent = False
+            if not sent:
                 self._ask_in_thread(questions, waiting)
 
     def _enough(self) -> int:

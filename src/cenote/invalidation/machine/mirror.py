@@ -174,9 +174,10 @@ class Mirror:
                 if record.kind in (RecordKind.TAGS, RecordKind.PREFIX):
                     parts.services.note_scoped(number, record.sequence)
                 parts.note(record.kind, written[0], record.sequence)
-                parts.file.words[Word.HEAD] = record.sequence
+                # First what reads compare: who has seen the head finds no read behind it.
                 if parts.leased[0] != NO_LEASE:
                     parts.leased[0] = record.sequence
+                parts.file.words[Word.HEAD] = record.sequence
 
     def ring(self) -> None:
         """Wake the watchers of all processes, so that what was cleared is freed soon."""

@@ -93,6 +93,15 @@ class Agent:
         self._standing: tuple[str, Peer] | None = None
         """What the server knows of this member, and in which incarnation."""
 
+    @property
+    def begins(self) -> bool:
+        """Whether the mirror was kept by nobody before."""
+        return not self._mirror.incarnation
+
+    def rename(self, member: str) -> None:
+        """Be another member; before ``run``."""
+        self._member = member
+
     def stop(self) -> None:
         """Have ``run`` return soon."""
         self._stop.set()

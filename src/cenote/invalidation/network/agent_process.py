@@ -97,7 +97,7 @@ class AgentThread:
         """
         self._lock = lock
         self._path = Path(told["path"])
-        self._agent = _agent(told)
+        self._agent = _agent(told, lock)
         self._thread = threading.Thread(target=self._run, name="cenote-agent", daemon=True)
         self._thread.start()
 
@@ -117,9 +117,18 @@ class AgentThread:
         self._thread.join()
 
 
-def _agent(told: dict[str, Any]) -> Agent:
+def _agent(told: dict[str, Any], lock: int) -> Agent:
+    """Make the agent.
+
+    Why one that begins a mirror is another member: who has a former file open, which its agent did not live to withdraw,
+    relies on the former member's lease. A clear waits for that one until it lapses, and no word of this one ends it.
+    """
     told = dict(told)
-    return Agent(path=Path(told.pop("path")), lease=Lease(told.pop("seconds")), **told)
+    agent = Agent(path=Path(told.pop("path")), lease=Lease(told.pop("seconds")), **told)
+    if agent.begins:
+        os.ftruncate(lock, 0)
+        agent.rename(member_name(lock))
+    return agent
 
 
 def lock_of(path: Path) -> Path:
@@ -143,7 +152,7 @@ def serve(raw: bytes) -> None:
     told = json.loads(raw)
     lock, path = told.pop("lock"), Path(told["path"])
     try:
-        agent = _agent(told)
+        agent = _agent(told, lock)
     except CenoteError:
         os._exit(1)
     agent.run(lambda: not ended.is_set() and _is_seen(lock, path))

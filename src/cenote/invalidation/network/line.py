@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
@@ -70,6 +71,7 @@ class Line:
         self.connection = connection
         self.run_id: bytes = connection.run_id
         self.open = True
+        self._ending = threading.Lock()
         self._loop = loop
         # A file of its own: whoever closes the connection takes no number away that the loop still waits for.
         self._socket: socket.socket = _socket_of(connection).dup()
@@ -146,11 +148,10 @@ class Line:
             return None
 
     def _look(self) -> None:
-        """End the line if the server is silent for too long.
-
-        What came while something else kept the loop busy is read first: the loop looks at its files before its timers.
-        """
+        """End the line if the server is silent for too long."""
         self._timer = None
+        if self._asked and self.open:
+            self._read()  # what came while something else kept the loop busy
         if not self._asked or not self.open:
             return
         if self._loop.time() < self._until:
@@ -172,8 +173,8 @@ class Line:
         Args:
             whole: Whether the connection can be used on; not if an answer is still to come.
         """
-        if not self.open:
-            return
+        if not self._ending.acquire(blocking=False):
+            return  # once is enough: the connection may be another thread's by now
         self.open = False
         if not self._loop.is_closed():
             self._loop.remove_reader(self._socket)
