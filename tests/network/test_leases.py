@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 
 import pytest
 from tests.waiting import wait_until
 
 from cenote import CacheManager, ClosedError
+from cenote.clock import lease_clock
 from cenote.invalidation.log import Record, RecordKind
 from cenote.invalidation.machine import Mirror
 from cenote.invalidation.machine.layout import NO_LEASE
+from cenote.state import LEFT
 
 pytestmark = pytest.mark.parametrize("kind", ["valkey"])
 
@@ -52,6 +55,27 @@ def test_a_copy_is_not_served_once_its_machine_has_left_though_the_lease_would_l
     assert other.ask("cache.get('k')") is None
 
 
+def test_a_clear_waits_for_who_has_a_mirror_open_that_its_agent_did_not_live_to_withdraw(site, stopped):
+    site.lease = 3.0
+    one, other, beside = site.process("a"), site.process("b"), site.process("b")
+    site.mature(one)
+    site.spread(one, other)
+    former = site.agent("b")
+    site.outlast(one)
+    assert other.ask("cache.get('k')") == "old"
+    stopped(other.pid)
+    os.kill(former, signal.SIGKILL)
+    (mirror,) = site.directory("b").glob("*.cenote")
+    mirror.unlink()
+    beside.do("caches._log.look_after()")
+    site.agent("b", but=former)
+    site.leased(beside)
+    one.do("result = cache.clear()")
+    assert len(one.ask("result.lapsed")) == 1
+    os.kill(other.pid, signal.SIGCONT)
+    assert other.ask("cache.get('k')") is None
+
+
 def test_reads_compare_the_head_only_while_a_lease_was_not_withdrawn(mirror, kind):
     parts = mirror._parts
     assert parts.leased[0] == NO_LEASE
@@ -72,6 +96,16 @@ def test_no_lease_ends_before_one_that_reads_may_remember(mirror, kind):
     assert (parts.leased[0], parts.deadline[0]) == (NO_LEASE, 0.0)
     mirror.publish(10.1)
     assert (parts.leased[0], parts.deadline[0]) == (3, 10.1)
+
+
+def test_a_deadline_of_a_clock_that_has_begun_anew_keeps_no_lease_away(mirror, tmp_path, kind):
+    mirror.publish(lease_clock() + 7200)
+    mirror.close()
+    again = Mirror(tmp_path / "log")
+    again.begin("1" * 32, 3, {}, (0, 0))
+    again.publish(lease_clock() + 1)
+    assert again._parts.leased[0] == 3
+    again.close()
 
 
 def test_nothing_is_served_from_a_cache_that_was_switched_off(caches):
@@ -96,3 +130,36 @@ def test_nothing_is_served_from_memory_that_a_process_has_forgotten(caches):
         core.forget()
         assert cache.get("k", "nothing") == "nothing"  # who holds the lock asks no server
     assert cache.get("k") == "old"
+
+
+def test_a_swap_that_is_interrupted_leaves_a_cache_that_serves(caches):
+    cache = caches.service("shop")
+    root = cache._core.root
+
+    class CutError(Exception):
+        pass
+
+    def interrupt(frame, event, argument):
+        if event == "line" and frame.f_code.co_name == "replace":
+            frame.f_trace_lines = True
+            lines.append(frame.f_lineno)
+            if len(lines) == after:
+                raise CutError
+        return interrupt
+
+    state = cache._core.state
+    for after in range(1, 30):
+        lines = []
+        sys.settrace(interrupt)
+        try:
+            root.replace({cache._index: state.softened(state.soft_floor)})
+        except CutError:
+            pass
+        finally:
+            sys.settrace(None)
+        assert root.states[cache._index].word is not LEFT
+        assert cache.get("k") == "old"
+        state = cache._core.state
+        if len(lines) < after:
+            break
+    assert after > 5

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import select
+import sys
 import threading
 
 import pytest
@@ -195,6 +197,30 @@ def test_a_connection_outlasts_its_event_loop(shop, server):
     assert connections() <= before
 
 
+def test_threads_whose_event_loops_are_short_read_side_by_side(shop):
+    cache = shop()
+    failures = []
+
+    def run():
+        try:
+            for number in range(300):
+                assert asyncio.run(cache.aget(f"nothing:{number}")) is None
+        except Exception as error:  # noqa: BLE001  # the test says which
+            failures.append(error)
+
+    switch = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        running = [threading.Thread(target=run) for _ in range(4)]
+        for thread in running:
+            thread.start()
+        for thread in running:
+            thread.join()
+    finally:
+        sys.setswitchinterval(switch)
+    assert failures == []
+
+
 def test_loops_of_several_threads_read_by_themselves(shop):
     cache = shop()
     found = {}
@@ -257,6 +283,25 @@ def test_a_line_ends_when_it_is_to_be_found_out_anew_where_the_server_is(link, l
     loop.run_until_complete(asyncio.sleep(0.01))
     assert not line.open
     assert link.fetch([b"k"], "log")[0] == [None]
+
+
+def test_what_came_while_the_loop_stood_still_is_read_before_the_server_is_called_silent(link, loop, server):
+    line = loop.run_until_complete(given(link))
+
+    async def ask():
+        came = loop.create_future()
+        assert link.fetch_on(line, [b"k"], "log", came.set_result)
+        return came
+
+    server.pause()
+    came = loop.run_until_complete(ask())
+    server.resume()
+    select.select([line._socket], [], [], 20)
+    assert not came.done()
+    line._until = 0.0
+    line._look()
+    assert came.done()
+    assert not link.resting
 
 
 def test_no_connection_is_left_when_the_link_is_closed_though_the_loop_does_not_go_on(link, loop, server):

@@ -12,6 +12,7 @@ from cenote import CacheManager
 from cenote.codecs import CompressingCodec, MsgpackCodec, PickleCodec
 from cenote.errors import EncodeError
 from cenote.probing import Probes
+from cenote.testing import FakeClock
 
 TYPES = """
 import datetime, decimal, enum
@@ -268,3 +269,19 @@ def test_room_for_copies_is_not_taken_for_loads_saved(open_manager, url):
         cache.get_or_load(f"k{number % 300}", lambda: 1)
     assert sum(cache._core.state.store.policy.returns().counts) > 50
     assert probes.count().room is None
+
+
+def test_a_read_ahead_of_the_end_loads_anew_and_is_not_given_the_entry_that_it_is_to_replace(tmp_path):
+    clock, loads = FakeClock(), []
+
+    def load():
+        loads.append(clock.monotonic())
+        return len(loads)
+
+    with CacheManager(f"lmdb://{tmp_path / 'own'}", clock=clock) as caches:
+        cache = caches.service("shop", ttl=10, refresh_ahead=0.5)
+        assert cache.get_or_load("k", load) == 1
+        clock.advance(6)
+        assert cache.get_or_load("k", load) == 1
+        wait_until(lambda: cache.get_or_load("k", load) == 2)
+        assert len(loads) == 2

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from cenote.clock import lease_clock
 from cenote.invalidation.log import Record, RecordKind
 from cenote.invalidation.machine.bell import ring
 from cenote.invalidation.machine.file import discard, open_shared
@@ -25,6 +26,8 @@ __all__ = ["Mirror", "follows", "forsake", "incarnation_of", "renewals_of"]
 
 _HALF: Final = 16
 _TRIES: Final = 3
+_NEVER_SECONDS: Final = 3600.0
+"""No lease lasts so long."""
 
 
 class Mirror:
@@ -47,9 +50,10 @@ class Mirror:
     def _open(self) -> Parts:
         for _ in range(_TRIES):
             parts = Parts(open_shared(self._path))
-            if parts.is_sound():
+            # A deadline that far away is of a clock that has begun anew since.
+            if parts.is_sound() and parts.latest[0] < lease_clock() + _NEVER_SECONDS:
                 break
-            discard(parts.file)
+            forsake(parts)
             parts.file.release()
         return parts
 

@@ -120,8 +120,8 @@ class AgentThread:
 def _agent(told: dict[str, Any], lock: int) -> Agent:
     """Make the agent.
 
-    Why one that begins a mirror is another member: who has a former file open, which its agent did not live to withdraw,
-    relies on the former member's lease. A clear waits for that one until it lapses, and no word of this one ends it.
+    Why one that begins a mirror is another member: who has a former file open, which its agent did not live to
+    withdraw, relies on the former member's lease. A clear waits until that lapses, and no word of this one ends it.
     """
     told = dict(told)
     agent = Agent(path=Path(told.pop("path")), lease=Lease(told.pop("seconds")), **told)
