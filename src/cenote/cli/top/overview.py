@@ -87,8 +87,13 @@ class OverviewPage(Page):
         """Show what is known."""
         board = self.desk.board
         self._table.resize_to(board.matching)
-        say(self.query_one("#heading", Static), self._table.heading(max(self._table.size.width, 1)))
-        say(self.query_one("#totals", Static), self._totals())
+        self._put("heading", self._table.heading(max(self._table.size.width, 1)))
+        self._put("totals", self._totals())
+
+    def _put(self, name: str, text: str) -> None:
+        """Say something on one of the lines; an answer may come while the page is taken down, and has none any more."""
+        for line in self.query(f"#{name}").results(Static):
+            say(line, text)
 
     def news(self, kind: str, data: dict[str, Any]) -> None:
         """Take what the server streams; clears and invalidations are told on the last line."""
@@ -103,9 +108,9 @@ class OverviewPage(Page):
             failed = f" FAILED: {data.get('message')}" if data.get("state") == "failed" else ""
             when = str(data.get("endedAt") or data.get("startedAt") or "")[11:19]
             who = f" by {data['actor']}" if data.get("actor") else ""
-            say(self.query_one("#news", Static), shown(f"{when} {_CLEARS[kind]}: {where}{count}{who}{failed}"))
+            self._put("news", shown(f"{when} {_CLEARS[kind]}: {where}{count}{who}{failed}"))
         elif kind in {"invalidated", "switched"}:
-            say(self.query_one("#news", Static), shown(event_line({"action": kind, **data})))
+            self._put("news", shown(event_line({"action": kind, **data})))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Tell whether a key does something: a viewer has no clear."""
