@@ -59,6 +59,12 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("kind", [*here[:1], *(pytest.param(kind, marks=pytest.mark.long) for kind in here[1:])])
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """Have the soaks run first, beside each other: they leave no processor to what has to answer in time."""
+    items.sort(key=lambda item: item.path.name != "test_soak.py")
+
+
 @pytest.fixture
 def server(kind):
     """A server of this test's own."""
