@@ -74,8 +74,8 @@ class Operations(Clearable):
     def enabled(self) -> bool:
         """Whether it caches; set it to False to have every read load and nothing stored.
 
-        Switching off empties it, so nothing from before is served when it is switched on again. The manager has a
-        switch of its own, for all caches; both must be on.
+        Switching off empties it in this process. What a store holds that others share stays there, and is served once
+        it is switched on again, unless it was invalidated. The manager has a switch of its own; both must be on.
         """
         return self._enabled
 

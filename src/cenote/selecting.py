@@ -13,9 +13,10 @@ from cenote.core import CacheCore
 from cenote.decide import Verdict
 from cenote.departures import Fate
 from cenote.entry import SOFTLY_CLEARED, Entry
+from cenote.errors import ClearFailedError
 from cenote.scope import Scope
 from cenote.sharing import PAGE
-from cenote.state import State
+from cenote.state import NOT_SHARED, State
 from cenote.swapping import Tally, names_of
 from cenote.telling import clear_far, shutting_out, tell_others
 
@@ -46,6 +47,7 @@ def clear_scope(core: CacheCore, scope: Scope, *, soft: bool, dry_run: bool, tal
         tally.items += covered[: tally.room]
         return
     if dry_run:
+        core.current()  # takes part, where this process does not yet
         _clear_scope_here(core, scope, soft=soft, dry_run=True, tell=False, tally=tally)
         return
 
@@ -69,8 +71,7 @@ def _clear_and_note(
 
 def _take_out_most(core: CacheCore, scope: Scope, *, soft: bool, tally: Tally) -> None:
     """Take most of what is covered out of the shared store, page by page, so that others can write in between."""
-    with core.changing("clear"):
-        state = core.obey()
+    state = core.current()
     covered = _shared_by(core, state, scope)
     for start in range(0, len(covered) - PAGE, PAGE):
         with core.exclusive("clear"):
@@ -78,8 +79,15 @@ def _take_out_most(core: CacheCore, scope: Scope, *, soft: bool, tally: Tally) -
 
 
 def _shared_by(core: CacheCore, state: State, scope: Scope) -> list[str]:
-    """Return the identifiers of what is covered in the shared store."""
+    """Return the identifiers of what is covered in the shared store.
+
+    Raises:
+        ClearFailedError: The log cannot be read, so nobody knows what is there: to find nothing would claim that it
+            went.
+    """
     assert core.sharing is not None  # noqa: S101  # asked before
+    if state.generation == NOT_SHARED:
+        raise ClearFailedError("this process cannot read the log that its shared store goes by; repeat it")
     prefix = scope.prefix if scope.table is None else scope.table.opening
     return core.sharing.covered(state, tags=scope.tags, prefix=prefix, exact=scope.exact)
 

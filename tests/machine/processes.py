@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
 import textwrap
-import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -137,13 +137,17 @@ def forked(child, *, patience=PATIENCE):
 
 def reap(pid, *, patience=PATIENCE):
     """Wait for a child of this process, and return its exit code."""
-    end = time.monotonic() + patience
-    while True:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
-        if time.monotonic() > end:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            raise HangingError(f"the forked process {pid} does not end")
-        time.sleep(0.001)
+    if not ends(pid, patience=patience):
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise HangingError(f"the forked process {pid} does not end")
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def ends(*pids, patience):
+    """Return whether one of several children of this process ends within so many seconds."""
+    with contextlib.ExitStack() as files:
+        watched = [os.pidfd_open(pid) for pid in pids]
+        for descriptor in watched:
+            files.callback(os.close, descriptor)
+        return bool(select.select(watched, [], [], patience)[0])

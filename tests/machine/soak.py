@@ -17,6 +17,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.machine.processes import ends
 from tests.machine.soak_worker import (
     CACHE,
     EVERYTHING,
@@ -131,7 +132,9 @@ class Soak:
         begin = time.monotonic()
         try:
             while (left := begin + seconds - time.monotonic()) > 0:
-                time.sleep(min(left, chances.uniform(0.5, 2.5)))
+                pids = [worker.pid for worker in workers]
+                if ends(*pids, patience=min(left, chances.uniform(0.5, 2.5))):
+                    return  # by itself, so it failed
                 if left > 2:
                     self.disturb(chances)
                 if left > 2 and chances.random() < self.killing:

@@ -2,12 +2,14 @@
 
 ``python -m tests.machine.soak_worker URL NOTES NAME THREADS READING BURST [broken]``
 
-Each thread writes into a file of its own, three words an event, so that a process that is killed takes at most its
-last buffer with it. What was lost that way excuses reads, and never accuses one.
+Beside its threads there is an event loop, whose tasks read. Each thread writes into a file of its own, three words an
+event, so that a process that is killed takes at most its last buffer with it. What was lost that way excuses reads, and
+never accuses one.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import faulthandler
 import random
@@ -33,6 +35,9 @@ READ, KEY, TAG, PREFIX, CACHE, EVERYTHING, SET = range(7)
 """What happened, in the upper half of an event's last word; the lower half says to what."""
 
 BUFFERED = 3 * 2048
+
+TASKS = 12
+"""How many tasks read at once."""
 
 _OPTIONS = {
     "plain": {"max_entries": 100},
@@ -106,6 +111,7 @@ class Worker:
     def run(self, threads):
         """Run until standard input ends; the exit code says whether a thread failed."""
         running = [threading.Thread(target=self._work, args=(number,)) for number in range(threads)]
+        running.append(threading.Thread(target=self._read_in_loop))
         for thread in running:
             thread.start()
         sys.stdin.read()
@@ -115,16 +121,41 @@ class Worker:
         return 1 if self.failed else 0
 
     def _work(self, number):
-        notebook = Notebook(self.folder / f"{self.seed}-{number}")
-        chances = random.Random(f"{self.seed}-{number}")
-        try:
+        with self._at_work(number) as (notebook, chances):
             while not self.stop.is_set():
                 self._step(notebook, chances)
+
+    def _read_in_loop(self):
+        with self._at_work("loop") as (notebook, chances), asyncio.Runner() as runner:
+            while not self.stop.is_set():
+                runner.run(self._read_together(notebook, chances))
+
+    @contextlib.contextmanager
+    def _at_work(self, name):
+        notebook = Notebook(self.folder / f"{self.seed}-{name}")
+        try:
+            yield notebook, random.Random(f"{self.seed}-{name}")
             notebook.flush()
         except BaseException as error:
             self.failed.append(error)
             self.stop.set()
             raise
+
+    async def _read_together(self, notebook, chances):
+        """Have tasks read several entries side by side."""
+
+        async def read(number):
+            service, kind, name = PLACES[number]
+            cache, key = self.services[service], identifier_of(kind, name)
+            start = time.monotonic_ns()
+            if kind == "call" or chances.random() < 0.5:
+                value = await cache.aget(key)
+            else:
+                value = await cache.aget_or_load(key, lambda: time.monotonic_ns() << 1, tags=[tag_of(name)])
+            if value is not None:
+                notebook.note(start, value, READ, number)
+
+        await asyncio.gather(*(read(number) for number in chances.choices(range(len(PLACES)), k=TASKS)))
 
     def _step(self, notebook, chances):
         number = int(chances.random() * len(PLACES))

@@ -14,6 +14,14 @@ for number in range({count}):
 """
 
 
+SLOW = """
+from cenote.testing import FakeClock
+clock = FakeClock()
+cache._core.now = clock.monotonic
+cache.get_or_load("slow", lambda: clock.advance(0.03))
+"""
+
+
 @pytest.fixture
 def three(start):
     """Three processes that hold 3, 4 and 5 entries of their own."""
@@ -126,9 +134,8 @@ def test_two_managers_of_one_process_count_as_two(open_manager):
 
 
 def test_load_times_are_sums_too_and_those_of_a_killed_process_stay(three):
-    slow = "import time\ncache.get_or_load('slow', lambda: time.sleep(0.03))"
-    three[0].do(slow)
-    three[1].do(slow)
+    three[0].do(SLOW)
+    three[1].do(SLOW)
     times = three[2].ask("caches.stats().services['shop'].load_times")
     assert times.total == 14
     assert sum(times.counts[8:]) == 2

@@ -59,12 +59,6 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("kind", [*here[:1], *(pytest.param(kind, marks=pytest.mark.long) for kind in here[1:])])
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items):
-    """Have the soaks run first, and these tests last: soaks leave no processor to what has to answer in time."""
-    items.sort(key=lambda item: 0 if item.path.name == "test_soak.py" else 1 + (HERE in item.path.parents))
-
-
 @pytest.fixture
 def server(kind):
     """A server of this test's own."""
@@ -72,7 +66,6 @@ def server(kind):
         yield running
 
 
-HERE = Path(__file__).parent
 HOWTO = Path(__file__).parents[2] / "docs" / "howto" / "redis.md"
 
 

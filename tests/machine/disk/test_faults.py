@@ -8,12 +8,12 @@ import multiprocessing
 import os
 import random
 import shutil
-import subprocess
 import threading
 import time
 
 import pytest
 from tests.machine.processes import Process, forked
+from tests.mounts import mounted_in_memory
 from tests.waiting import wait_until
 
 from cenote import CacheManager, ClearFailedError
@@ -29,7 +29,7 @@ SMALL = "?max_bytes=1048576"
 BUSY = """
 import random
 numbers = random.Random({seed})
-def work():
+def work(done):
     while True:
         key = f"k{{numbers.randrange(20)}}"
         chance = numbers.random()
@@ -43,28 +43,29 @@ def work():
             cache.invalidate_tags("t")
         else:
             cache.clear()
+        done()
 """
 
 
-def kill_a_child_at_work(cache, seed, seconds):
-    """Fork a child that changes everything, and kill it a while after it has begun."""
+def kill_a_child_at_work(cache, seed, changes):
+    """Fork a child that changes everything, and kill it in the midst of it, once it has made so many changes."""
     heard, said = os.pipe()
     pid = os.fork()
     if not pid:
         try:
             names = {"cache": cache}
             exec(BUSY.format(seed=seed), names)
-            cache.set("begun", ("begun", seed))
-            os.write(said, b".")
-            names["work"]()
+            names["work"](lambda: os.write(said, b"."))
         finally:
             os._exit(1)
     os.close(said)
-    assert os.read(heard, 1) == b"."
-    os.close(heard)
-    time.sleep(seconds)
+    while changes > 0:
+        made = len(os.read(heard, changes))
+        assert made, "it has ended by itself"
+        changes -= made
     os.kill(pid, 9)
     os.waitpid(pid, 0)
+    os.close(heard)
 
 
 @pytest.mark.long
@@ -73,7 +74,7 @@ def test_two_hundred_kills_leave_a_sound_file_and_no_wrong_value(url, directory,
     with CacheManager(url + SMALL) as caches:
         cache = caches.service("shop")
         for kill in range(200):
-            kill_a_child_at_work(cache, kill, chances.random() * 0.01)
+            kill_a_child_at_work(cache, kill, chances.randrange(1, 40))
             key = f"k{kill % 20}"
             value = cache.get(key)
             assert value is None or value[0] == key
@@ -86,6 +87,38 @@ def test_two_hundred_kills_leave_a_sound_file_and_no_wrong_value(url, directory,
         assert cache.clear().level == "machine"
         assert cache.keys() == []
     assert check(directory, 30) is None
+
+
+@pytest.mark.parametrize(
+    ("begin", "left"),
+    [
+        (lambda cache: cache.invalidate_tags("t"), []),
+        (lambda cache: cache.clear(prefix="k").entries_cleared, []),
+        (lambda cache: cache.clear(tags=["t"], dry_run=True).entries_cleared, ["k"]),
+    ],
+)
+def test_a_forked_child_may_begin_with_an_invalidation_by_tags_or_a_prefix(url, begin, left):
+    with CacheManager(url) as caches:
+        cache = caches.service("shop")
+        cache.set("k", 1, tags=["t"])
+        assert forked(lambda: begin(cache) - 1) == 0
+        assert cache.keys() == left
+
+
+@pytest.mark.parametrize("scope", [{"tags": ["t"]}, {"prefix": "k"}])
+def test_an_invalidation_claims_nothing_where_the_log_cannot_be_read(open_manager, monkeypatch, scope):
+    caches = equipped(open_manager())
+    caches.shop.set("k", "there", tags=["t"])
+    core = caches.shop._core
+
+    def fail(self):
+        raise ClearFailedError("damaged", "none")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(core), "_obey_records", fail)
+        with pytest.raises(ClearFailedError, match="cannot read the log"):
+            caches.shop.clear(**scope)
+    assert caches.shop.get("k") == "there"
 
 
 HOLD = """
@@ -143,33 +176,25 @@ def fill_up(write):
         write(number)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts file systems")
+@pytest.mark.mounts
 def test_a_full_disk_refuses_what_is_set_and_goes_on_reading(tmp_path, unattended):
     place = tmp_path / "small"
     place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=48m,mode=700", "tmpfs", str(place)], check=False, capture_output=True
-    )
-    if mounted.returncode:
-        pytest.skip("mounting is not allowed here")
-    try:
-        with CacheManager(f"lmdb://{place}") as caches:
-            cache = caches.service("shop")
-            cache.set("k", "there")
-            filling = os.open(place / "filling", os.O_WRONLY | os.O_CREAT)
-            with pytest.raises(OSError, match="space"):
-                fill_up(lambda _: os.write(filling, b"\0" * 65536))
-            os.close(filling)
-            with pytest.raises(StoreError):
-                fill_up(lambda number: cache.set(f"n{number}", os.urandom(100_000)))
-            assert cache.get("k") == "there"
-            assert cache.get("n0") is not None
-            (place / "filling").unlink()
-            cache.set("after", 1)
-            assert cache.clear().level == "machine"
-            assert cache.keys() == []
-    finally:
-        subprocess.run(["umount", "-l", str(place)], check=True)
+    with mounted_in_memory(place, "size=48m,mode=700"), CacheManager(f"lmdb://{place}") as caches:
+        cache = caches.service("shop")
+        cache.set("k", "there")
+        filling = os.open(place / "filling", os.O_WRONLY | os.O_CREAT)
+        with pytest.raises(OSError, match="space"):
+            fill_up(lambda _: os.write(filling, b"\0" * 65536))
+        os.close(filling)
+        with pytest.raises(StoreError):
+            fill_up(lambda number: cache.set(f"n{number}", os.urandom(100_000)))
+        assert cache.get("k") == "there"
+        assert cache.get("n0") is not None
+        (place / "filling").unlink()
+        cache.set("after", 1)
+        assert cache.clear().level == "machine"
+        assert cache.keys() == []
 
 
 def test_a_directory_that_cannot_be_written_to_is_refused(tmp_path):

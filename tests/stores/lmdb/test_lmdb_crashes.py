@@ -1,6 +1,5 @@
 """Killed writers, damaged files, full disks: what was written stays right, and what is not right is found out."""
 
-import contextlib
 import errno
 import os
 import random
@@ -10,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.mounts import mounted_in_memory
 
 from cenote.errors import StoreError, StoreFullError
 from cenote.stores.lmdb import LmdbStore
@@ -187,23 +187,11 @@ def fill(store: LmdbStore) -> None:
         store.put("", 0, StoredEntry(str(number), number, payload=b"x" * 700), sequence=number)
 
 
-@contextlib.contextmanager
-def small_disk(path: Path):
-    path.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(path)], check=False, capture_output=True
-    )
-    if done.returncode:
-        pytest.skip("mounting needs root")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", str(path)], check=True)
-
-
+@pytest.mark.mounts
 def test_a_full_disk_is_an_error_that_says_so_and_nothing_is_half_written(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
-    with small_disk(disk):
+    disk.mkdir()
+    with mounted_in_memory(disk, "size=8m"):
         store = LmdbStore(disk, "ns", max_bytes=1 << 26, map_size=1 << 26)
         with pytest.raises(StoreError, match="disk of the shared store") as caught:
             fill(store)
