@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 pytestmark = [pytest.mark.parametrize("kind", ["valkey"]), pytest.mark.long]
@@ -53,23 +55,23 @@ def test_a_blocked_event_loop_delays_no_clear_and_serves_nothing_from_before(sit
 
 
 @pytest.mark.parametrize("agent", ["process", "thread"])
-def test_a_clear_waits_for_an_agent_that_a_held_lock_of_the_interpreter_keeps_from_answering(site, agent):
+def test_a_clear_waits_for_an_agent_that_a_held_lock_of_the_interpreter_keeps_from_answering(site, agent, tmp_path):
+    held, let_go = tmp_path / "held", tmp_path / "let go"
+    os.mkfifo(held)
+    os.mkfifo(let_go)
     one, other = site.process("a"), site.process("b", query=f"&agent={agent}")
     site.ripen(one)
     site.leased(other)
     site.witness(one, other)
-    other.tell(
-        f"""
-        import ctypes
-        connection.send("held")
-        ctypes.PyDLL(None).usleep({int(4e6 * site.lease)})
-        """
-    )
-    assert other.receive() == "held"
+    # A shell tells so, and is waited for, while the lock is held.
+    command = f"echo > '{held}'; cat '{let_go}'"
+    other.tell(f"import ctypes; ctypes.PyDLL(None).system({command.encode()!r})")
+    held.read_text()
     result = site.clear(one)
     assert result.level == "network"
     assert result.seconds < site.longest
     assert len(result.lapsed) == (agent == "thread")
+    let_go.write_text("")
     other.answer()
     site.leased(other)
     site.warm(other)
