@@ -60,7 +60,7 @@ async def aload(
     look = cast("FarReader", core).look_at_once(key) if core.far and slot.index == 0 and not anew else None
     sought, found = False, None
     if look is not None:
-        served, what = await cast("FarReader", core).aend(look)
+        served, what = await cast("FarReader", core).avalue_or_entry(look)
         if served:
             return what
         sought, found = True, what

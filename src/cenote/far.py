@@ -11,7 +11,7 @@ from cenote.cache import Cache
 from cenote.clock import lease_clock
 from cenote.core import CacheCore
 from cenote.entry import FOREVER, GONE
-from cenote.getting import aend, aget_far, get_slowly
+from cenote.getting import aget_far, aserve, get_slowly
 from cenote.keys import check_key
 from cenote.tables import GIL
 
@@ -75,4 +75,4 @@ class FarCache(Cache):
             return value if value is not LATER else await aget_far(core, key, default)
         raw = await core.aread(look.name)  # type: ignore[arg-type]  # there is one
         served, value = core.value_at_once(look, raw)
-        return value if served else await aend(core, look, raw, default)
+        return value if served else await aserve(core, look, raw, default)

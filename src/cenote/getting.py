@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cenote.state import State
     from cenote.tables import Slot
 
-__all__ = ["aend", "aget_far", "get_each", "get_slowly"]
+__all__ = ["aget_far", "aserve", "get_each", "get_slowly"]
 
 
 def get_slowly(core: CacheCore, key: str, default: Any) -> Any:
@@ -48,11 +48,11 @@ async def aget_far(core: FarReader, key: str, default: Any) -> Any:
     look = _look(core, key, await core.aask() if core.must_ask() else None)
     if look is None:
         return default
-    served, what = await core.aend(look)
+    served, what = await core.avalue_or_entry(look)
     return what if served else _served(core, look, what, default)
 
 
-async def aend(core: FarReader, look: Look, raw: bytes | None, default: Any) -> Any:
+async def aserve(core: FarReader, look: Look, raw: bytes | None, default: Any) -> Any:
     """End a look that does not end at once with a value, as ``get_slowly`` does."""
     return _served(core, look, await core.aentry_of(look, raw), default)
 

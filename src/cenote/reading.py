@@ -152,7 +152,7 @@ class FarReader(CacheCore):
             return await asyncio.to_thread(self.entry_of, look, raw)
         return self.entry_of(look, raw)
 
-    async def aend(self, look: Look) -> tuple[bool, Any]:
+    async def avalue_or_entry(self, look: Look) -> tuple[bool, Any]:
         """End a look: return True and a fresh value, or False and the entry, if any, that ``aentry_of`` returns."""
         raw = None if look.name is None else await self.aread(look.name)
         served, value = self.value_at_once(look, raw)

@@ -70,3 +70,17 @@ def test_every_view_is_accessible(shop, guarded, visit, allow, scheme, width):
     page = visit(guarded, scheme=scheme, width=width)
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     judge(page, "sign-in")
+
+
+def test_rows_whose_caches_are_not_known_yet_are_accessible(shop, visit):
+    page = visit(shop, "#/audit")
+    held = []
+    page.route("**/cache/overview?*", lambda route: held.append(route))  # noqa: PLW0108  # a built-in cannot be asked for its parameters
+    page.get_by_role("link", name="Overview").click()
+    expect(page.locator(".rows .row.waiting")).to_have_count(8)
+    judge(page, "waiting")
+    for each in held:
+        each.continue_()
+    link = page.get_by_role("link", name="books")
+    link.focus()
+    expect(link).to_be_focused()

@@ -62,8 +62,9 @@ ANSWERS = {
 
 @pytest.fixture
 def filled(site):
-    """A process that reaches the server through a proxy and has stored three entries."""
+    """A process that reaches the server through a proxy, has a lease and has stored three entries."""
     one = site.process("a", base=site.proxy("a").url)
+    site.leased(one)
     one.do("for key, tags in (('k1', ['t']), ('k2', []), ('other', ['t'])): cache.set(key, 'old', tags=tags)")
     return one
 

@@ -44,7 +44,8 @@ export function makeRow(at, clear) {
   const button = clear && h("button", { type: "button", class: "small", onclick: () => shown && clear(shown) }, "Clear…");
   const label = unique("cache");
   link.id = label;
-  const element = h("div", { role: "row", class: "row" }, Object.values(cells), h("div", { role: "cell", class: "c-do" }, button));
+  // Nobody gets to a row that stands for a cache which is not known yet: its link has no name and leads nowhere.
+  const element = h("div", { role: "row", class: "row", inert: true }, Object.values(cells), h("div", { role: "cell", class: "c-do" }, button));
   return {
     element,
     update(index) {
@@ -52,6 +53,7 @@ export function makeRow(at, clear) {
       element.classList.toggle("waiting", row === null);
       if (row === null || row === shown) return;
       shown = row;
+      element.inert = false;
       say(link, title(row.serviceName));
       attr(link, "href", placeOf(row.serviceName));
       element.classList.toggle("global", row.serviceName === null);
