@@ -28,6 +28,8 @@ __all__ = ["FarReader", "Look"]
 _AT_ONCE: Final = 128
 """How many entries are asked for together."""
 
+_NOTHING: Final = (False, None)
+
 
 class Look(NamedTuple):
     """A look for one key.
@@ -122,17 +124,22 @@ class FarReader(CacheCore):
         """Return whether a fresh value was read of which no copy is to be made, and the value; counts the hit."""
         state, _, slot, key, entry, name = look
         sharing = self.sharing
-        if raw is None or name is None or entry is not None or slot.keys is not None or not self._serves_stored:
-            return False, None
-        if sharing is None or not isinstance(key, str) or not sharing.unmet(key):
-            return False, None
+        if (
+            raw is None
+            or name is None
+            or entry is not None
+            or sharing is None
+            or slot.keys is not None
+            or not (self._serves_stored and isinstance(key, str))
+        ):
+            return _NOTHING
         payload = self._store.payload(name, raw, floor=state.soft_floor)
         if payload is None:
-            return False, None
-        found, value = sharing.value(key, payload)
-        if found:
+            return _NOTHING
+        answer = sharing.first_of(key, payload)
+        if answer[0]:
             self.count_slot_hit(slot)
-        return found, value
+        return answer
 
     def entry_of(self, look: Look, raw: bytes | None) -> Entry | None:
         """End a look: return the later of the entry in memory and what was read, of which a copy may be kept."""

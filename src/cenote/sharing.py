@@ -133,27 +133,24 @@ class Sharing:
         There is none for a key that was read from the store a short while ago, or is not stored as plain data; ``find``
         knows better. Nothing is made but the value, since no copy is to be kept.
         """
-        if not self.unmet(key):
+        if (0, key) in self._met:
             return False, None
         try:
             payload = self.store.find_fresh(state.shelf, state.generation, key, floor=state.soft_floor)
         except StoreError:
             return False, None
-        return self.value(key, payload)
+        return (False, None) if payload is None else self.first_of(key, payload)
 
-    def unmet(self, key: str) -> bool:
-        """Whether a caller's key was not read from the store a short while ago."""
-        return (0, key) not in self._met
-
-    def value(self, key: str, payload: bytes | None) -> tuple[bool, Any]:
-        """Return whether a payload is the value of a caller's key, and the value; the key has been read then."""
-        if payload is None:
+    def first_of(self, key: str, payload: bytes) -> tuple[bool, Any]:
+        """Do what ``first_value`` does with a payload that is known to be fresh."""
+        place = (0, key)
+        if place in self._met:
             return False, None
         try:
             value = self._codec.decode(payload, Any)
         except (StoreError, DecodeError):
             return False, None
-        self._meet((0, key))
+        self._meet(place)
         return True, value
 
     def look(self, state: State, slot: Slot, identifier: str) -> Entry | None:

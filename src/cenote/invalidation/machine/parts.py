@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final
 
 from cenote.invalidation.log import RecordKind
 from cenote.invalidation.machine.file import SharedFile
@@ -25,7 +26,8 @@ __all__ = ["Parts", "ScopedWord"]
 _LATEST: Final = (1 << 64) - 1
 
 
-class ScopedWord(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ScopedWord:
     """Where a sequence stands after which tags or a prefix made nothing of a cache old.
 
     Attributes:
