@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmarks.child import ChildFailedError
 from benchmarks.clearing import clearing
 from benchmarks.endpoint import endpoint
+from benchmarks.forecasts import forecasts
 from benchmarks.hits import coroutines, keys, memoize, misses
 from benchmarks.machine import machine as processes
 from benchmarks.memory import memory
@@ -37,6 +38,7 @@ SECTIONS: dict[str, Callable[[Plan], Section]] = {
     "threads": threads,
     "machine": processes,
     "network": network,
+    "forecasts": forecasts,
 }
 
 

@@ -20,11 +20,12 @@ import argparse
 import random
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from benchmarks.report import text_table
 from benchmarks.traces import CREDIT, TRACES, TracesMissingError, read_trace, trace_paths
 from cenote import CacheManager
 from cenote.forecast import Forecast, forecast, recovered
@@ -57,7 +58,6 @@ class Outcome:
     """One clear: what was expected, and what came.
 
     Attributes:
-        trace: The trace.
         moment: When it was, in seconds.
         expected: The forecast.
         reload_seconds: What it cost.
@@ -65,7 +65,6 @@ class Outcome:
         seconds_to_95: The same for 95 percent.
     """
 
-    trace: str
     moment: float
     expected: Forecast
     reload_seconds: float
@@ -145,6 +144,11 @@ def replay(
     return run
 
 
+def name_of(path: Path) -> str:
+    """Return what a trace is called."""
+    return path.name.removesuffix(".trace.xz")
+
+
 def measure(
     path: Path, share: float, clears: int, requests: int, eviction: Literal["s3fifo", "sieve"] = "s3fifo"
 ) -> list[Outcome]:
@@ -167,7 +171,7 @@ def measure(
             whole.load_seconds[last] - whole.load_seconds[at - 1]
         )
         back = [recovery(run, whole, at, rate, percent) for percent in (90.0, 95.0)]
-        outcomes.append(Outcome(path.name.removesuffix(".trace.xz"), moment, run.expected, extra, *back))
+        outcomes.append(Outcome(moment, run.expected, extra, *back))
     return outcomes
 
 
@@ -191,47 +195,38 @@ def error(expected: float | None, actual: float | None) -> float | None:
     return abs(expected - actual) / actual if actual else float(expected != actual)
 
 
-def report(outcomes: Sequence[Outcome], *, markdown: bool) -> None:
-    """Print one line for each trace, and the medians of all."""
-    lines = [
-        ["trace", "clears", "cost error", "90 % error", "95 % error", "cost s", "expected s", "90 % s", "expected s"]
+def errors(outcomes: Sequence[Outcome]) -> list[float | None]:
+    """Return the median errors of the cost, and of the time until 90 and until 95 percent, each in percent."""
+    found = [
+        [error(each.expected.reload_seconds, each.reload_seconds) for each in outcomes],
+        [error(each.expected.seconds_to_90, each.seconds_to_90) for each in outcomes],
+        [error(each.expected.seconds_to_95, each.seconds_to_95) for each in outcomes],
     ]
-    groups = {
-        name: [each for each in outcomes if each.trace == name] for name in dict.fromkeys(o.trace for o in outcomes)
-    }
-    for name, group in {**groups, "all": list(outcomes)}.items():
-        errors = [
-            [error(each.expected.reload_seconds, each.reload_seconds) for each in group],
-            [error(each.expected.seconds_to_90, each.seconds_to_90) for each in group],
-            [error(each.expected.seconds_to_95, each.seconds_to_95) for each in group],
-        ]
+    compared = [[each for each in some if each is not None] for some in found]
+    return [100 * statistics.median(some) if some else None for some in compared]
+
+
+def rows(groups: Mapping[str, Sequence[Outcome]], first: str) -> list[list[str]]:
+    """Make a table with a line for each group, and one for all of them."""
+    lines = [
+        [first, "clears", "cost error", "90 % error", "95 % error", "cost s", "expected s", "90 % s", "expected s"]
+    ]
+    for name, group in {**groups, "all": [each for some in groups.values() for each in some]}.items():
+        times = (
+            [each.reload_seconds for each in group],
+            [each.expected.reload_seconds for each in group],
+            [each.seconds_to_90 for each in group],
+            [each.expected.seconds_to_90 for each in group],
+        )
         lines.append(
             [
                 name,
                 str(len(group)),
-                *(_percent([each for each in some if each is not None]) for some in errors),
-                *(
-                    f"{statistics.median(each if each is not None else HORIZON for each in values):.1f}"
-                    for values in (
-                        [each.reload_seconds for each in group],
-                        [each.expected.reload_seconds for each in group],
-                        [each.seconds_to_90 for each in group],
-                        [each.expected.seconds_to_90 for each in group],
-                    )
-                ),
+                *("-" if each is None else f"{each:.1f} %" for each in errors(group)),
+                *(f"{statistics.median(HORIZON if one is None else one for one in each):.1f}" for each in times),
             ]
         )
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    padded = [[cell.rjust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
-    if markdown:
-        padded.insert(1, ["-" * (width - 1) + ":" for width in widths])
-        print("\n".join(f"| {' | '.join(line)} |" for line in padded))
-    else:
-        print("\n".join("  ".join(line) for line in padded))
-
-
-def _percent(errors: Sequence[float]) -> str:
-    return f"{100 * statistics.median(errors):.1f} %" if errors else "-"
+    return lines
 
 
 def main() -> int:
@@ -249,12 +244,11 @@ def main() -> int:
     except TracesMissingError as missing:
         print(f"predictions: {missing}", file=sys.stderr)
         return 2
-    outcomes = [
-        each
+    groups = {
+        name_of(path): measure(path, options.share, options.clears, options.requests, options.eviction)
         for path in paths
-        for each in measure(path, options.share, options.clears, options.requests, options.eviction)
-    ]
-    report(outcomes, markdown=options.markdown)
+    }
+    print(text_table(rows(groups, "trace"), markdown=options.markdown))
     print(f"\nMedians; the error is relative to what came. {CREDIT}")
     return 0
 

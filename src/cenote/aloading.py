@@ -9,7 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable, Hashable
 from contextlib import nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from cenote.admission import admit_in_loop
 from cenote.approach import (
@@ -34,7 +34,7 @@ from cenote.waits import CURRENT, running_loop
 from cenote.workers import workers
 
 if TYPE_CHECKING:
-    from cenote.reading import FarReader
+    from cenote.entry import Entry
 
 __all__ = ["aload", "areload", "awaited", "off_loop", "start_task", "wait_in_loop", "waker_of"]
 
@@ -52,18 +52,16 @@ async def aload(
     terms: Terms,
     *,
     anew: bool = False,
+    sought: tuple[Entry | None, ...] = (),
 ) -> Any:
-    """Do what ``load`` does in an event loop; the load runs in a task of its own, which no single caller cancels."""
+    """Do what ``load`` does in an event loop; the load runs in a task of its own, which no single caller cancels.
+
+    ``sought`` holds what a look at the server has just found, if there was one.
+    """
     if apart(core):
         return await awaited(call)
     loop = asyncio.get_running_loop()
-    look = cast("FarReader", core).look_at_once(key) if core.far and slot.index == 0 and not anew else None
-    sought, found = False, None
-    if look is not None:
-        served, what = await cast("FarReader", core).avalue_or_entry(look)
-        if served:
-            return what
-        sought, found = True, what
+    found = sought[0] if sought else None
     seen = await core.aask() if core.far else None
     if not anew:
         served, value = serve(
@@ -74,9 +72,8 @@ async def aload(
     first = True
     while True:
         seen = await core.aask() if core.far and not first else seen
-        if not sought and core.far and not anew:
+        if core.far and not anew and not (first and sought):
             found = await core.aseek(slot, key, seen)
-        sought = False
         waiter: asyncio.Future[None] = loop.create_future()
         wake = waker_of(loop, waiter)
         with Started(core) as started:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, cast
 
+from cenote.aloading import aload
 from cenote.approach import LATER
 from cenote.audit import AuditTrail
 from cenote.bypass import bypassed, bypasses
@@ -13,7 +15,9 @@ from cenote.core import CacheCore
 from cenote.entry import FOREVER, GONE
 from cenote.getting import aget_far, aserve, get_slowly
 from cenote.keys import check_key
+from cenote.options import UNSET
 from cenote.tables import GIL
+from cenote.terms import Terms
 
 if TYPE_CHECKING:
     from cenote.reading import FarReader
@@ -76,3 +80,19 @@ class FarCache(Cache):
         raw = await core.aread(look.name)  # type: ignore[arg-type]  # there is one
         served, value = core.value_at_once(look, raw)
         return value if served else await aserve(core, look, raw, default)
+
+    async def aget_or_load(
+        self, key: str, loader: Callable[[], Awaitable[Any] | Any], *, ttl: Any = UNSET, tags: Any = ()
+    ) -> Any:
+        """Do what ``Cache.aget_or_load`` does; what the server has is served before a load is thought of."""
+        terms = Terms.of(ttl, tags)
+        core = self._reader
+        look = core.look_at_once(key)
+        if look is None:
+            slot, place = self._place(key)
+            return await aload(core, slot, place, loader, terms)
+        raw = await core.aread(look.name)  # type: ignore[arg-type]  # there is one
+        served, value = core.value_at_once(look, raw)
+        if served:
+            return value
+        return await aload(core, look.slot, key, loader, terms, sought=(await core.aentry_of(look, raw),))

@@ -48,8 +48,9 @@ async def aget_far(core: FarReader, key: str, default: Any) -> Any:
     look = _look(core, key, await core.aask() if core.must_ask() else None)
     if look is None:
         return default
-    served, what = await core.avalue_or_entry(look)
-    return what if served else _served(core, look, what, default)
+    raw = None if look.name is None else await core.aread(look.name)
+    served, value = core.value_at_once(look, raw)
+    return value if served else await aserve(core, look, raw, default)
 
 
 async def aserve(core: FarReader, look: Look, raw: bytes | None, default: Any) -> Any:

@@ -159,12 +159,6 @@ class FarReader(CacheCore):
             return await asyncio.to_thread(self.entry_of, look, raw)
         return self.entry_of(look, raw)
 
-    async def avalue_or_entry(self, look: Look) -> tuple[bool, Any]:
-        """End a look: return True and a fresh value, or False and the entry, if any, that ``aentry_of`` returns."""
-        raw = None if look.name is None else await self.aread(look.name)
-        served, value = self.value_at_once(look, raw)
-        return (True, value) if served else (False, await self.aentry_of(look, raw))
-
     def seek(self, slot: Slot, key: Hashable, seen: Seen | None = None) -> Entry | None:
         """Return the entry that a read may be served: the copy in memory, or a later one of the server."""
         look = self.look_for(slot, key, seen or self.ask())

@@ -10,7 +10,7 @@ import threading
 import pytest
 from tests.waiting import wait_until
 
-from cenote import CacheManager
+from cenote import CacheManager, ConfigurationError, InvalidKeyError
 from cenote.invalidation.network import Link
 
 pytestmark = pytest.mark.parametrize("kind", ["valkey"])
@@ -70,6 +70,45 @@ def test_what_tasks_ask_is_asked_without_a_thread(shop, threads):
         assert await each(cache, ["there is none"]) == [None]
 
     asyncio.run(main())
+    assert threads == []
+
+
+def test_what_the_server_has_is_not_loaded_and_no_thread_asks(shop, threads):
+    cache = shop()
+
+    def load():
+        pytest.fail("what is there was loaded")
+
+    async def main():
+        await cache.aget(KEYS[0])
+        threads.clear()
+        found = await asyncio.gather(*(cache.aget_or_load(key, load) for key in KEYS[1:]))
+        assert found == right(KEYS[1:])
+        with pytest.raises(ConfigurationError):
+            await cache.aget_or_load(KEYS[1], load, ttl=-1)
+        for wrong in ("", None):
+            with pytest.raises(InvalidKeyError):
+                await cache.aget_or_load(wrong, load)
+
+    asyncio.run(main())
+    assert threads == []
+
+
+def test_a_load_in_a_loop_looks_at_the_server_once(shop, server, threads):
+    cache = shop()
+
+    def looks():
+        with server.client() as client:
+            return client.info("commandstats")["cmdstat_mget"]["calls"]
+
+    async def main():
+        await cache.aget(KEYS[0])
+        threads.clear()
+        before = looks()
+        assert await cache.aget_or_load("there is none", lambda: "made") == "made"
+        return looks() - before
+
+    assert asyncio.run(main()) == 1
     assert threads == []
 
 

@@ -6,6 +6,12 @@ from collections import Counter
 
 import pytest
 from redis.crc import key_slot
+from tests.network.test_refill import (  # noqa: F401  # the fixture and what is tried with it
+    paced,
+    test_a_refill_is_stopped_on_all_machines,
+    test_every_machine_paces_its_loads_and_serves_nothing_old_meanwhile,
+    test_machines_share_the_rate_and_the_processes_of_each_do,
+)
 from tests.network.test_strict import (  # noqa: F401  # what holds at one server holds in a cluster
     WAYS,
     test_a_clear_says_what_it_took_and_who_acknowledged,
