@@ -25,9 +25,10 @@ from cenote.invalidation.network.shards import Shard
 from cenote.stores.batching import Asker, Batching
 from cenote.stores.line_asker import LineAsker
 from cenote.stores.shared import Place, SharedReads
+from cenote.stores.steps import in_steps
 from cenote.stores.stored import SOFT, StoredEntry, fresh_payload, pack, unpack
 
-__all__ = ["BIRTH_BYTES", "LARGEST_BYTES", "Name", "RedisStore", "in_steps"]
+__all__ = ["BIRTH_BYTES", "LARGEST_BYTES", "Name", "RedisStore"]
 
 LONGEST_SECONDS: Final = 7 * 24 * 3600.0
 """How long a value is kept at most, if it is not written again."""
@@ -42,9 +43,6 @@ _BIRTH: Final = struct.Struct(">Q")
 _birth_in: Final = _BIRTH.unpack_from
 BIRTH_BYTES: Final = _BIRTH.size
 _PAGE: Final = 200
-_STEP: Final = 40
-"""How many values one step gives back: others wait for the server meanwhile."""
-
 _REST_SECONDS: Final = 0.2
 _LAST: Final = b"\xff" * 8
 
@@ -388,18 +386,6 @@ class RedisStore(SharedReads):
         self._batching.after_fork()
         self._verifying.after_fork()
         self._ledger.after_fork()
-
-
-def in_steps(limit: int, step: Callable[[int], int]) -> int:
-    """Look at so many values in small steps, as long as each finds as many as it may; return how many were found."""
-    done = 0
-    while done < limit:
-        wanted = min(_STEP, limit - done)
-        looked = step(wanted)
-        done += looked
-        if looked < wanted:
-            break
-    return done
 
 
 def _birth_of(raw: bytes) -> int:

@@ -21,7 +21,8 @@ from cenote.invalidation.network.log import NetworkLog
 from cenote.invalidation.network.sealed import Sealed
 from cenote.invalidation.network.shards import Job, Question, Shard, ask_each, number_of, run_each
 from cenote.invalidation.network.spread import SpreadLedger
-from cenote.stores.redis import BIRTH_BYTES, LARGEST_BYTES, Name, RedisStore, in_steps
+from cenote.stores.redis import BIRTH_BYTES, LARGEST_BYTES, Name, RedisStore
+from cenote.stores.steps import in_steps
 from cenote.stores.stored import StoredEntry
 
 __all__ = ["SpreadStore"]
