@@ -13,6 +13,7 @@ from typing import Any
 from benchmarks.child import ChildFailedError
 from benchmarks.harness import Contestant, Sample, each, no_collection, race
 from benchmarks.network_clears import clears
+from benchmarks.network_outage import outage
 from benchmarks.network_peers import peers
 from benchmarks.report import Section, Target, ratio, time_table
 from benchmarks.server import ServerMissingError, Site, fill, site
@@ -43,7 +44,7 @@ def network(plan: Plan) -> Section:
             ),
         ],
     )
-    parts: list[Callable[[Plan, Section], None]] = [_reads, _tasks, clears, peers]
+    parts: list[Callable[[Plan, Section], None]] = [_reads, _tasks, clears, outage, peers]
     loads = [os.getloadavg()[0]]
     for part in parts:
         try:

@@ -87,10 +87,19 @@ class Server:
         """What redis-py connects to."""
         return f"redis://127.0.0.1:{self.port}/{number}"
 
-    def close(self) -> None:
-        self.client.close()
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
+    def kill(self) -> None:
+        """Kill it."""
         self._process.kill()
         self._process.wait()
+
+    def close(self) -> None:
+        self.client.close()
+        self.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 

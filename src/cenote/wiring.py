@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, parse_qs, unquote, urlencode, urlsplit
 
-from cenote.clock import SystemClock
+from cenote.clock import SystemClock, may_lease
 from cenote.core import CacheCore
 from cenote.errors import ConfigurationError, MissingExtraError
 from cenote.invalidation.log import InvalidationLog
@@ -199,6 +199,11 @@ def _redis(url: str, parts: SplitResult, namespace: str) -> Backend:
     validate = own.get("validate", "lease")
     if validate not in ("lease", "always"):
         raise ConfigurationError(f"validate must be 'lease' or 'always', not {validate!r}")
+    if validate == "lease" and not may_lease:
+        raise ConfigurationError(
+            "on this system no clock is known that counts while it is suspended, so a lease says nothing: add "
+            "validate=always to the url"
+        )
     unverified = Unverified(_number(url, own, "serve_unverified", 0.0))
     if unverified.seconds and validate == "always":
         raise ConfigurationError("serve_unverified counts from the end of a lease: it does not go with validate=always")
