@@ -40,9 +40,9 @@ proofs: ## check the models of the network reach with TLC, which needs Java (ARG
 	$(VENV) dev
 	@$(BIN)/python scripts/proofs.py $(ARGS)
 
-soak: ## have processes share caches, kill some, and judge every read (SECONDS=600, READS=5000000, URL=memory or lmdb, REDIS=1)
+soak: ## have processes share caches, kill some, and judge every read (SECONDS=600, URL=memory or lmdb; REDIS=1: 5,000,000 of them, READS=)
 	$(VENV) dev
-	@$(BIN)/python -m $(if $(REDIS),tests.network.soak,tests.machine.soak) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(READS),--reads $(READS)) $(if $(URL),--url $(URL)) $(ARGS)
+	@$(BIN)/python -m $(if $(REDIS),tests.network.soak,tests.machine.soak) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(READS)$(if $(SECONDS),,$(REDIS)),--reads $(or $(READS),5000000)) $(if $(URL),--url $(URL)) $(ARGS)
 
 bench: ## measure against the other caching libraries and write benchmarks/RESULTS.md
 	$(VENV) bench
