@@ -240,6 +240,7 @@ def test_an_unkept_promise_is_a_503_with_the_level_reached(serve):
         assert answer.status_code == 503
         assert body.keys() == REQUIRED | OPTIONAL
         assert (body["status"], body["success"], body["level"]) == ("error", False, "none")
+        assert (body["entriesCleared"], body["countExact"]) == (0, True)
 
 
 def test_identifiers_of_memoized_calls_are_listed_and_can_be_handed_back(http, caches):

@@ -220,7 +220,8 @@ def _failure(status: int, error: CenoteError) -> Response:
         "timestamp": _wire_time(datetime.now(UTC)),
         "success": False,
         "entriesCleared": 0,
-        "countExact": True,
+        # What went although the promise was not kept is not counted.
+        "countExact": level == "none",
         "level": level,
         "clearId": None,
         "itemsTruncated": False,
