@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast, overload
 
 from cenote.aloading import aload, off_loop
+from cenote.approach import LATER
 from cenote.many import aload_many
 from cenote.operations import Operations
 from cenote.options import UNSET
@@ -58,8 +59,12 @@ class Cache(Operations):
 
         The load runs in a task of its own: a cancelled caller cancels it only when nobody waits for it any more.
         """
+        terms = Terms.of(ttl, tags)
+        value = self.get(key, LATER)  # as in get_or_load
+        if value is not LATER:
+            return cast("T", value)
         slot, place = self._place(key)
-        return cast("T", await aload(self._core, slot, place, loader, Terms.of(ttl, tags)))
+        return cast("T", await aload(self._core, slot, place, loader, terms))
 
     async def aget_many(self, keys: Iterable[str]) -> dict[str, Any]:
         """Do what ``get_many`` does."""

@@ -85,12 +85,11 @@ class FarCache(Cache):
         self, key: str, loader: Callable[[], Awaitable[Any] | Any], *, ttl: Any = UNSET, tags: Any = ()
     ) -> Any:
         """Do what ``Cache.aget_or_load`` does; what the server has is served before a load is thought of."""
-        terms = Terms.of(ttl, tags)
         core = self._reader
         look = core.look_at_once(key)
         if look is None:
-            slot, place = self._place(key)
-            return await aload(core, slot, place, loader, terms)
+            return await super().aget_or_load(key, loader, ttl=ttl, tags=tags)
+        terms = Terms.of(ttl, tags)
         raw = await core.aread(look.name)  # type: ignore[arg-type]  # there is one
         served, value = core.value_at_once(look, raw)
         if served:

@@ -189,8 +189,12 @@ class Operations(Clearable):
             RecursiveLoadError: The loader asked for the very key.
             LoadTimeoutError: The load took longer than load_timeout.
         """
+        terms = Terms.of(ttl, tags)
+        value = self.get(key, LATER)  # what a read may serve without a second thought
+        if value is not LATER:
+            return cast("T", value)
         slot, place = self._place(key)
-        return cast("T", load(self._core, slot, place, loader, Terms.of(ttl, tags)))
+        return cast("T", load(self._core, slot, place, loader, terms))
 
     def fill(self, key: str) -> Fill:
         """Take the birth of a value that the caller is about to compute.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import random
 from collections.abc import Callable, Hashable, Iterable
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -73,8 +74,11 @@ class Terms:
     @classmethod
     def of(cls, ttl: Any, tags: Any, cache_if: Any = None) -> Terms:
         """Check what a caller said, or raise ConfigurationError."""
-        if ttl is UNSET and cache_if is None and (tags is NO_TAGS or (type(tags) is tuple and not tags)):
-            return _NOTHING_SAID
+        if cache_if is None and (tags is NO_TAGS or (type(tags) is tuple and not tags)):
+            if ttl is UNSET:
+                return _NOTHING_SAID
+            if type(ttl) in _NUMBERS:
+                return _of_seconds(ttl)
         if ttl is not UNSET and ttl is not None and not callable(ttl):
             ttl = seconds("ttl", ttl, zero=True)
         return cls(ttl, tags if callable(tags) else check_tags(tags), cache_if)
@@ -96,6 +100,13 @@ class Terms:
 
 
 _NOTHING_SAID: Final = Terms()
+_NUMBERS: Final = (int, float)
+
+
+@lru_cache(256)
+def _of_seconds(ttl: float) -> Terms:
+    """Return the terms of a TTL and nothing else; callers say the same few again and again."""
+    return Terms(seconds("ttl", ttl, zero=True))
 
 
 class Treatment:
