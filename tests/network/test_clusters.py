@@ -122,7 +122,7 @@ def test_a_user_needs_no_more_rights_than_are_documented_for_a_cluster(shared, r
     for node in shared.nodes:
         with node.client() as client:
             client.execute_command("ACL", "SETUSER", "shop", "on", ">secret", *rights("The server"), *rights("Cluster"))
-    query = f"cluster=1&dir={tmp_path}/run&lease=0.2&agent=thread"
+    query = f"cluster=1&dir={tmp_path}/run&agent=thread"
     url = f"redis://shop:secret@127.0.0.1:{shared.another.port}?{query}"
     with CacheManager(url, namespace="shop") as caches:
         assert "secret" not in repr(caches)

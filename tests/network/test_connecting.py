@@ -106,7 +106,7 @@ def test_a_manager_is_made_while_the_server_is_not_there(tmp_path):
 
 def test_the_agent_may_be_a_thread_of_the_process(kind, tmp_path):
     with Server(kind) as server:
-        with CacheManager(f"{server.url}?dir={tmp_path}/run&lease=0.2&agent=thread") as caches:
+        with CacheManager(f"{server.url}?dir={tmp_path}/run&agent=thread") as caches:
             assert agents(tmp_path) == []
             caches.global_cache.set("k", 1)
             assert caches.global_cache.clear().acknowledged
