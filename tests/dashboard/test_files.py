@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -19,7 +20,19 @@ from .conftest import client_of
 
 SOURCES = Path(cenote.dashboard.__file__).parent
 NAMES = [file.name for file in page_files()]
+# SHA-256 of the files in the npm package uplot, 1.6.32.
+VENDORED = {
+    "uplot.js": "19c8d4c6ad88929a79f4ae49d6f7161566dfd0ba3d15cc495e974f787eb78f1f",
+    "uplot.css": "df630c6a8d6f8eeaff264b50f73ce5b114f646ffd9a0bb74f049b0a00135fa04",
+    "LICENSE": "8f989229699b4fe2f1a0432d0e9edc338a8a911e250e2d1b01ecd770a5f5b1bd",
+}
 KINDS = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+
+
+def test_what_comes_from_elsewhere_is_unchanged_and_has_its_licence_beside_it():
+    found = {name: hashlib.sha256((SOURCES / "vendor" / name).read_bytes()).hexdigest() for name in VENDORED}
+    assert found == VENDORED
+    assert {file.name for file in (SOURCES / "vendor").iterdir()} == {*VENDORED, "README.md"}
 
 
 @pytest.fixture(scope="module")
