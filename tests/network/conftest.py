@@ -258,11 +258,11 @@ class Site:
         )
         return Cleared(*process.ask("(spent, getattr(result, 'level', None), getattr(result, 'lapsed', None))"))
 
-    def refused(self, process, call="cache.clear()"):
+    def refused(self, process, call="cache.clear()", level="machine"):
         """Have a witness invalidate where others cannot be told: that fails soon, and says what it reached."""
         with pytest.raises(ClearFailedError) as caught:
             self.clear(process, call)
-        assert caught.value.level == "machine"
+        assert caught.value.level == level
         assert process.ask("(now() - begin) / 1e9") < SOON
 
     def judge(self, *processes):
