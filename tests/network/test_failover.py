@@ -127,16 +127,20 @@ def test_a_replica_that_missed_the_last_writes_brings_nothing_back(server, kind,
         server.kill()
         site.refused(one)
         replica.follow(None)
-        for machine in "ab":
+        for machine in "abc":
             site.proxy(machine).switch(replica)
+        # One that comes new to it knows of nothing that it missed.
+        third = site.process("c", base=site.proxy("c").url)
+        site.leased(third)
+        site.witness(third)
         for process in (one, other):
             site.leased(process)
             assert process.ask("cache.get('set')") is None
         site.warm(one, other)
-        assert site.clear(one).level == "network"
-        site.warm(one, other)
-        assert site.clear(other).level == "network"
-        site.judge(one, other)
+        for process in (one, other, third):
+            assert site.clear(process).level == "network"
+            site.warm(one, other, third)
+        site.judge(one, other, third)
 
 
 def test_nothing_comes_back_when_the_former_master_is_promoted_again(server, replica, site, apart):
