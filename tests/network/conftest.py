@@ -56,10 +56,15 @@ SCOPES = {
 
 
 def pytest_generate_tests(metafunc):
-    """Run what asks for ``kind`` against both servers; one that is missing fails where tests must be whole."""
+    """Run what asks for ``kind`` against both servers, or those that it, or its file, is marked with.
+
+    One that is missing fails where tests must be whole.
+    """
     own = any("kind" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
     if "kind" in metafunc.fixturenames and not own:
-        here = [kind for kind in KINDS if binary(kind) or os.environ.get("CI")]
+        mark = metafunc.definition.get_closest_marker("servers")
+        kinds = mark.args if mark else KINDS
+        here = [kind for kind in kinds if binary(kind) or os.environ.get("CI")] or kinds[:1]
         # One server is enough for a second Python.
         metafunc.parametrize("kind", [*here[:1], *(pytest.param(kind, marks=pytest.mark.long) for kind in here[1:])])
 

@@ -11,7 +11,7 @@ from tests.waiting import wait_until
 
 from cenote import ClearFailedError
 
-pytestmark = [pytest.mark.parametrize("kind", ["valkey"]), pytest.mark.long]
+pytestmark = [pytest.mark.servers("valkey"), pytest.mark.long]
 
 
 @pytest.fixture
@@ -33,7 +33,10 @@ def clear_when_it_can(site, process, call="cache.clear()"):
                 raise
 
 
-@pytest.mark.parametrize("call", ["cache.clear()", "cache.delete('k')"])
+@pytest.mark.parametrize(
+    ("kind", "call"),
+    [("valkey", "cache.clear()"), ("valkey", "cache.delete('k')"), ("redis", "cache.clear()")],
+)
 def test_a_clear_at_the_promoted_replica_holds_where_the_deposed_master_answers(replica, site, apart, call):
     one, other = apart
     replica.follow(None)
@@ -143,6 +146,7 @@ def test_a_replica_that_missed_the_last_writes_brings_nothing_back(server, kind,
         site.judge(one, other, third)
 
 
+@pytest.mark.servers("valkey", "redis")
 def test_nothing_comes_back_when_the_former_master_is_promoted_again(server, replica, site, apart):
     one, other = apart
     replica.follow(None)
