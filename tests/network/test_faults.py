@@ -155,6 +155,8 @@ def test_a_clear_at_a_server_that_forgot_who_serves_copies_waits_for_their_lease
 ):
     one, other = witnesses
     lose, call = LOSSES[loss]
+    one.do("cache.set('x', 'old', tags=['t'])")
+    site.reads(other, "old", "x")
     site.clear(one, "cache.invalidate_tags('t')")
     site.warm(one, other)
     # It does not learn of the loss, and goes on serving while its lease lasts.
@@ -164,6 +166,7 @@ def test_a_clear_at_a_server_that_forgot_who_serves_copies_waits_for_their_lease
     assert result.level == "network"
     assert result.seconds < site.longest
     site.read_on(other)
+    assert (one.ask("cache.get('x')"), other.ask("cache.get('x')")) == (None, None)
     go_on()
     if loss == "it is full":
         with pytest.raises(ClearFailedError):
