@@ -93,7 +93,7 @@ class Soak:
     """How often a worker reads what it reads, before it does something else."""
 
     killing = 1.0
-    """How likely a worker is killed each time."""
+    """How likely a worker is killed each time, after the first one."""
 
     def __init__(self, folder, scheme, threads, broken):
         self._shared = folder / "shared"
@@ -137,7 +137,7 @@ class Soak:
                     return  # by itself, so it failed
                 if left > 2:
                     self.disturb(chances)
-                if left > 2 and chances.random() < self.killing:
+                if left > 2 and (not self.report.kills or chances.random() < self.killing):
                     victim = workers.pop(chances.randrange(len(workers)))
                     victim.kill()
                     self._end(victim, killed=True)

@@ -16,9 +16,13 @@ from tests.network.proxy import Proxy
 from tests.network.servers import KINDS, Server, agents, binary
 from tests.waiting import wait_until
 
+from cenote import ClearFailedError
+from cenote.invalidation.network.link import ANSWER_SECONDS
 from cenote.testing import History, assert_strict
 
 LEASE = 0.5
+SOON = 2 * ANSWER_SECONDS + 2.0
+"""Seconds after which a clear has failed at a server that does not answer: one answer is waited for, or two."""
 RENEWALS = 4
 """How often a lease is renewed before the first one is over."""
 
@@ -26,15 +30,16 @@ WITNESS = """
 import threading, time
 from cenote.testing import History, Stamped
 history, halt, failed = History(now), threading.Event(), []
-hits = 0
+hits = row = 0
 def witness():
-    global hits
+    global hits, row
     try:
         while not halt.wait(0.0003):
             start = now()
             value = cache.get_or_load("k", now, tags=["t"])
             history.read(start, Stamped(None, value), cache="shop", key="k", tags=["t"])
             hits += value < start
+            row = row + 1 if value >= start else 0
     except BaseException as error:
         failed.append(repr(error))
 reader = threading.Thread(target=witness, daemon=True)
@@ -51,10 +56,15 @@ SCOPES = {
 
 
 def pytest_generate_tests(metafunc):
-    """Run what asks for ``kind`` against both servers; one that is missing fails where tests must be whole."""
+    """Run what asks for ``kind`` against both servers, or those that it, or its file, is marked with.
+
+    One that is missing fails where tests must be whole.
+    """
     own = any("kind" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
     if "kind" in metafunc.fixturenames and not own:
-        here = [kind for kind in KINDS if binary(kind) or os.environ.get("CI")]
+        mark = metafunc.definition.get_closest_marker("servers")
+        kinds = mark.args if mark else KINDS
+        here = [kind for kind in kinds if binary(kind) or os.environ.get("CI")] or kinds[:1]
         # One server is enough for a second Python.
         metafunc.parametrize("kind", [*here[:1], *(pytest.param(kind, marks=pytest.mark.long) for kind in here[1:])])
 
@@ -228,6 +238,19 @@ class Site:
             before = process.ask("hits")
             wait_until(lambda one=process, least=before + 5: one.ask("hits") > least)
 
+    def read_on(self, *processes):
+        """Wait until witnesses have read some more, whatever they are served; none of them has an error."""
+        for process in processes:
+            before = process.ask("len(history.reads)")
+            wait_until(lambda one=process, least=before + 20: one.ask(f"len(history.reads) > {least} or failed"))
+            assert process.ask("failed") == []
+
+    def cold(self, *processes):
+        """Wait until witnesses load again and again, one time after the other; none of them has an error."""
+        for process in processes:
+            wait_until(lambda one=process: one.ask("row >= 20 or failed"))
+            assert process.ask("failed") == []
+
     def clear(self, process, call="cache.clear()"):
         """Have a witness invalidate what it reads; the judge asks about it if it succeeds."""
         process.do(
@@ -239,6 +262,13 @@ class Site:
             """
         )
         return Cleared(*process.ask("(spent, getattr(result, 'level', None), getattr(result, 'lapsed', None))"))
+
+    def refused(self, process, call="cache.clear()", level="machine"):
+        """Have a witness invalidate where others cannot be told: that fails soon, and says what it reached."""
+        with pytest.raises(ClearFailedError) as caught:
+            self.clear(process, call)
+        assert caught.value.level == level
+        assert process.ask("(now() - begin) / 1e9") < SOON
 
     def judge(self, *processes):
         """Have the checker judge all that witnesses have read, against all that they have invalidated."""
@@ -311,6 +341,18 @@ def two(site):
     site.ripen(one)
     site.spread(one, other)
     return one, other
+
+
+@pytest.fixture
+def witnesses(request, site):
+    """A witness on each of two machines, whose leases outlast what is done to the server at once."""
+    site.lease = getattr(request, "param", 1.0)
+    found = [site.process(machine) for machine in "ab"]
+    site.mature(found[0])
+    for process in found:
+        site.leased(process)
+    site.witness(*found)
+    return found
 
 
 @pytest.fixture

@@ -53,6 +53,8 @@ class Proxy:
         self.target = target
         self.delay = 0.0
         """Seconds by which all bytes are late, each way."""
+        self.heard = 0
+        """How many connections were accepted, and how often something came through one from its client."""
         self._trap = None
         self._connections = set()
         self._listening = False
@@ -179,6 +181,7 @@ class Proxy:
         with contextlib.suppress(BlockingIOError):
             accepted, _ = self._socket.accept()
             accepted.setblocking(False)
+            self.heard += 1
             connection = Connection(accepted)
             self._connections.add(connection)
             connection.task = self._loop.create_task(self._serve(connection))
@@ -224,6 +227,7 @@ class Proxy:
     async def _pump(self, connection, reader, writer, way):
         with contextlib.suppress(OSError):
             while data := await reader.read(1 << 16):
+                self.heard += way == "requests"
                 if self.delay:
                     await asyncio.sleep(self.delay)
                 await self._gates[way].wait()

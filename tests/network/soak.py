@@ -55,6 +55,7 @@ class NetworkSoak(Soak):
         ]
         if not faults:
             self._faults = []
+        self.report.faults.update({_name(fault): 0 for fault in self._faults})
 
     def url(self, number):
         """Return the proxy and the directory of one of the machines."""
@@ -64,11 +65,13 @@ class NetworkSoak(Soak):
         return f"{self.proxies[at].url}?dir={self.machines[at]}&lease={LEASE}{demanded}"
 
     def disturb(self, chances):
-        """Have one or two things fail."""
-        for fault in chances.sample(self._faults, min(len(self._faults), chances.choice((1, 1, 2)))):
+        """Have one or two things fail; what has not failed yet goes first, so that a short soak has all of it too."""
+        due = [fault for fault in dict.fromkeys(self._faults) if not self.report.faults[_name(fault)]]
+        number = 2 if due else chances.choice((1, 1, 2))
+        for fault in chances.sample(due or self._faults, min(len(due or self._faults), number)):
             with contextlib.suppress(RedisError, OSError):
                 fault(chances)
-                self.report.faults[fault.__name__.replace("_", " ")] += 1
+                self.report.faults[_name(fault)] += 1
 
     def _later(self, chances, undo, *arguments):
         timer = threading.Timer(chances.uniform(0.05, LONGEST), undo, arguments)
@@ -94,13 +97,19 @@ class NetworkSoak(Soak):
 
     def kill_agent(self, chances):
         """Kill the agent of a machine."""
-        for pid in agents(chances.choice(self.machines)):
+        for pid in self._agents(chances):
             _signal(pid, signal.SIGKILL)
 
     def stop_agent(self, chances):
         """Stop the agent of a machine for a while."""
-        for pid in agents(chances.choice(self.machines)):
+        for pid in self._agents(chances):
             self._stop(chances, pid)
+
+    def _agents(self, chances):
+        found = agents(chances.choice(self.machines))
+        if not found:
+            raise ProcessLookupError("no agent there just now")
+        return found
 
     def stop_worker(self, chances):
         """Stop an application's process for a while."""
@@ -147,8 +156,9 @@ class NetworkSoak(Soak):
 
     def roll_back(self, chances):
         """Start the server anew with what it had a while ago."""
-        if self._copy.exists():
-            self._master.roll_back(self._copy)
+        if not self._copy.exists():
+            raise FileNotFoundError("no copy yet")
+        self._master.roll_back(self._copy)
 
     def fail_over(self, chances):
         """Promote a replica; the machines learn of it one after the other, and the former master last."""
@@ -196,6 +206,10 @@ class NetworkSoak(Soak):
         proxy = chances.choice(self.proxies)
         trap = proxy.keep_back(chances.choice((b"EVAL", b"$3\r\nkey\r\n")))
         self._later(chances, proxy.release, trap)
+
+
+def _name(fault):
+    return fault.__name__.replace("_", " ")
 
 
 def _signal(pid, number):

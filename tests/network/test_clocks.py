@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 SHIFTED = """
 import time
 import cenote.clock
@@ -12,7 +10,6 @@ cenote.clock.SystemClock.time = staticmethod(lambda: time.time() + shift)
 """
 
 
-@pytest.mark.parametrize("kind", ["valkey"])
 def test_a_wall_clock_that_jumps_changes_nothing_about_leases_and_clears(site, stopped):
     one, other = site.process("a"), site.process("b", SHIFTED)
     site.ripen(one)

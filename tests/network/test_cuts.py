@@ -14,7 +14,7 @@ from cenote import ClearFailedError
 from cenote.invalidation.log import Record, RecordKind
 from cenote.invalidation.network import Ledger, Link, scripts
 
-pytestmark = [pytest.mark.parametrize("kind", ["valkey"]), pytest.mark.long]
+pytestmark = [pytest.mark.servers("valkey"), pytest.mark.long]
 
 CLEAR = b"$5\r\nclear\r\n"
 RENEW = hashlib.sha1(scripts.RENEW.encode()).hexdigest().encode()
@@ -190,7 +190,10 @@ def test_machines_whose_renewals_are_cut_off_have_no_lease_and_delay_a_clear_no_
     site.judge(one, other)
 
 
-@pytest.mark.parametrize("ways", [("requests",), ("replies",), ("requests", "replies")])
+@pytest.mark.parametrize(
+    ("kind", "ways"),
+    [*(("valkey", ways) for ways in (("requests",), ("replies",), ("requests", "replies"))), ("redis", ("replies",))],
+)
 def test_a_clear_waits_for_a_machine_that_is_cut_off_until_its_lease_is_over(site, apart, ways):
     one, other = apart
     site.proxy("b").hold(*ways)

@@ -11,7 +11,7 @@ from tests.waiting import wait_until
 
 from cenote import ClearFailedError
 
-pytestmark = [pytest.mark.parametrize("kind", ["valkey"]), pytest.mark.long]
+pytestmark = [pytest.mark.servers("valkey"), pytest.mark.long]
 
 
 @pytest.fixture
@@ -33,7 +33,10 @@ def clear_when_it_can(site, process, call="cache.clear()"):
                 raise
 
 
-@pytest.mark.parametrize("call", ["cache.clear()", "cache.delete('k')"])
+@pytest.mark.parametrize(
+    ("kind", "call"),
+    [("valkey", "cache.clear()"), ("valkey", "cache.delete('k')"), ("redis", "cache.clear()")],
+)
 def test_a_clear_at_the_promoted_replica_holds_where_the_deposed_master_answers(replica, site, apart, call):
     one, other = apart
     replica.follow(None)
@@ -106,26 +109,44 @@ def test_a_replica_that_missed_the_last_writes_brings_nothing_back(server, kind,
         replica.follow(wire)
         one, other = (site.process(machine, base=site.proxy(machine).url) for machine in "ab")
         site.ripen(one)
-        site.leased(one)
-        one.do("cache.set('k', 'old', tags=['t']); cache.set('set', 'old')")
-        for key in ("k", "set"):
-            site.reads(other, "old", key)
+        for process in (one, other):
+            site.leased(process)
+        site.witness(one, other)
+        assert site.clear(one).level == "network"
+        one.do("cache.set('set', 'old')")
+        site.reads(other, "old", "set")
+        site.warm(one, other)
         wire.hold()
         # Nothing that a replica may have missed is called done.
-        for call in ("cache.clear()", "cache.delete('k')", "cache.invalidate_tags('t')", "cache.set('set', 'new')"):
-            with pytest.raises(ClearFailedError):
-                one.do(call)
+        for call, level in (
+            ("cache.clear()", "machine"),
+            ("cache.delete('k')", "none"),
+            ("caches.clear_all()", "machine"),
+        ):
+            site.refused(one, call, level)
+        with pytest.raises(ClearFailedError):
+            one.do("cache.set('set', 'new')")
+        site.cold(one, other)
         server.kill()
+        site.refused(one)
         replica.follow(None)
-        for machine in "ab":
+        for machine in "abc":
             site.proxy(machine).switch(replica)
+        # One that comes new to it knows of nothing that it missed.
+        third = site.process("c", base=site.proxy("c").url)
+        site.leased(third)
+        site.witness(third)
         for process in (one, other):
             site.leased(process)
             assert process.ask("cache.get('set')") is None
-        assert one.ask("cache.clear().level") == "network"
-        assert other.ask("cache.get('k')") is None
+        site.warm(one, other)
+        for process in (one, other, third):
+            assert site.clear(process).level == "network"
+            site.warm(one, other, third)
+        site.judge(one, other, third)
 
 
+@pytest.mark.servers("valkey", "redis")
 def test_nothing_comes_back_when_the_former_master_is_promoted_again(server, replica, site, apart):
     one, other = apart
     replica.follow(None)

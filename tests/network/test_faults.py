@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import time
 
 import pytest
-from tests.machine.processes import state_of
 from tests.network.proxy import Proxy
 from tests.network.servers import Server
 from tests.waiting import wait_until
@@ -16,36 +14,39 @@ from tests.waiting import wait_until
 from cenote import ClearFailedError
 from cenote.invalidation.log import Record, RecordKind
 from cenote.invalidation.network import Ledger, Link
+from cenote.invalidation.network.link import ANSWER_SECONDS
 
 READ = "cache.get('k')"
-LOAD = "cache.get_or_load('k', lambda: 'new')"
 
 
-def test_a_clear_waits_for_a_stopped_agent_no_longer_than_its_lease(two, site):
-    one, other = two
-    agent = site.agent("b")
-    os.kill(agent, signal.SIGSTOP)
-    wait_until(lambda: state_of(agent) == "T")
-    try:
-        begin = time.monotonic()
-        assert one.ask("cache.clear().level") == "network"
-        assert time.monotonic() - begin < 1.02 * site.lease + 0.5
-        assert len(one.ask("caches._log.members").lapsed) == 1
-        assert other.ask(READ) is None
-    finally:
-        os.kill(agent, signal.SIGCONT)
+def test_a_clear_waits_for_a_stopped_agent_no_longer_than_its_lease(witnesses, site, stopped):
+    one, other = witnesses
+    go_on = stopped(site.agent("b"))
+    result = site.clear(one)
+    assert result.level == "network"
+    assert result.seconds < site.longest
+    site.read_on(other)
+    go_on()
     site.leased(other)
-    assert other.ask(READ) is None
+    site.warm(one, other)
+    assert site.clear(other).lapsed == ()
+    site.judge(one, other)
+    assert len(result.lapsed) == 1
 
 
-def test_the_agent_that_was_killed_gets_a_successor(two, site):
-    one, other = two
+def test_the_agent_that_was_killed_gets_a_successor(witnesses, site):
+    one, other = witnesses
     before = site.agent("b")
     os.kill(before, signal.SIGKILL)
+    result = site.clear(one)
+    assert result.level == "network"
+    assert result.seconds < site.longest
+    site.read_on(other)
     site.agent("b", but=before)
     site.leased(other)
-    one.do("cache.clear()")
-    assert other.ask(READ) is None
+    site.warm(one, other)
+    assert site.clear(one).level == "network"
+    site.judge(one, other)
 
 
 @pytest.mark.parametrize("kind", ["valkey"])
@@ -68,75 +69,115 @@ def test_an_agent_whose_directory_was_removed_leaves_the_machine_to_another_one(
     assert (one.ask(READ), other.ask(READ)) == (None, None)
 
 
-def test_reads_load_and_a_clear_fails_while_the_server_is_gone(two, site, server):
-    one, other = two
+def test_reads_load_and_a_clear_fails_while_the_server_is_gone(witnesses, site, server):
+    one, other = witnesses
+    assert site.clear(other).level == "network"
+    site.warm(one, other)
     server.kill()
-    with pytest.raises(ClearFailedError) as caught:
-        one.do("cache.clear()")
-    assert caught.value.level == "machine"
-    assert one.ask(READ) is None
-    assert one.ask(LOAD) == "new"
-    begin = time.monotonic()
-    assert other.ask("[cache.get_or_load(f'x{n}', lambda: n) for n in range(300)][-1]") == 299
-    assert time.monotonic() - begin < 3
+    site.refused(one)
+    # The other machine, which nobody has told, serves its copies until its lease ends.
+    site.cold(one, other)
+    site.refused(other)
     server.start()
-    site.leased(one)
-    site.leased(other)
-    assert one.ask(LOAD) == "new"
-    assert one.ask("cache.clear().level") == "network"
+    go_on_as_before(site, one, other)
 
 
-def test_a_server_that_is_silent_is_waited_for_once(two, site, server):
-    one, _ = two
+# Longer than its answer is waited for.
+@pytest.mark.parametrize("witnesses", [2 * ANSWER_SECONDS], indirect=True)
+def test_reads_load_and_a_clear_fails_while_the_server_is_silent(witnesses, site, server):
+    one, other = witnesses
+    assert site.clear(other).level == "network"
+    site.warm(one, other)
     server.pause()
     try:
-        begin = time.monotonic()
-        with pytest.raises(ClearFailedError) as caught:
-            one.do("cache.clear()")
-        assert caught.value.level == "machine"
-        assert time.monotonic() - begin < 3
-        assert one.ask("[cache.get_or_load(f'x{n}', lambda: n) for n in range(300)][-1]") == 299
+        site.refused(one)
+        site.cold(one, other)
+        site.refused(other)
     finally:
         server.resume()
-    site.leased(one)
-    assert one.ask("cache.clear().level") == "network"
+    go_on_as_before(site, one, other)
 
 
-def test_nothing_from_before_is_served_once_the_server_has_lost_the_log(two, site, server):
-    one, other = two
+def go_on_as_before(site, one, other):
+    """Clear and read once all is well again, and have the checker judge all that was read."""
+    result = site.clear(one)
+    assert result.level == "network"
+    assert result.seconds < site.longest
+    for process in (one, other):
+        site.leased(process)
+    site.warm(one, other)
+    assert site.clear(other).level == "network"
+    site.warm(one, other)
+    site.judge(one, other)
+
+
+def restart(server):
+    """Kill the server, and start it with nothing."""
+    server.kill()
+    server.start()
+
+
+def flush(server):
+    """Have the server lose everything."""
     with server.client() as client:
         client.flushall()
-    # The leases of before still hold, so the clear must not return before they end.
-    assert one.ask("cache.clear().level") == "network"
-    assert other.ask(READ) is None
-    assert one.ask(READ) is None
 
 
-@pytest.mark.parametrize("key", ["log", "tags"])
-def test_nothing_from_before_is_served_once_a_part_of_the_log_was_evicted(two, site, server, key):
-    one, other = two
-    one.do("cache.set('tagged', 'old', tags=['x']); cache.invalidate_tags('x')")
-    with server.client() as client:
-        assert client.unlink(f"cenote:{{cenote}}:{key}") == 1
-    one.do("cache.clear(prefix='k')")
-    site.leased(other)
-    assert other.ask(READ) is None
-    assert other.ask("cache.get('tagged')") is None
+def evict(key):
+    """Return what has the server lose a part of the log."""
+
+    def lose(server):
+        with server.client() as client:
+            assert client.unlink(f"cenote:{{cenote}}:{key}") == 1
+
+    return lose
 
 
-def test_a_clear_holds_on_a_server_that_takes_no_more(two, site, server):
-    one, other = two
+def fill_up(server):
+    """Have the server take no more."""
     with server.client() as client:
         client.config_set("maxmemory-policy", "noeviction")
         client.config_set("maxmemory", "1")
+
+
+LOSSES = {
+    "it is restarted empty": (restart, "caches.clear_all()"),
+    "FLUSHALL": (flush, "cache.clear()"),
+    "the log is evicted": (evict("log"), "cache.clear(prefix='k')"),
+    "the floors of tags are evicted": (evict("tags"), "cache.clear(prefix='k')"),
+    "it is full": (fill_up, "cache.clear()"),
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_clear_at_a_server_that_forgot_who_serves_copies_waits_for_their_leases(
+    witnesses, site, server, stopped, loss
+):
+    one, other = witnesses
+    lose, call = LOSSES[loss]
+    one.do("cache.set('x', 'old', tags=['t'])")
+    site.reads(other, "old", "x")
+    site.clear(one, "cache.invalidate_tags('t')")
+    site.warm(one, other)
+    # It does not learn of the loss, and goes on serving while its lease lasts.
+    go_on = stopped(site.agent("b"))
+    lose(server)
+    result = site.clear(one, call)
+    assert result.level == "network"
+    assert result.seconds < site.longest
+    site.read_on(other)
+    assert (one.ask("cache.get('x')"), other.ask("cache.get('x')")) == (None, None)
+    go_on()
+    if loss == "it is full":
         with pytest.raises(ClearFailedError):
             one.do("cache.set('more', 1)")
-        assert one.ask("cache.clear().level") == "network"
-        assert other.ask(READ) is None
-        assert one.ask(READ) is None
-        client.config_set("maxmemory", "0")
-    site.leased(other)
-    assert other.ask(READ) is None
+        site.cold(one, other)
+        result = site.clear(other, call)
+        assert result.level == "network"
+        assert result.seconds < site.longest
+        with server.client() as client:
+            client.config_set("maxmemory", "0")
+    go_on_as_before(site, one, other)
 
 
 def test_there_is_no_lease_while_a_replica_does_not_follow(two, server, kind, site):

@@ -13,6 +13,7 @@ import pytest
 from tests.network.conftest import LEASE, Site
 from tests.network.sentinels import NAME, Sentinel, Sentinels
 from tests.network.servers import Server, agents, free_port
+from tests.network.test_cuts import EVERY_TRY
 from tests.network.test_failover import clear_when_it_can
 from tests.waiting import wait_until
 
@@ -60,6 +61,54 @@ def test_nothing_from_before_is_served_once_a_replica_has_taken_the_place_of_a_k
     site.warm(one, other)
     assert site.clear(other).level == "network"
     site.judge(one, other)
+
+
+@pytest.mark.parametrize(("kind", "demanded"), [("redis", 1), ("valkey", 0)])
+def test_nothing_comes_back_with_a_replica_that_missed_the_last_writes(kind, demanded, stack, machines):
+    group = stack.enter_context(Sentinels(kind, replicas=2))
+    site = machines(group, replicas=demanded)
+    one, other = site.process("a"), site.process("b")
+    site.ripen(one)
+    for process in (one, other):
+        site.leased(process)
+    site.witness(one, other)
+    assert site.clear(one).level == "network"
+    site.warm(one, other)
+    old = group.master
+    with old.client() as client:
+        # Its replicas' connections end, and they come back no more; sentinels and machines reach it all the same.
+        group.proxies[old].cut_at(b"REPLCONF", 0, "requests", times=EVERY_TRY)
+        wait_until(lambda: client.info("replication")["connected_slaves"] == 0)
+        if demanded:
+            # Nobody else knows of it, so it is not done; and without replicas there is no lease.
+            site.refused(one)
+            site.refused(other, "cache.delete('k')", "none")
+            site.cold(one, other)
+        else:
+            # As is documented for replicas that are gone for good: the server alone is enough.
+            client.hdel("cenote:{cenote}:log", "replicas")
+            for process in (one, other):
+                site.leased(process)
+            site.warm(one, other)
+            assert site.clear(one).level == "network"
+            site.warm(one, other)
+            assert site.clear(other, "cache.delete('k')").seconds < site.longest
+        known = [int(each.client().hget("cenote:{cenote}:log", "head")) for each in group.servers if each is not old]
+        assert max(known) < int(client.hget("cenote:{cenote}:log", "head"))
+    old.kill()
+    site.refused(one)
+    group.wait_for_promotion(old)
+    # One that comes new to it knows of nothing that it missed.
+    third = site.process("c")
+    site.leased(third)
+    site.witness(third)
+    for process in (one, other):
+        clear_when_it_can(site, process)
+        site.leased(process)
+    site.warm(one, other, third)
+    assert clear_when_it_can(site, third).level == "network"
+    site.warm(one, other, third)
+    site.judge(one, other, third)
 
 
 @pytest.mark.parametrize("kind", ["valkey"])

@@ -21,6 +21,8 @@ def test_no_read_is_stale_while_agents_links_and_servers_fail(kind, replicated):
     report = soak(60, kind=kind, replicated=replicated)
     assert not report.failed, str(report)
     assert not report.violations, str(report)
+    assert report.kills, str(report)
+    assert all(report.faults.values()), str(report)
     assert report.reads > 5000, str(report)
     assert report.invalidations > 10, str(report)
 
@@ -31,6 +33,8 @@ def test_no_clear_that_succeeded_is_broken_by_copies_that_nobody_can_verify(kind
     report = soak(30, kind=kind, unverified=1.0)
     assert not report.failed, str(report)
     assert not report.violations, str(report)
+    assert report.kills, str(report)
+    assert all(report.faults.values()), str(report)
     assert report.reads > 500, str(report)
     assert report.invalidations > 5, str(report)
 

@@ -6,9 +6,10 @@ import os
 
 import pytest
 
-pytestmark = [pytest.mark.parametrize("kind", ["valkey"]), pytest.mark.long]
+pytestmark = [pytest.mark.servers("valkey"), pytest.mark.long]
 
 
+@pytest.mark.servers("valkey", "redis")
 def test_a_process_that_was_stopped_across_a_clear_serves_nothing_from_before(site, apart):
     one, other = apart
     for longer in (False, True):

@@ -12,7 +12,7 @@ from cenote import CacheManager, ClearFailedError, ConfigurationError
 SECONDS = 4.0
 ON = f"&serve_unverified={SECONDS}"
 
-pytestmark = pytest.mark.parametrize("kind", ["valkey"])
+pytestmark = pytest.mark.servers("valkey")
 
 SETUP = """
 import asyncio, threading
@@ -104,6 +104,7 @@ def test_nothing_is_served_that_cannot_be_verified_when_it_was_not_asked_for(sit
         server.resume()
 
 
+@pytest.mark.servers("valkey", "redis")
 def test_what_this_machine_was_asked_to_forget_is_not_served(site, server):
     one = start(site)
     server.pause()

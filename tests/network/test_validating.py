@@ -15,7 +15,7 @@ from .test_strict import READ, WAYS
 ALWAYS = "&validate=always"
 
 
-pytestmark = pytest.mark.parametrize("kind", ["valkey"])
+pytestmark = pytest.mark.servers("valkey")
 
 
 @pytest.fixture
@@ -39,6 +39,7 @@ def test_an_invalidation_holds_on_another_machine_when_it_returns(two, way):
     assert one.ask(READ) is None
 
 
+@pytest.mark.servers("valkey", "redis")
 def test_no_clear_waits_for_a_machine_whose_agent_was_stopped_and_nothing_old_is_served_there(two, site):
     one, other = two
     agent = site.agent("b")
