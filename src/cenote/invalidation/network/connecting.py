@@ -15,6 +15,7 @@ from redis.sentinel import SentinelConnectionPool
 
 from cenote.errors import ConfigurationError
 from cenote.invalidation.network.discovery import ClusterDiscovery, Discovery, Host, SentinelDiscovery
+from cenote.invalidation.network.encryption import check_encryption
 
 __all__ = ["MOST_CONNECTIONS", "Address"]
 
@@ -117,9 +118,11 @@ class Address:
             name = f"the master {self.sentinel}" if self.sentinel else "the master of the namespace"
             pool = SentinelConnectionPool(name, discovery, ssl=encrypted, **options)  # type: ignore[no-untyped-call]
         try:
-            pool.connection_class(**pool.connection_kwargs)
-        except TypeError as error:
+            made = pool.connection_class(**pool.connection_kwargs)
+        except (TypeError, redis.RedisError) as error:
             raise _unusable(str(error)) from None
+        if isinstance(made, SSLConnection):
+            check_encryption(self._options)
         return redis.Redis.from_pool(pool), discovery
 
     def _discovery(self, key: str) -> Discovery | None:
