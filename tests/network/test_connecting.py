@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import redis
 
 from cenote import CacheManager, ConfigurationError
 
@@ -10,10 +11,12 @@ from .sentinels import Sentinel
 from .servers import Server, agents, free_port, wait_for
 
 
-def test_a_user_needs_no_more_rights_than_are_documented(kind, rights, tmp_path):
+@pytest.mark.parametrize("database", [0, 1])
+def test_a_user_needs_no_more_rights_than_are_documented(kind, rights, tmp_path, database):
     lines = ["user default off", f"user shop on >secret {' '.join(rights('The server'))}"]
+    lines += ["user root on >secret ~* &* +@all"]
     with Server(kind, lines=lines) as server:
-        url = f"redis://shop:secret@127.0.0.1:{server.port}/0?dir={tmp_path}/run&lease=1"
+        url = f"redis://shop:secret@127.0.0.1:{server.port}/{database}?dir={tmp_path}/run&lease=1"
         with CacheManager(url, namespace="shop") as caches:
             assert "secret" not in repr(caches)
             cache = caches.service("books")
@@ -39,6 +42,9 @@ def test_a_user_needs_no_more_rights_than_are_documented(kind, rights, tmp_path)
             assert caches.stats().services["books"].current_size == 0
             while caches.tend():
                 pass
+        # Nothing was asked for that is not theirs, not even what is tried and done without.
+        with redis.Redis.from_url(f"unix://root:secret@{server.socket}") as client:
+            assert client.acl_log() == []
 
 
 def test_a_user_without_rights_loads_all_the_same(kind, tmp_path):

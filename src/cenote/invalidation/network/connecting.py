@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -9,7 +10,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
-from redis.connection import Connection, SSLConnection, parse_url
+from redis.connection import AbstractConnection, Connection, SSLConnection, parse_url
 from redis.retry import Retry
 from redis.sentinel import SentinelConnectionPool
 
@@ -24,6 +25,13 @@ CONNECT_SECONDS: Final = 0.5
 MOST_CONNECTIONS: Final = 1 << 31
 """As many as there are threads, where the URL says nothing else: with less, one more would find no server."""
 """How long it may take to connect; and to answer, for a sentinel or a node that is asked where the master is."""
+
+_UNNAMED: Final[dict[str, None]] = (
+    {"driver_info": None}
+    if "driver_info" in inspect.signature(AbstractConnection).parameters
+    else {"lib_name": None, "lib_version": None}
+)
+"""What has redis-py not say its name: a server logs that of each user who has no right to, at each connection."""
 
 _PORT: Final = 6379
 _SENTINEL_PORT: Final = 26379
@@ -105,6 +113,7 @@ class Address:
             "protocol": 2,
             "max_connections": MOST_CONNECTIONS,
             "redis_connect_func": greet,
+            **_UNNAMED,
             **self._options,
         }
         discovery = self._discovery(key)
@@ -139,6 +148,7 @@ class Address:
                 socket_timeout=CONNECT_SECONDS,
                 retry=Retry(NoBackoff(), 0),
                 protocol=2,
+                **_UNNAMED,
                 **options,
             )
 
