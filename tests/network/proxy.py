@@ -53,6 +53,8 @@ class Proxy:
         self.target = target
         self.delay = 0.0
         """Seconds by which all bytes are late, each way."""
+        self.amended = {}
+        """What stands in replies, and what is put in its place, which must be as long."""
         self._trap = None
         self._connections = set()
         self._listening = False
@@ -232,6 +234,9 @@ class Proxy:
                 elif connection.trap is not None and connection.trap.way == "late":
                     connection.trap.back.set()
                     connection.trap.answered.set()
+                if way == "replies":
+                    for said, instead in self.amended.items():
+                        data = data.replace(said, instead)
                 keep = self._kept(connection, data, way)
                 writer.write(data if keep is None else data[:keep])
                 if keep is not None:
