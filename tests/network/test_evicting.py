@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.network.conftest import SCOPES
 from tests.waiting import wait_until
 
 LOG = "cenote:{cenote}:log"
@@ -91,3 +92,15 @@ def test_the_log_may_be_evicted_while_machines_hold_leases(site, server, apart, 
         site.leaves(process, former)
     site.warm(one, other)
     assert len(site.judge(one, other).invalidations) == 1
+
+
+@pytest.mark.parametrize("call", SCOPES)
+def test_what_no_index_names_any_more_is_invalidated_all_the_same(two, site, server, call):
+    one, other = two
+    with server.client() as client:
+        assert client.unlink(*client.keys("cenote:{cenote}:[ent]:*"))
+        one.do(call)
+        for process in two:
+            site.leased(process)
+            assert process.ask("cache.get('k')") is None
+    site.spread(one, other, value="new")
