@@ -62,7 +62,7 @@ class Authority:
         return certificate, key
 
 
-def encrypted(server, authority, identity, *, mutual=False):
+def encrypted(server, authority, identity, *, mutual=False, port=None):
     """Have a server's port speak TLS alone, and return it; the test's own client comes by the socket file.
 
     Args:
@@ -70,8 +70,9 @@ def encrypted(server, authority, identity, *, mutual=False):
         authority: Whose certificates it trusts.
         identity: The paths of its certificate, and of the key of that.
         mutual: Whether clients need a certificate too.
+        port: Another port that speaks TLS, beside the one that does not.
     """
-    server._lines[0] = f"port 0\ntls-port {server.port}"
+    server._lines[0] = f"port {server.port if port else 0}\ntls-port {port or server.port}"
     server._lines += [f"tls-cert-file {identity[0]}", f"tls-key-file {identity[1]}", "tls-replication yes"]
     server._lines += [f"tls-ca-cert-file {authority.certificate}", f"tls-auth-clients {'yes' if mutual else 'no'}"]
     return server

@@ -6,11 +6,12 @@ import asyncio
 import time
 
 import pytest
+from tests.network.clusters import Cluster
 from tests.network.conftest import Site
 from tests.network.encryption import Authority, TlsServer, encrypted
 from tests.network.proxy import Proxy
 from tests.network.sentinels import Sentinel
-from tests.network.servers import Server, agents, wait_for
+from tests.network.servers import Server, agents, free_port, wait_for
 
 from cenote import CacheManager, ClearFailedError, ConfigurationError
 
@@ -157,6 +158,28 @@ def test_sentinels_and_their_master_are_reached_over_tls(server, authority, iden
         with CacheManager(f"{url}&ssl_ca_certs={authority.certificate}") as caches:
             wait_for(lambda: caches._log.holds_lease)
             assert caches.clear_all().level == "network"
+
+
+@pytest.mark.long
+def test_the_nodes_of_a_cluster_are_reached_over_tls(authority, identity, tmp_path):
+    cluster = Cluster("redis", lines=["tls-cluster yes"])
+    ports = [free_port() for _ in cluster.nodes]
+    for node, port in zip(cluster.nodes, ports, strict=True):
+        encrypted(node, authority, identity, port=port)
+    with cluster:
+        hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
+        url = f"rediss://{hosts}/0?cluster=1&dir={tmp_path}/run&ssl_ca_certs={authority.certificate}"
+        with CacheManager(url) as caches:
+            cache = caches.service("shop")
+            wait_for(lambda: caches._log.holds_lease)
+            cache.set_many({f"k{number}": number for number in range(60)})
+            assert cache.get_many([f"k{number}" for number in range(60)]) == {f"k{n}": n for n in range(60)}
+            assert cache.clear().entries_cleared == 60
+            for node in cluster.nodes:
+                with node.client(decode_responses=True) as client:
+                    ours = [each for each in client.client_list() if each["laddr"].endswith(f":{node.port}")]
+                    # No connection came by the port that speaks without TLS.
+                    assert ours == []
 
 
 def test_a_certificate_is_believed_without_a_look_only_when_that_is_said(authority, tmp_path):
