@@ -40,7 +40,7 @@ class CacheCore(Figures):
             most: How many identifiers of what went to return.
 
         Returns:
-            How many entries went, identifiers of some, and whether the number is exact or an upper bound.
+            How many entries went, identifiers of some, and whether the number is exact or an estimate.
 
         Raises:
             ClearFailedError: They may not hold everywhere; ``level`` says how far they reached.

@@ -209,12 +209,13 @@ def _redis(url: str, parts: SplitResult, namespace: str) -> Backend:
         raise ConfigurationError("serve_unverified counts from the end of a lease: it does not go with validate=always")
     link = Link(server_url, namespace)
     link.check()
-    # Whatever the order of the hosts, and without passwords: the name of a file is for all to see. Who holds leases and
-    # who does not, and who serves copies unverified and who does not, have agents of different kinds, each with a
-    # mirror of its own: what an agent says of its machine to others must hold for all who rely on its lease.
+    # Whatever the order of the hosts, and without passwords: the name of a file is for all to see. Who speaks TLS and
+    # who does not have agents of their own: that of a wrong URL keeps nobody from a lease. Who holds leases and who
+    # does not, and who serves copies unverified and who does not, have agents of different kinds, each with a mirror
+    # of its own: what an agent says of its machine to others must hold for all who rely on its lease.
     hosts = ",".join(sorted(parts.netloc.rpartition("@")[2].lower().split(",")))
     said = re.sub(r"password=[^&]*", "", server)
-    place = f"{hosts}:{parts.path}:{said}{':always' * (validate == 'always')}"
+    place = f"{hosts}:{parts.path}:{said}{':always' * (validate == 'always')}{':tls' * server_url.startswith('rediss')}"
     place += f":{unverified.seconds:g}" * bool(unverified.seconds)
     identity = hashlib.blake2b(place.encode(), digest_size=6)
     directory = Path(own["dir"]) if "dir" in own else _runtime_directory()

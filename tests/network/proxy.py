@@ -55,6 +55,8 @@ class Proxy:
         """Seconds by which all bytes are late, each way."""
         self.heard = 0
         """How many connections were accepted, and how often something came through one from its client."""
+        self.amended = {}
+        """What stands in replies, and what is put in its place, which must be as long."""
         self._trap = None
         self._connections = set()
         self._listening = False
@@ -236,6 +238,9 @@ class Proxy:
                 elif connection.trap is not None and connection.trap.way == "late":
                     connection.trap.back.set()
                     connection.trap.answered.set()
+                if way == "replies":
+                    for said, instead in self.amended.items():
+                        data = data.replace(said, instead)
                 keep = self._kept(connection, data, way)
                 writer.write(data if keep is None else data[:keep])
                 if keep is not None:

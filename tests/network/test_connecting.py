@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import pytest
+import redis
 
 from cenote import CacheManager, ConfigurationError
 
+from .proxy import Proxy
 from .sentinels import Sentinel
 from .servers import Server, agents, free_port, wait_for
 
 
-def test_a_user_needs_no_more_rights_than_are_documented(kind, rights, tmp_path):
+@pytest.mark.parametrize("database", [0, 1])
+def test_a_user_needs_no_more_rights_than_are_documented(kind, rights, tmp_path, database):
     lines = ["user default off", f"user shop on >secret {' '.join(rights('The server'))}"]
+    lines += ["user root on >secret ~* &* +@all"]
     with Server(kind, lines=lines) as server:
-        url = f"redis://shop:secret@127.0.0.1:{server.port}/0?dir={tmp_path}/run&lease=1"
+        url = f"redis://shop:secret@127.0.0.1:{server.port}/{database}?dir={tmp_path}/run&lease=1"
         with CacheManager(url, namespace="shop") as caches:
             assert "secret" not in repr(caches)
             cache = caches.service("books")
@@ -39,6 +43,9 @@ def test_a_user_needs_no_more_rights_than_are_documented(kind, rights, tmp_path)
             assert caches.stats().services["books"].current_size == 0
             while caches.tend():
                 pass
+        # Nothing was asked for that is not theirs, not even what is tried and done without.
+        with redis.Redis.from_url(f"unix://root:secret@{server.socket}") as client:
+            assert client.acl_log() == []
 
 
 def test_a_user_without_rights_loads_all_the_same(kind, tmp_path):
@@ -46,6 +53,26 @@ def test_a_user_without_rights_loads_all_the_same(kind, tmp_path):
         url = f"redis://shop:secret@127.0.0.1:{server.port}/0?dir={tmp_path}/run&lease=0.2"
         with CacheManager(url, namespace="shop") as caches:
             assert caches.global_cache.get_or_load("k", lambda: 1) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "version", "least"),
+    [("redis", "6.1", "6.2"), ("redis", "6.2", None), ("valkey", "7.1", "7.2"), ("valkey", "7.2", None)],
+)
+def test_a_server_of_an_older_version_is_refused(kind, version, least, tmp_path):
+    with Server(kind) as server, Proxy(server) as proxy, server.client() as client:
+        real = client.info("server")[f"{kind}_version"]
+        older = version + real.removeprefix(".".join(real.split(".")[:2]))
+        assert len(older) == len(real)
+        proxy.amended[f"{kind}_version:{real}".encode()] = f"{kind}_version:{older}".encode()
+        url = f"{proxy.url}?dir={tmp_path}/run&lease=0.2"
+        if least is None:
+            with CacheManager(url) as caches:
+                assert caches.clear_all().level == "network"
+            return
+        with pytest.raises(ConfigurationError, match=f"of version {older}; at least {least} is needed"):
+            CacheManager(url)
+        assert agents(tmp_path) == []
 
 
 def test_a_server_in_cluster_mode_is_refused(kind, tmp_path):

@@ -260,3 +260,16 @@ def test_a_running_cache_gives_back_what_it_invalidated_and_reads_what_came_afte
     site.reads(one, "anew", "k5")
     site.reads(one, 1, "other")
     assert one.ask("(lambda found: (found.entries_cleared, found.count_exact))(cache.clear())") == (2, True)
+
+
+@VALKEY
+@pytest.mark.parametrize("kind_of", SCOPES)
+def test_what_is_still_to_be_given_back_does_not_stay_for_ever(server, shelf, kind_of):
+    for number in range(250):
+        shelf.set(f"k{number}", ["t"])
+    shelf.record(kind_of, SCOPES[kind_of])
+    with server.client() as client:
+        for _ in range(2):
+            assert shelf.ledger.give_back(100) == 100
+            assert client.exists("cenote:{shop}:covered")
+            assert [key for key in client.keys("*") if client.ttl(key) == -1] == []

@@ -247,6 +247,9 @@ def test_sentinels_and_servers_have_passwords_that_nobody_gets_to_see(kind, stac
     login = "sentinel_username=watcher&sentinel_password=hidden2"
     with CacheManager(f"{base}?sentinel={NAME}&{login}&dir={tmp_path}/run&lease=0.5") as caches:
         assert caches.global_cache.clear().level == "network"
+        for sentinel in group.sentinels:
+            with sentinel.client() as client:
+                assert client.acl_log() == []
         (agent,) = agents(tmp_path)
         told = [Path(f"/proc/{agent}/{name}").read_text() for name in ("cmdline", "environ")]
         for each in (*group.sentinels, *group.servers):

@@ -6,13 +6,17 @@ from collections import Counter
 
 import pytest
 from redis.crc import key_slot
+from tests.network.test_long_keys import (  # noqa: F401  # what holds at one server holds in a cluster
+    test_a_long_key_is_set_read_and_deleted_alone,
+    test_nothing_old_is_served_of_a_long_key_that_is_invalidated,
+)
 from tests.network.test_refill import (  # noqa: F401  # the fixture and what is tried with it
     paced,
     test_a_refill_is_stopped_on_all_machines,
     test_every_machine_paces_its_loads_and_serves_nothing_old_meanwhile,
     test_machines_share_the_rate_and_the_processes_of_each_do,
 )
-from tests.network.test_strict import (  # noqa: F401  # what holds at one server holds in a cluster
+from tests.network.test_strict import (  # noqa: F401  # the same
     WAYS,
     test_a_clear_says_what_it_took_and_who_acknowledged,
     test_a_load_in_flight_on_another_machine_publishes_nothing_from_before,

@@ -184,7 +184,7 @@ class CacheClearResponse(_Response):
     success: bool | None = Field(default=None, description='The same as status == "success".')
     entries_cleared: int | None = Field(default=None, description="How many live entries went.")
     count_exact: bool | None = Field(
-        default=None, description="Whether entriesCleared is exact; false: it is an upper bound."
+        default=None, description="Whether entriesCleared is exact; false: it is an estimate."
     )
     level: str | None = Field(
         default=None,

@@ -244,11 +244,15 @@ class RedisStore(SharedReads):
             StoreFullError: It is too large.
         """
         payload = pack(entry)
-        if len(payload) > self.largest or len(entry.identifier) > LONGEST_IDENTIFIER:
+        if len(entry.identifier) > LONGEST_IDENTIFIER:
+            raise StoreFullError(
+                f"the key {entry.identifier[:80]!r}… has {len(entry.identifier)} characters; the server is given keys "
+                f"of {LONGEST_IDENTIFIER} at most: take a shorter one, as a digest is"
+            )
+        if len(payload) > self.largest:
             raise StoreFullError(
                 f"{entry.identifier[:80]!r} has {len(payload)} bytes; the largest that the server is given has "
-                f"{self.largest}, under a key of {LONGEST_IDENTIFIER} characters at most: keep less, or raise "
-                "max_value_bytes"
+                f"{self.largest}: keep less, or raise max_value_bytes"
             )
         now = self._clock.time()
         left = min(entry.hard_until - now, LONGEST_SECONDS)

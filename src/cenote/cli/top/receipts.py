@@ -112,7 +112,7 @@ def receipt(answer: Mapping[str, Any]) -> str:
     """
     members = answer.get("members") or ()
     done = sum(bool(member.get("acknowledged")) for member in members)
-    about = "" if answer.get("countExact", True) is not False else "at most "
+    about = "" if answer.get("countExact", True) is not False else "about "
     return (
         f"{shown(answer.get('message', ''))}\n"
         f"{about}{counted(answer.get('entriesCleared'), 'entry', 'entries')} · level {shown(answer.get('level'))} · "

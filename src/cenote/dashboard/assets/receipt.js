@@ -21,7 +21,7 @@ export function receipt(app, clear, { level = "h3", preview = null } = {}) {
   const facts = [
     ["Cache", clear.all ? "everything" : title(clear.serviceName)],
     ["What", `${clear.mode ?? "hard"}${clear.scope ? `, ${clear.scope}` : ""}`],
-    ["Entries", `${clear.countExact === false ? "at most " : ""}${count(clear.entries)}`],
+    ["Entries", `${clear.countExact === false ? "about " : ""}${count(clear.entries)}`],
     ["Reached", clear.level ?? NONE],
     ["Took", millis(clear.durationMs)],
     ["Ended", when(clear.endedAt ?? clear.timestamp)],

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from cenote.invalidation.log import Record, RecordKind
 from cenote.invalidation.machine.file import SharedFile
-from cenote.invalidation.machine.layout import KEY_RECORDS_EACH, RECORDS_EACH, Word
+from cenote.invalidation.machine.layout import RECORDS_EACH, Word
 from cenote.refills import RefillOrder
 
 __all__ = ["Draft", "Ring", "covered", "drafts", "fitted", "key_draft", "refill_of"]
@@ -176,11 +176,13 @@ def drafts(record: Record, service: int, room: int) -> list[Draft]:
 
 
 def fitted(record: Record) -> list[Record]:
-    """Return records that cover at least what one does, each of which takes one place of a ring."""
+    """Return records that cover at least what one does, each of which takes one place of a ring.
+
+    That of a key stays whole, since its value goes with it: ``key_draft`` makes one place do, however long it is.
+    """
     if record.kind is RecordKind.KEY:
-        written = [key_draft(record, 0, KEY_RECORDS_EACH - _HEADER.size)]
-    else:
-        written = drafts(record, 0, RECORDS_EACH - _HEADER.size)
+        return [replace(record, sequence=0)]
+    written = drafts(record, 0, RECORDS_EACH - _HEADER.size)
     return [replace(record, kind=draft.kind, covered=covered(draft), sequence=0) for draft in written]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -9,12 +10,13 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
-from redis.connection import Connection, SSLConnection, parse_url
+from redis.connection import AbstractConnection, Connection, SSLConnection, parse_url
 from redis.retry import Retry
 from redis.sentinel import SentinelConnectionPool
 
 from cenote.errors import ConfigurationError
 from cenote.invalidation.network.discovery import ClusterDiscovery, Discovery, Host, SentinelDiscovery
+from cenote.invalidation.network.encryption import check_encryption
 
 __all__ = ["MOST_CONNECTIONS", "Address"]
 
@@ -23,6 +25,13 @@ CONNECT_SECONDS: Final = 0.5
 MOST_CONNECTIONS: Final = 1 << 31
 """As many as there are threads, where the URL says nothing else: with less, one more would find no server."""
 """How long it may take to connect; and to answer, for a sentinel or a node that is asked where the master is."""
+
+_UNNAMED: Final[dict[str, None]] = (
+    {"driver_info": None}
+    if "driver_info" in inspect.signature(AbstractConnection).parameters
+    else {"lib_name": None, "lib_version": None}
+)
+"""What has redis-py not say its name: a server logs that of each user who has no right to, at each connection."""
 
 _PORT: Final = 6379
 _SENTINEL_PORT: Final = 26379
@@ -104,6 +113,7 @@ class Address:
             "protocol": 2,
             "max_connections": MOST_CONNECTIONS,
             "redis_connect_func": greet,
+            **_UNNAMED,
             **self._options,
         }
         discovery = self._discovery(key)
@@ -117,9 +127,11 @@ class Address:
             name = f"the master {self.sentinel}" if self.sentinel else "the master of the namespace"
             pool = SentinelConnectionPool(name, discovery, ssl=encrypted, **options)  # type: ignore[no-untyped-call]
         try:
-            pool.connection_class(**pool.connection_kwargs)
-        except TypeError as error:
+            made = pool.connection_class(**pool.connection_kwargs)
+        except (TypeError, redis.RedisError) as error:
             raise _unusable(str(error)) from None
+        if isinstance(made, SSLConnection):
+            check_encryption(self._options)
         return redis.Redis.from_pool(pool), discovery
 
     def _discovery(self, key: str) -> Discovery | None:
@@ -136,6 +148,7 @@ class Address:
                 socket_timeout=CONNECT_SECONDS,
                 retry=Retry(NoBackoff(), 0),
                 protocol=2,
+                **_UNNAMED,
                 **options,
             )
 

@@ -159,7 +159,7 @@ end
 
 GIVE_BACK: Final = (
     INDEXES
-    + """
+    + f"""
 local limit = tonumber(ARGV[1])
 local raw = redis.call('RPOP', opening .. 'covered')
 if raw then
@@ -176,7 +176,8 @@ if raw then
         last = names[#names]
     end
     if #names == limit then
-        redis.call('RPUSH', opening .. 'covered', cmsgpack.pack({kind, place, sequence, text, last}))
+        redis.call('RPUSH', opening .. 'covered', cmsgpack.pack({{kind, place, sequence, text, last}}))
+        redis.call('PEXPIRE', opening .. 'covered', {KEPT_MS})
     end
     return math.max(#names, 1)
 end

@@ -5,6 +5,9 @@ identity of the server that it was made at, the head, the recent records, the fl
 the members. The floors of tags lie in a second hash whose length the first one knows. A script that finds the identity
 changed, or either hash incomplete, begins a new incarnation: all that was cached is forgotten.
 
+Both are kept for a week from when they are made, and from each renewal; the second one from each floor too. Why no end
+of that breaks the promise, however early: a hash that is gone is an incomplete one, as if it had been evicted.
+
 Fields of the first hash, ``{seq}`` standing for a number and ``{cache}`` for a name ("" is the global cache):
 
 ========================  ==============================================================================
@@ -92,6 +95,7 @@ local function begin(candidate, past, id, replicas)
     redis.call('UNLINK', log, tags)
     redis.call('HSET', log, 'inc', candidate, 'id', id, 'head', 0, 'low', 0, 'tags', 0)
     redis.call('HSET', log, 'past', string.sub(past, 1, {_PAST_KEPT} * 32), 'replicas', replicas, 'syncs', syncs())
+    redis.call('PEXPIRE', log, {KEPT_MS})
 end
 local function incarnation(candidate, known)
     local id, replicas = identity()
@@ -317,6 +321,7 @@ elseif kind == 'tags' then
         kept = 0
         kind, soft, body = 'clear_all', false, everything
     end
+    redis.call('PEXPIRE', tags, {KEPT_MS})
     redis.call('HSET', log, 'tags', kept)
 elseif kind == 'prefix' then
     live, sample, counted = count_named(place, ARGV[14], now, most)
