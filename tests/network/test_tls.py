@@ -110,11 +110,11 @@ class Tap(Proxy):
     """A proxy that keeps what clients say."""
 
     def __init__(self, target):
-        self.heard = []
+        self.overheard = []
         super().__init__(target)
 
     async def _look(self, connection, data):
-        self.heard.append(bytes(data))
+        self.overheard.append(bytes(data))
         await super()._look(connection, data)
 
 
@@ -146,10 +146,10 @@ def test_a_server_whose_certificate_does_not_fit_is_told_nothing(authority, misf
                 cache.set("k", 1)
             assert said in caplog.text
             assert time.monotonic() - begin < 10
-        assert tap.heard
+        assert tap.overheard
         # Each beginning of a connection is one of TLS, and nothing else follows it but an alert.
-        assert {each[:2] for each in tap.heard} <= {b"\x16\x03", b"\x15\x03"}
-        assert not any(word in each for each in tap.heard for word in (b"secret", b"AUTH", b"cenote"))
+        assert {each[:2] for each in tap.overheard} <= {b"\x16\x03", b"\x15\x03"}
+        assert not any(word in each for each in tap.overheard for word in (b"secret", b"AUTH", b"cenote"))
 
 
 def test_sentinels_and_their_master_are_reached_over_tls(server, authority, identity, tmp_path):
