@@ -123,6 +123,10 @@ class Soak:
     def disturb(self, chances):
         """Do something else to what they share; called before a worker is killed."""
 
+    def lacks(self):
+        """Return whether something is still to happen; a run may take twice as long for it."""
+        return False
+
     def calm(self):
         """Undo what is still disturbed; called before workers are to end."""
 
@@ -131,7 +135,7 @@ class Soak:
         workers = self.workers = [self.start() for _ in range(processes)]
         begin = time.monotonic()
         try:
-            while (left := begin + seconds - time.monotonic()) > 0:
+            while (left := begin + seconds * (1 + self.lacks()) - time.monotonic()) > 0:
                 pids = [worker.pid for worker in workers]
                 if ends(*pids, patience=min(left, chances.uniform(0.5, 2.5))):
                     return  # by itself, so it failed

@@ -73,6 +73,10 @@ class NetworkSoak(Soak):
                 fault(chances)
                 self.report.faults[_name(fault)] += 1
 
+    def lacks(self):
+        """Return whether a kind of fault did not occur yet."""
+        return not all(self.report.faults.values())
+
     def _later(self, chances, undo, *arguments):
         timer = threading.Timer(chances.uniform(0.05, LONGEST), undo, arguments)
         timer.start()

@@ -61,6 +61,7 @@ def test_a_server_that_did_not_answer_once_is_not_asked_by_a_thousand_reads(site
         server.resume()
 
 
+@pytest.mark.servers("valkey")
 def test_a_server_that_rests_is_asked_again_though_nobody_reads_without_waiting_for_it(site, server):
     one = site.process("a", RESTING.replace("3600.0", "0.2"))
     site.leased(one)
