@@ -19,8 +19,10 @@ def test_a_preview_says_what_would_go_and_clears_nothing(served, target, count):
     assert f"\nentries            {count}\n" in "\n".join(line.rstrip() for line in done.out.splitlines())
     assert "level              process, 1 process" in done.out
     assert max(map(len, done.out.splitlines())) <= 80
+    listed = done.out.partition("some of the entries\n")[2].splitlines()[:count]
     said = served("clear", *target, "--preview", "--json").json
     assert (said["entries"], said["entriesExact"]) == (count, True)
+    assert sorted(line.strip() for line in listed) == sorted(said["items"])
     assert served("status", "--json").json["totalEntries"] == 5
     assert served("events", "--json").json["events"] == []
 
