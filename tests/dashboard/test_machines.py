@@ -15,6 +15,7 @@ from playwright.sync_api import expect
 from cenote.cli.private_server import PrivateServer
 
 from .conftest import served
+from .test_axe import judge
 
 pytestmark = pytest.mark.long
 
@@ -48,6 +49,7 @@ def clear_without_a_stream(page):
     dialog.locator("footer button.danger").click()
     expect(dialog.locator(".progress")).to_contain_text("2 of 2 members")
     expect(dialog.locator(".progress .members li", has_text="acknowledged after")).to_have_count(2)
+    judge(page, "progress")
     route, answer = answers.pop()
     route.fulfill(response=answer)
     expect(dialog.locator(".outcome.good")).to_be_visible()

@@ -153,4 +153,5 @@ class RecoveryResponse(_Response):
     hit_rate_before: float | None = Field(description="Percent of the reads served in the minute before.")
     predicted: Prediction | None = Field(description="What was expected.")
     predicted_reload_seconds: float | None = Field(description="Seconds of loading that were expected.")
+    predicted_reloads: float | None = Field(description="Loads that were expected.")
     actual: RecoveryModel = Field(description="What came.")

@@ -161,7 +161,7 @@ def recovery(said: Mapping[str, Any], width: int) -> str:
     cost = said.get("predictedReloadSeconds")
     lines.append(
         f"loaded again: {compact(actual.get('reloads'))} times, {seconds(actual.get('reloadSeconds'))}"
-        + ("" if cost is None else f" (predicted {seconds(cost)})")
+        + ("" if cost is None else f" (predicted {compact(said.get('predictedReloads'))}, {seconds(cost)})")
     )
     if (said.get("clear") or {}).get("mode") == "soft":
         lines.append(f"stale values served meanwhile: {compact(actual.get('staleServed'))}")
