@@ -250,6 +250,8 @@ def run_clear(
         tell(replace(event, entries=tally.entries, duration=duration))
     if order.dry_run:
         message = f"Would {'mark stale' if order.soft else 'clear'} {what}"
+        if not tally.exact:
+            message += "; that is the least, since only the memory of the process that was asked is counted"
     elif order.soft:
         message = f"Successfully marked stale: {what}"
     else:

@@ -1,6 +1,7 @@
 """Previews: what a clear would take, and what it would cost, told from a few entries chosen at random.
 
-It never goes through a cache: it takes as long for a million entries as for a thousand, and no lock is held meanwhile.
+It never goes through all of a large cache: it takes as long for a million entries as for ten thousand, and holds no
+lock for longer than a moment.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ from typing import Final, Literal
 
 from cenote.core import CacheCore
 from cenote.entry import GONE, Entry
+from cenote.errors import ClearFailedError
 from cenote.forecast import Forecast
 from cenote.probing import Probes
 from cenote.scope import Scope
 from cenote.selecting import clear_scope
-from cenote.state import NOT_SHARED
+from cenote.sharing import PAGE, Sharing
+from cenote.state import NOT_SHARED, State
+from cenote.stats import CacheStats
 from cenote.swapping import Tally
 from cenote.tables import Slot
 
@@ -30,6 +34,7 @@ SAMPLE: Final = 1000
 LOOK_SECONDS: Final = 0.01
 _SKIPPED: Final = 50_000
 _COUNTED_ONE_BY_ONE: Final = 10_000
+_COUNTING_SECONDS: Final = 0.1
 _AT_ONCE: Final = 50
 _TURN_SECONDS: Final = 0.0025
 _NAP_SECONDS: Final = 0.0001
@@ -58,18 +63,21 @@ class Look:
     """What a clear would take of one cache.
 
     Attributes:
-        entries: How many entries.
+        entries: How many entries, as far as that can be told.
         exact: Whether that is exact, and not told from a sample.
+        unseen: How many more there are of which nobody here knows whether they are covered: those in the memory of
+            other processes, where this one has none to judge them by.
         size: Bytes, as the weigher counts them; None without a weigher.
         share: Which share of the cache's entries that is.
         cost: Mean seconds that loading one of them took; None where none was looked at.
-        items: Identifiers of some, chosen at random.
+        items: Identifiers of some, chosen at random; of a shared store, its first ones.
         hottest: Those that are read most often.
         sampled: How many entries were looked at.
     """
 
     entries: int
     exact: bool
+    unseen: int
     size: int | None
     share: float
     cost: float | None
@@ -88,8 +96,8 @@ class Preview:
         mode: "hard" or "soft".
         entries: How many entries would go, or turn stale.
         exact: Whether that is exact.
-        size: Their bytes, as weighers count them; None without one.
-        items: Identifiers of some, chosen at random.
+        size: Their bytes, as weighers count them, or as they are in a file; None where nobody counts them.
+        items: Identifiers of some, chosen at random; of a shared store, its first ones.
         hottest: Keys that are read most often.
         entry_seconds: Seconds that loading all of them takes; None where nothing was loaded.
         forecast: What is expected of it; None where that is not known.
@@ -118,40 +126,51 @@ class Preview:
     message: str
 
 
-def look_at(core: CacheCore, probes: Probes, scope: Scope | None, *, entries: int, most: int, hot: int) -> Look:
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """How much a clear of a part would take; see ``Look``."""
+
+    entries: int
+    exact: bool
+    unseen: int = 0
+    items: tuple[str, ...] | None = None
+
+
+def look_at(core: CacheCore, probes: Probes, scope: Scope | None, *, stats: CacheStats, most: int, hot: int) -> Look:
     """Look at what a clear would take of one cache.
 
     Args:
         core: The cache.
         probes: What was seen of it.
         scope: What the clear is restricted to; None: nothing.
-        entries: How many live entries all processes hold.
+        stats: Its statistics, of all processes and of the store that they share.
         most: How many identifiers to return.
         hot: How many of the keys that are read most often.
+
+    Raises:
+        ClearFailedError: The log that a shared store goes by cannot be read, so nobody knows what is there.
     """
     state = core.current()
     entries_here = _sample(core, probes)
     slots = list(core.slots)
     covered = [each for each in entries_here if scope is None or _covers(scope, slots, each)]
     share = 1.0 if scope is None else len(covered) / len(entries_here) if entries_here else 0.0
-    exact, size = True, core.state.store.size if core.options.weigher is not None else None
+    part, size = _Part(stats.current_size, exact=True), stats.bytes
     if scope is not None:
-        whole = entries
-        if core.sharing is not None or len(state.store) <= _COUNTED_ONE_BY_ONE:
-            tally = Tally(most=most)
-            clear_scope(core, scope, soft=False, dry_run=True, tally=tally)
-            entries = tally.entries
-        else:
-            exact, entries = False, round(share * entries)
-        share = entries / whole if whole else 0.0
+        count = _part_in_memory if core.sharing is None else _part_in_store
+        part = count(core, state, scope, stats.current_size, share)
+        share = min(1.0, part.entries / stats.current_size) if stats.current_size else 0.0
         size = None if size is None else round(share * size)
-    if core.sharing is not None and state.generation != NOT_SHARED and scope is None:
+    if part.items is not None:
+        items = list(part.items[:most])
+    elif core.sharing is not None and state.generation != NOT_SHARED:
         items = core.sharing.sample(state, most)
     else:
         items = [slots[each.slot].identifier(each.key) for each in covered[:most]]
     return Look(
-        entries=entries,
-        exact=exact,
+        entries=part.entries,
+        exact=part.exact,
+        unseen=part.unseen,
         size=size,
         share=share,
         cost=sum(each.cost for each in covered) / len(covered) if covered else None,
@@ -159,6 +178,47 @@ def look_at(core: CacheCore, probes: Probes, scope: Scope | None, *, entries: in
         hottest=hot_keys(core, probes, hot, scope),
         sampled=len(entries_here),
     )
+
+
+def _part_in_memory(core: CacheCore, state: State, scope: Scope, whole: int, share: float) -> _Part:
+    """Count what is covered in this process's memory, and take the memory of the others for alike."""
+    here = len(state.store)
+    elsewhere = max(0, whole - here)
+    if not here:
+        return _Part(0, exact=not elsewhere, unseen=elsewhere)
+    exact, covered = not elsewhere, round(share * here)
+    if here <= _COUNTED_ONE_BY_ONE:
+        tally = Tally(most=0)
+        clear_scope(core, scope, soft=False, dry_run=True, tally=tally)
+        covered, share = tally.entries, min(1.0, tally.entries / here)
+    else:
+        exact = False
+    return _Part(covered + round(share * elsewhere), exact=exact)
+
+
+def _part_in_store(core: CacheCore, state: State, scope: Scope, whole: int, share: float) -> _Part:
+    """Count what is covered in a store that processes share; what is too much, by the share among the copies here."""
+    sharing = core.sharing
+    assert sharing is not None  # noqa: S101  # asked before
+    if state.generation == NOT_SHARED:
+        raise ClearFailedError("this process cannot read the log that its shared store goes by; repeat it")
+    if scope.tags and core.far:
+        return _walked(sharing, state, scope, whole)
+    found, exact = sharing.some_covered(state, tags=scope.tags, prefix=scope.prefix, limit=_COUNTED_ONE_BY_ONE)
+    entries = len(found) if exact else max(len(found), round(share * whole))
+    return _Part(entries, exact=exact, items=tuple(found))
+
+
+def _walked(sharing: Sharing, state: State, scope: Scope, whole: int) -> _Part:
+    """Count what is covered among the first entries of a server, which has no index of tags, and tell the rest."""
+    found: list[str] = []
+    end = time.perf_counter() + _COUNTING_SECONDS
+    for looked, entry in enumerate(sharing.entries(state, "")):
+        if looked >= _COUNTED_ONE_BY_ONE or (looked and looked % PAGE == 0 and time.perf_counter() > end):
+            return _Part(max(len(found), round(len(found) / looked * whole)), exact=False, items=tuple(found))
+        if scope.tags & entry.tags or (scope.prefix is not None and entry.identifier.startswith(scope.prefix)):
+            found.append(entry.identifier)
+    return _Part(len(found), exact=True, items=tuple(found))
 
 
 def hot_keys(core: CacheCore, probes: Probes, most: int, scope: Scope | None = None) -> list[HotKey]:

@@ -28,7 +28,7 @@ class ClearResult:
         duration: Seconds that it took.
         mode: "hard" or "soft".
         dry_run: Whether nothing was removed.
-        count_exact: Whether ``entries_cleared`` is exact; else it is an estimate.
+        count_exact: Whether ``entries_cleared`` is exact; else it is an estimate, and of a dry run the least.
         acknowledged: The machines that said that they serve nothing older.
         lapsed: Those that did not say so in time, and were waited for until they could not serve anything older.
     """

@@ -39,8 +39,8 @@ def clear_scope(core: CacheCore, scope: Scope, *, soft: bool, dry_run: bool, tal
     Raises:
         ClearFailedError: Other processes may not have learned of it; this one is cleared.
     """
-    if dry_run and core.far:
-        # Outside of the lock, which event loops take too: the server is asked.
+    if dry_run and core.sharing is not None:
+        # Outside of the lock, which event loops take too: there may be much to list, and nothing is changed.
         core.check_open()
         covered = _shared_by(core, core.current(), scope)
         tally.entries += len(covered)
@@ -49,6 +49,9 @@ def clear_scope(core: CacheCore, scope: Scope, *, soft: bool, dry_run: bool, tal
     if dry_run:
         core.current()  # takes part, where this process does not yet
         _clear_scope_here(core, scope, soft=soft, dry_run=True, tell=False, tally=tally)
+        # What others hold in their memory is known by number only, not by tag or name.
+        census = core.log.census
+        tally.exact = tally.exact and (census is None or not census.entries_elsewhere(core.name))
         return
 
     if core.far:
@@ -112,10 +115,6 @@ def _clear_scope_here(
     with shutting_out(core, "clear", tell=tell), core.changing("clear"):
         state = core.obey()
         sequence = core.birth(state) + 1
-        if dry_run and core.sharing is not None:
-            covered_there = _shared_by(core, state, scope)
-            tally.entries += len(covered_there)
-            tally.items += covered_there[: tally.room]
         if not dry_run:
             if tell:
                 sequences = _write(core, state, scope, soft=soft, tally=tally)

@@ -259,6 +259,18 @@ class Sharing:
             found += self.store.matching(state.shelf, state.generation, prefix, after=None, limit=_ALL)
         return list(dict.fromkeys(found))
 
+    def some_covered(
+        self, state: State, *, tags: frozenset[str], prefix: str | None, limit: int
+    ) -> tuple[list[str], bool]:
+        """Return identifiers of what a tag or the prefix covers, up to a limit, and whether that is all."""
+        parts = []
+        if tags:
+            parts.append(self.store.carriers(state.shelf, state.generation, tags, limit))
+        if prefix is not None:
+            parts.append(self.store.matching(state.shelf, state.generation, prefix, after=None, limit=limit))
+        found = list(dict.fromkeys(name for part in parts for name in part))
+        return found, all(len(part) < limit for part in parts)
+
     def take_out(self, state: State, identifiers: list[str], *, soft: bool, before: int, sequence: int) -> int:
         """Remove entries, or mark them stale; return how many live ones there were."""
         change: Callable[..., int] = self._kept.soften_many if soft else self._kept.remove_many

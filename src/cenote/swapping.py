@@ -39,7 +39,7 @@ class Tally:
         entries: How many live entries.
         items: Identifiers, at most ``most``.
         most: How many to list.
-        exact: Whether ``entries`` is exact; else it is an estimate.
+        exact: Whether ``entries`` is exact; else it is an estimate, and of a dry run the least.
         clear_id: The receipt.
         refill: How the refill behind it is paced; None: not at all.
     """

@@ -18,7 +18,7 @@ from cenote.errors import CenoteError, UnknownServiceError
 from cenote.forecast import Forecast
 from cenote.history import STEP_SECONDS, History
 from cenote.member import Member
-from cenote.previewing import HotKey, Preview, Waits, hot_keys, look_at
+from cenote.previewing import HotKey, Look, Preview, Waits, hot_keys, look_at
 from cenote.probing import Probes
 from cenote.recovering import Baseline, Recovery, together, why_unknown
 from cenote.register import ClearNote, News
@@ -189,6 +189,15 @@ class Watched(Member, ABC):
             behind=soft and core.options.stale_while_revalidate > 0,
         )
 
+    def _foreseen(self, core: CacheCore, stats: CacheStats, look: Look, *, soft: bool) -> Baseline:
+        """Return what a forecast of a clear goes by that takes what was looked at."""
+        baseline = self._baseline(core, stats, soft=soft)
+        if look.unseen:
+            return replace(baseline, rereads=None, entries=0, blind=_unseen(look.unseen))
+        # What is watched of entries at a server is their copies in memory, as when the clear is made.
+        entries = round(look.share * core.counted().current_size) if core.far else look.entries
+        return replace(baseline, entries=entries)
+
     def _blind(self, core: CacheCore) -> str:
         """Return why nothing is seen of a cache's entries, should that be so."""
         policy = core.state.store.policy
@@ -219,7 +228,7 @@ class Watched(Member, ABC):
         max_items: int = 20,
         rate: float | None = None,
     ) -> Preview:
-        """Say what a clear would take, and what it would cost; it goes through no cache, and holds no lock.
+        """Say what a clear would take, and what it would cost; it never goes through all of a large cache.
 
         Args:
             service: The service; None: the global cache.
@@ -232,6 +241,7 @@ class Watched(Member, ABC):
 
         Raises:
             UnknownServiceError: There is no such service.
+            ClearFailedError: What processes share cannot be read at the moment.
         """
         begin = time.perf_counter()
         self._check_open()
@@ -239,13 +249,14 @@ class Watched(Member, ABC):
             raise UnknownServiceError(str(service), self.services())
         scope = None if prefix is None and tags is None else Scope(tags=check_tags(tags or ()), prefix=prefix)
         cores = self._all_cores("preview") if everything else [e for e in list(self._cores) if e.name == service]
+        self._call_census()
         looks, baselines = [], []
         for core in cores:
-            stats = core.counted() if core.far else core.stats()
+            stats = core.stats()
             probes = self._probes.get(core.name) or Probes(core)
-            look = look_at(core, probes, scope, entries=stats.current_size, most=max_items, hot=max_items)
+            look = look_at(core, probes, scope, stats=stats, most=max_items, hot=max_items)
             looks.append(look)
-            baselines.append(replace(self._baseline(core, stats, soft=mode == "soft"), entries=look.entries, rate=rate))
+            baselines.append(replace(self._foreseen(core, stats, look, soft=mode == "soft"), rate=rate))
         forecast = together(baselines)
         basis = why_unknown(baselines) if forecast is None else forecast.basis
         waits: Waits = "all" if mode == "hard" else "none" if all(each.behind for each in baselines) else "first"
@@ -273,7 +284,7 @@ class Watched(Member, ABC):
             waits=waits,
             sampled=sum(look.sampled for look in looks),
             seconds=time.perf_counter() - begin,
-            message=_told(entries, forecast, basis, waits),
+            message=_told(_amount(looks), forecast, basis, waits),
         )
 
     def _look_at(self, cores: Sequence[CacheCore]) -> dict[str | None, CacheStats]:
@@ -338,8 +349,20 @@ _BORNE: Final = {
 }
 
 
-def _told(entries: int, forecast: Forecast | None, basis: str, waits: Waits) -> str:
-    text = f"would take {entries} entries" if waits == "all" else f"would mark {entries} entries stale"
+def _unseen(entries: int) -> str:
+    return f"this process holds nothing to judge the {entries} entries by that others have in their memory"
+
+
+def _amount(looks: Sequence[Look]) -> str:
+    """Return how many entries, in words."""
+    entries, unseen = sum(look.entries for look in looks), sum(look.unseen for look in looks)
+    if unseen:
+        return f"{entries} to {entries + unseen}"
+    return f"{'' if all(look.exact for look in looks) else 'about '}{entries}"
+
+
+def _told(amount: str, forecast: Forecast | None, basis: str, waits: Waits) -> str:
+    text = f"would take {amount} entries" if waits == "all" else f"would mark {amount} entries stale"
     if forecast is None:
         return f"{text}; what loading them again costs is not known yet: {basis}"
     cost = f"{text}; about {forecast.reload_seconds:.1f} seconds of loading {_BORNE[waits]}"

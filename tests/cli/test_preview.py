@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import pty
+import signal
+import subprocess
+import sys
 import threading
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 
 import pytest
 
 from cenote.cli.waiting import Waiting
+
+from .conftest import PROGRAM, environment
 
 
 @pytest.mark.parametrize(("target", "count"), [(["workflow"], 3), (["--global"], 1), (["--all"], 5)])
@@ -19,8 +24,10 @@ def test_a_preview_says_what_would_go_and_clears_nothing(served, target, count):
     assert f"\nentries            {count}\n" in "\n".join(line.rstrip() for line in done.out.splitlines())
     assert "level              process, 1 process" in done.out
     assert max(map(len, done.out.splitlines())) <= 80
+    listed = done.out.partition("some of the entries\n")[2].splitlines()[:count]
     said = served("clear", *target, "--preview", "--json").json
     assert (said["entries"], said["entriesExact"]) == (count, True)
+    assert sorted(line.strip() for line in listed) == sorted(said["items"])
     assert served("status", "--json").json["totalEntries"] == 5
     assert served("events", "--json").json["events"] == []
 
@@ -73,3 +80,59 @@ def test_no_bar_is_shown_in_a_pipe_or_with_json(quiet, capfd):
         assert waiting.quiet
         assert waiting._thread is None
     assert capfd.readouterr() == ("", "")
+
+
+class AtTerminal:
+    """A command whose standard streams are a terminal.
+
+    Attributes:
+        seen: What it has written.
+    """
+
+    def __init__(self, *arguments):
+        self._terminal, theirs = pty.openpty()
+        self.seen = b""
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, *arguments],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env=environment(TERM="xterm"),
+        )
+        os.close(theirs)
+
+    def until(self, text):
+        """Read until a text was written."""
+        while text not in self.seen:
+            self.seen += os.read(self._terminal, 4096)
+
+    def end(self):
+        """Read to the end, and return the exit code."""
+        with suppress(OSError):  # nobody has the other end any more
+            while more := os.read(self._terminal, 4096):
+                self.seen += more
+        os.close(self._terminal)
+        return self._process.wait(60)
+
+
+def test_commands_whose_server_takes_its_time_show_a_bar_until_it_answers(served):
+    asked = {
+        ("status",): (b"asking for the status", b"5 "),
+        ("stats", "workflow"): (b"asking for figures", b"workflow"),
+        ("invalidate", "nothing"): (b"invalidating", b"Not in the global cache: nothing"),
+        ("clear", "workflow", "--preview"): (b"looking", b"would take 3 entries"),
+        ("clear", "workflow", "--dry-run"): (b"counting", b"3 entries would go"),
+    }
+    server = served.running.process
+    server.send_signal(signal.SIGSTOP)
+    try:
+        commands = [AtTerminal(*each, "--server", served.url, "--timeout", "60") for each in asked]
+        for command, (bar, _) in zip(commands, asked.values(), strict=True):
+            command.until(bar)
+    finally:
+        server.send_signal(signal.SIGCONT)
+    for command, (_, answer) in zip(commands, asked.values(), strict=True):
+        assert command.end() == 0
+        told = command.seen.rpartition(b"\x1b[2K")  # the line of the bar is erased
+        assert told[1]
+        assert answer in told[2]

@@ -44,6 +44,8 @@ def changes(guarded, **headers):
         guarded.client.put(f"{API}/entries/k?serviceName=books", json={"value": 1}, headers=headers),
         guarded.client.delete(f"{API}/entries/k?serviceName=books", headers=headers),
         guarded.client.delete(f"{API}/invalidate?key=k&serviceName=books", headers=headers),
+        guarded.client.delete(f"{API}/refill?serviceName=books", headers=headers),
+        guarded.client.delete(f"{API}/refill?all=true", headers=headers),
     ]
     return {answer.status_code for answer in asked}
 

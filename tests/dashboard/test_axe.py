@@ -48,6 +48,10 @@ def test_every_view_is_accessible(shop, guarded, visit, allow, scheme, width):
         page.goto(f"{shop.url}/{place}")
         expect(page.locator(seen).first).to_be_visible()
         judge(page, place)
+        if scheme == "dark":
+            page.set_viewport_size({"width": 360, "height": 800})
+            judge(page, f"{place}, narrow")
+            page.set_viewport_size({"width": width, "height": 800})
 
     page.goto(f"{shop.url}/#/")
     page.get_by_role("button", name="Clear books…").click()

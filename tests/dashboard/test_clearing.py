@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta
 
 import pytest
 from playwright.sync_api import expect
 
 from .conftest import served
+from .test_axe import judge
 
 pytestmark = pytest.mark.long
 
@@ -21,6 +23,22 @@ def open_dialog(page, name="books"):
 
 def act(dialog):
     return dialog.locator("footer button.danger")
+
+
+def described(dialog, until):
+    """Return what the chart of a recovery says in words, once that is in it."""
+    chart = dialog.locator(".recovery .plot")
+    expect(chart).to_have_attribute("aria-label", re.compile(until))
+    return chart.get_attribute("aria-label")
+
+
+def press_until(page, key, focused):
+    """Press a key until something has the focus."""
+    for _ in range(30):
+        if focused.evaluate("each => each === document.activeElement"):
+            return
+        page.keyboard.press(key)
+    expect(focused).to_be_focused()
 
 
 def asks_for_a_preview_at(pace):
@@ -52,11 +70,42 @@ def test_a_whole_cache_is_cleared_only_when_its_preview_was_seen_and_its_name_ty
     expect(dialog.locator(".receipt .facts")).to_contain_text("process")
     expect(dialog.locator(".members li")).to_contain_text(["acknowledged"])
     expect(dialog.get_by_role("heading", name="Recovery")).to_be_visible()
+    # What came is drawn and told beside what was predicted.
     expect(dialog.locator(".recovery canvas")).to_be_visible()
-    expect(dialog.locator(".compare")).to_contain_text("Hit rate 90% back")
+    assert re.search(r"actual [\d.]+%.* predicted [\d.]+%", described(dialog, r"actual \d"))
+    time, loads = r"[\d.,]+ (ms|s|min)", r"[\d,]+"
+    for name, predicted, actual in (
+        ("Hit rate 90% back", rf"^({time}|not soon)$", rf"^({time}|not yet)$"),
+        ("Load time paid", rf"^{time}$", rf"^{time}$"),
+        ("Loads", rf"^{loads}$", rf"^{loads}$"),
+    ):
+        cells = dialog.get_by_role("row").filter(has=page.get_by_role("rowheader", name=name)).locator("td")
+        expect(cells.first).to_have_text(re.compile(predicted))
+        expect(cells.last).to_have_text(re.compile(actual))
+    expect(cells.last).not_to_have_text("0")
     dialog.get_by_role("button", name="Done").click()
     page.get_by_role("link", name="Audit trail").click()
     expect(page.locator("q", has_text="<i>wrong</i> prices")).to_be_visible()
+
+
+def test_the_global_cache_is_cleared_with_the_keyboard_alone(shop, visit):
+    shop.put("greeting")
+    page = visit(shop, "#/global")
+    press_until(page, "Tab", page.get_by_role("button", name="Clear…"))
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog", name="Clear global cache")
+    press_until(page, "Tab", dialog.get_by_label("Type global to confirm"))
+    page.keyboard.type("globa")
+    expect(dialog.locator(".preview")).not_to_have_attribute("aria-busy", "true")
+    expect(act(dialog)).to_be_disabled()
+    page.keyboard.type("l")
+    expect(act(dialog)).to_be_enabled()
+    page.keyboard.press("Enter")
+    expect(dialog.locator(".outcome.good")).to_be_focused()
+    press_until(page, "Tab", dialog.get_by_role("button", name="Done"))
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    assert shop.http.get("/api/system/cache/status").json()["globalCacheSize"] == 0
 
 
 def test_everything_is_cleared_when_the_word_is_typed(shop, visit):
@@ -168,6 +217,7 @@ def test_a_clear_that_cannot_keep_its_promise_says_what_it_reached(visit, allow,
         expect(dialog.locator(".outcome.bad")).to_be_visible()
         expect(dialog).to_contain_text("The promise was not kept everywhere")
         expect(dialog.locator(".receipt .facts")).to_contain_text("process")
+        judge(page, "failed clear")
         page.close()
 
 
@@ -220,6 +270,26 @@ def test_the_audit_trail_is_filtered_and_links_to_receipts(shop, visit):
     expect(page.locator(".receipt")).to_be_visible()
 
 
+def test_the_audit_trail_leaves_out_what_is_older_than_an_hour_and_shows_more_when_asked(shop, visit):
+    def invalidate(key):
+        shop.http.request("DELETE", "/api/system/cache/invalidate", params={"key": key, "serviceName": "prices"})
+        (event,) = shop.http.get("/api/system/cache/events", params={"order": "desc", "limit": 1}).json()["events"]
+        return datetime.fromisoformat(event["timestamp"])
+
+    times = [invalidate(f"{number}.key") for number in range(102)]
+    page = visit(shop, "#/audit")
+    lines = page.locator("tbody tr")
+    expect(lines).to_have_count(100)
+    page.get_by_role("button", name="Show more").click()
+    expect(lines.filter(has_text="0.key").last).to_be_visible()
+    assert lines.count() >= 102
+    # An hour after a moment in the midst of them.
+    page.clock.set_fixed_time(times[50] + (times[51] - times[50]) / 2 + timedelta(hours=1))
+    page.get_by_label("Time").select_option("Last hour")
+    expect(lines).to_have_count(51)
+    expect(lines.last).to_contain_text("51.key")
+
+
 def test_on_a_phone_a_cache_can_be_cleared_too(shop, visit):
     page = visit(shop, width=360)
     dialog = open_dialog(page)
@@ -248,6 +318,7 @@ def test_a_clear_can_be_refilled_at_a_pace_which_an_operator_may_end(shop, visit
     assert sent.value.post_data_json["refill"] == {"ratePerSecond": 0.5}
     expect(dialog.locator(".outcome.good")).to_be_visible()
     expect(dialog.locator(".recovery")).to_contain_text("Refilling at 0.5/s")
+    judge(page, "paced receipt")
     stop = dialog.get_by_role("button", name="Stop pacing the refill")
     stop.click()
     expect(stop).to_be_hidden()

@@ -29,6 +29,10 @@ def test_the_overview_shows_all_caches_and_their_figures_move_by_themselves(shop
     expect(row(page, "global cache")).to_be_visible()
     expect(row(page, "books").locator(".c-hit")).to_have_text(re.compile(r"^\d+(\.\d)?%$"))
     expect(row(page, "books").locator(".c-entries")).to_have_text(re.compile(r"^\d+ of 2K$"))
+    expect(row(page, "books").locator(".c-bytes")).to_have_text(re.compile(r"^[\d.]+ (B|KB|kB)$"))
+    expect(row(page, "books").locator(".c-evictions")).to_have_text("0")
+    expect(row(page, "books").locator(".c-efficiency")).to_have_text(re.compile(r"^\d+(\.\d)?%$"))
+    expect(row(page, "books").locator(".c-saved")).to_have_text(re.compile(r"^[\d.]+ (ms|s|min)$"))
     reads = page.locator(".tile", has_text="Reads").locator(".hint")
     before = reads.text_content()
     expect(reads).not_to_have_text(before)
@@ -111,15 +115,43 @@ def test_a_service_shows_its_options_its_functions_and_its_entries_page_by_page(
 
 
 def test_a_key_is_explained_and_can_be_removed(shop, visit):
+    shop.http.post("/api/system/cache/clear", json={"serviceName": "books"})
+    shop.until_read("books")
     shop.put("atlas", "books", ["maps"])
     page = visit(shop, "#/service/books")
-    page.get_by_role("button", name="Explain a key…").click()
+    button = page.get_by_role("button", name="Explain a key…")
+    button.focus()
+    page.keyboard.press("Enter")
     dialog = page.get_by_role("dialog", name="One key")
-    dialog.get_by_label("Key in books").fill("atlas")
+    # The page has the keyboard alone from here on.
+    expect(dialog.get_by_label("Key in books")).to_be_focused()
+    page.keyboard.type("lookup(1)")
     page.keyboard.press("Enter")
     expect(dialog.locator(".verdict .state")).to_have_text("fresh")
+    time = r"[\d.,]+ (ms|s|min)"
+    for name, told in (
+        ("Loaded", r"^\d\d:\d\d(:\d\d)?$"),
+        ("Age", rf"^{time}$"),
+        ("Expires in", rf"^{time}$"),
+        ("Ends in", rf"^{time}$"),
+        ("Load time", r"^[\d.]+ ms$"),
+        ("Reads", r"^≈[1-9]"),
+        ("Birth", r"^record \d+$"),
+        ("Tags", "^shelf:1$"),
+    ):
+        value = dialog.locator(".facts dt", has_text=re.compile(f"^{name}$")).locator("+ dd")
+        expect(value).to_have_text(re.compile(told))
+    expect(dialog).to_contain_text(re.compile("Last taken out by: .*127.0.0.1.* books"))
+    dialog.get_by_label("Key in books").press("Control+a")
+    page.keyboard.type("atlas")
+    page.keyboard.press("Enter")
     expect(dialog.locator(".facts")).to_contain_text("maps")
-    dialog.get_by_role("button", name="Remove this entry").click()
+    remove = dialog.get_by_role("button", name="Remove this entry")
+    for _ in range(3):
+        page.keyboard.press("Tab")
+        if remove.evaluate("each => each === document.activeElement"):
+            break
+    page.keyboard.press("Enter")
     expect(dialog.locator(".verdict .state")).to_have_text("missing")
     expect(dialog).to_contain_text("Why it is missing")
     expect(dialog).to_contain_text("invalidated")
@@ -170,16 +202,29 @@ def test_nothing_is_wider_than_the_screen(shop, visit, width):
         assert page.evaluate("document.documentElement.scrollWidth") <= width, place
 
 
-def test_what_arrives_moves_nothing_that_was_there(shop, visit):
-    page = visit(shop)
+@pytest.mark.parametrize(("place", "seen"), [("", ".rows .name"), ("#/service/books", ".entries tbody button")])
+def test_what_arrives_moves_nothing_that_was_there(shop, visit, place, seen):
+    page = visit(shop, place)
     page.add_init_script(
         "window.shifts = 0; const add = (each) => { window.shifts += each.value; };"
         "const watch = new PerformanceObserver((all) => all.getEntries().forEach(add));"
         "watch.observe({type: 'layout-shift', buffered: true});"
     )
     page.reload()
-    expect(row(page, "books")).to_be_visible()
+    expect(page.locator(seen).first).to_be_visible()
     expect(page.locator("#status")).to_have_text("live")
+    assert page.evaluate("window.shifts") < 0.02
+    page.evaluate("window.shifts = 0")
+    held = []
+    page.route("**/clear/preview", lambda route: held.append(route))  # noqa: PLW0108  # a built-in cannot be asked for its parameters
+    with page.expect_request("**/clear/preview"):
+        page.get_by_role("button", name=re.compile("^Clear( books)?…$")).click()
+    parts = [page.locator(f"dialog {part}") for part in ("form", ".fields", ".preview .facts", "footer")]
+    before = [part.bounding_box() for part in parts]
+    held[0].continue_()
+    expect(page.locator("dialog footer button.danger")).to_have_text(re.compile(r"^Clear [\d,]+ entr"))
+    expect(page.locator("dialog .sample code").first).to_be_visible()
+    assert [part.bounding_box() for part in parts] == before
     assert page.evaluate("window.shifts") < 0.02
 
 
@@ -220,3 +265,11 @@ def test_the_keyboard_reaches_the_content_and_every_row(shop, visit):
     expect(second.locator(".name")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_be_focused()
+
+
+def test_the_last_minutes_are_drawn_in_the_tiles_and_in_each_row(shop, visit):
+    page = visit(shop)
+    # A line of several points: the server takes one each ten seconds.
+    drawn = re.compile(r"^M[\d.]+ [\d.]+(L[\d.]+ [\d.]+)+$")
+    expect(row(page, "books").locator(".c-trend path.line")).to_have_attribute("d", drawn)
+    expect(page.locator(".tile .spark path.line").first).to_have_attribute("d", drawn)

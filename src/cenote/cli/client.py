@@ -189,9 +189,10 @@ class CenoteClient:
         """Return how the hit rate came back after a clear, beside what was predicted."""
         return self._call("GET", "/api/system/cache/recovery", query={"clearId": clear_id}, needs="actual")
 
-    def stop_refill(self, service: str | None) -> dict[str, Any]:
-        """End a paced refill, so that every load is let through at once."""
-        return self._call("DELETE", "/api/system/cache/refill", query=_named(service), needs="success")
+    def stop_refill(self, service: str | None, *, everything: bool = False) -> dict[str, Any]:
+        """End a paced refill, or those of all caches, so that every load is let through at once."""
+        query = {"all": "true"} if everything else _named(service)
+        return self._call("DELETE", "/api/system/cache/refill", query=query, needs="success")
 
     def _call(
         self,

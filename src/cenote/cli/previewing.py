@@ -28,6 +28,10 @@ def preview_report(preview: Mapping[str, Any]) -> RenderableType:
     for name, value in _facts(preview):
         table.add_row(name, Text(printable(value)))
     parts: list[RenderableType] = [Text(printable(str(preview.get("message", "")))), Text(""), table]
+    items = preview.get("items") or ()
+    if items:
+        parts += [Text(""), Text("some of the entries")]
+        parts += [Text("  " + printable(str(item)), overflow="fold") for item in items]
     hottest = preview.get("hottest") or ()
     if hottest:
         parts += [Text(""), _hottest(hottest)]

@@ -110,7 +110,8 @@ def clear_report(answer: Mapping[str, Any], *, dry_run: bool, soft: bool = False
         more += "" if dry_run else _acknowledged(answer)
         more += "" if receipt is None or dry_run else f" · receipt {receipt}"
         noun = "entry" if count == 1 else "entries"
-        lines.append(Text(printable(f"{_number(count)} {noun} {done}{more}")))
+        about = "" if answer.get("countExact", True) is not False else "at least " if dry_run else "about "
+        lines.append(Text(printable(f"{about}{_number(count)} {noun} {done}{more}")))
     items = answer.get("clearedItems") or []
     lines += [Text("  " + printable(str(item)), overflow="fold") for item in items]
     left = (count or 0) - len(items)

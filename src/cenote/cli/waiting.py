@@ -21,6 +21,10 @@ _PATIENCE: Final = 1.0
 _EVERY: Final = 0.5
 
 
+def _nobody_knows() -> None:
+    """Say that it is not known how much is done."""
+
+
 class Waiting:
     """Shows a bar on standard error while a block runs, once a second has passed since this was made.
 
@@ -30,13 +34,14 @@ class Waiting:
     Args:
         text: What is waited for.
         quiet: Show nothing at all.
-        ask: Returns how much is done, and of how much, or None where that is not known; it runs in another thread.
+        ask: Returns how much is done, and of how much, or None where that is not known, as without it; it runs in
+            another thread.
 
     Attributes:
         quiet: Whether nothing will be shown.
     """
 
-    def __init__(self, text: str, *, quiet: bool, ask: Callable[[], tuple[int, int] | None]) -> None:
+    def __init__(self, text: str, *, quiet: bool, ask: Callable[[], tuple[int, int] | None] = _nobody_knows) -> None:
         self._text = text
         self._ask = ask
         self.quiet = quiet or not (sys.stdout.isatty() and sys.stderr.isatty())

@@ -184,7 +184,8 @@ class CacheClearResponse(_Response):
     success: bool | None = Field(default=None, description='The same as status == "success".')
     entries_cleared: int | None = Field(default=None, description="How many live entries went.")
     count_exact: bool | None = Field(
-        default=None, description="Whether entriesCleared is exact; false: it is an estimate."
+        default=None,
+        description="Whether entriesCleared is exact; false: it is an estimate, and of a dry run the least.",
     )
     level: str | None = Field(
         default=None,

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
@@ -38,6 +41,7 @@ async def test_a_cache_is_cleared_after_a_preview_and_its_typed_name_and_the_rec
     async with top(served.url) as (app, pilot):
         await begin(app, pilot, "down", "c")
         assert "20 entries would go · level process, 1 process" in text(app)
+        assert re.search(r"^ *some of them: title\(\d+\), title\(\d+\)", text(app), re.MULTILINE)
         await pilot.press(*"books", "enter")
         await app.see("Successfully cleared cache for service: books")
         assert "20 entries · level process · 1 of 1 acknowledged" in text(app)
@@ -129,6 +133,74 @@ async def test_a_clear_of_machines_that_share_a_directory_says_who_acknowledged(
         await app.see("level machine · 2 of 2 acknowledged")
 
 
+class Port:
+    """One port behind which two servers answer, as worker processes do: which one, the test says.
+
+    Attributes:
+        url: Its address.
+        servers: Beginnings of paths, and who is asked for what lies below them; the first one that fits.
+    """
+
+    def __init__(self, servers):
+        self.servers = servers
+        port = self
+
+        class Forward(BaseHTTPRequestHandler):
+            def forward(self):
+                if "/cache/live" in self.path:
+                    self.send_error(503)  # as where all streams are taken
+                    return
+                body = self.rfile.read(int(self.headers.get("content-length", 0)))
+                url = next(url for part, url in port.servers if part in self.path)
+                with httpx.Client(base_url=url, trust_env=False) as http:
+                    kind = {"content-type": "application/json"} if body else {}
+                    answer = http.request(self.command, self.path, content=body, headers=kind)
+                self.send_response(answer.status_code)
+                self.send_header("content-type", answer.headers["content-type"])
+                self.send_header("content-length", str(len(answer.content)))
+                self.end_headers()
+                self.wfile.write(answer.content)
+
+            do_GET = do_POST = do_DELETE = forward  # noqa: N815  # names of the library
+
+            def log_message(self, *_):
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Forward)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._server.shutdown()
+        self._server.server_close()
+
+
+async def test_a_recovery_that_the_process_which_answers_did_not_watch_is_asked_for_again(host, busy, top):
+    served, other = busy(), host()
+    with Port([("/recovery", other.url), ("", served.url)]) as port:
+        async with top(port.url) as (app, pilot):
+            await begin(app, pilot, "down", "c")
+            await pilot.press(*"books", "enter")
+            await app.see("did not watch the recovery")
+            assert "Successfully" in text(app)
+            port.servers = [("", served.url)]
+            await app.see("loaded again")
+            assert "did not watch" not in text(app)
+
+
+async def test_of_a_part_no_recovery_is_awaited(busy, top):
+    served = busy()
+    async with top(served.url) as (app, pilot):
+        await begin(app, pilot, "end", "c")
+        app.screen.query_one("#prefix").value = "nothing"
+        await app.see("0 entries would go")
+        await pilot.press(*"shop", "enter")
+        await app.see("not that of a part")
+
+
 async def test_a_preview_says_why_nothing_is_foretold(busy, top):
     served = busy()
     async with top(served.url) as (app, pilot):
@@ -150,3 +222,27 @@ def test_a_recovery_behind_a_soft_clear_counts_what_was_served_stale():
     said = {"actual": {"curve": [], "reloads": 1, "staleServed": 7}, "clear": {"mode": "soft"}}
     assert "stale values served meanwhile: 7" in recovery(said, 80)
     assert "stale" not in recovery(said | {"clear": {"mode": "hard"}}, 80)
+
+
+FORETOLD = {"hitRateBefore": 80.0, "secondsTo90": 12.0, "secondsTo95": 30.0, "curve": [], "confidence": "good"}
+
+
+def test_a_preview_and_a_recovery_tell_when_95_percent_are_back():
+    told = foretold({"entries": 5, "prediction": FORETOLD | {"peakLoadsPerSecond": 3}}, 80)
+    assert "back to 90% of that after 12.0 s, 95% after 30.0 s" in told
+    assert max(map(len, told.splitlines())) <= 80
+    assert "95% not soon" in foretold({"prediction": FORETOLD | {"secondsTo95": None}}, 80)
+    actual = {"curve": [], "secondsTo90": 14.0, "secondsTo95": None}
+    lines = recovery({"actual": actual, "predicted": FORETOLD, "hitRateBefore": 80.0}, 80).splitlines()
+    assert lines[0].endswith("back to 90% after 14.0 s (predicted 12.0 s)")
+    assert lines[1] == "predicted: 95% after 30.0 s"
+    assert "95% after 40.0 s (predicted 30.0 s)" in recovery(
+        {"actual": actual | {"secondsTo95": 40}, "predicted": FORETOLD}, 80
+    )
+
+
+def test_some_entries_are_named_on_one_line_however_long_or_hostile_they_are():
+    told = foretold({"entries": 2, "items": ["\x1b[2Jlong" * 20, "x"]}, 80)
+    (line,) = [line for line in told.splitlines() if line.startswith("some of them: ")]
+    assert "\x1b" not in line
+    assert len(line) <= 80

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import httpx
+import pytest
 
 
 def text(app):
@@ -43,20 +44,27 @@ async def test_without_a_place_at_the_stream_the_server_is_asked(busy, top):
             await pilot.pause(0.02)
 
 
-async def test_a_paced_refill_is_shown_and_ended_with_a_key(busy, top):
+@pytest.mark.parametrize(
+    ("keys", "word", "told"),
+    [
+        (("down", "c"), "books", "refill at 0.05/s running"),
+        (("C",), "everything", "refill at 0.05/s in each of 3 caches running"),
+    ],
+)
+async def test_a_paced_refill_is_shown_and_ended_with_a_key(busy, top, keys, word, told):
     served = busy()
     async with top(served.url) as (app, pilot):
         await app.see("● live")
         await app.see("books")
-        await pilot.press("down", "c")
+        await pilot.press(*keys)
         await app.see("would go")
         app.screen.query_one("#rate").focus()
         await pilot.press(*"0.05", "enter")
         app.screen.query_one("#confirm").focus()
         while app.screen._seen is None or app.screen._seen.rate != 0.05:
             await pilot.pause(0.02)
-        await pilot.press(*"books", "enter")
-        await app.see("refill at 0.05/s running")
+        await pilot.press(*word, "enter")
+        await app.see(told)
         await app.see("End the refill")
         await pilot.press("f2")
         await app.see("over (stopped)")

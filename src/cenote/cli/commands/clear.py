@@ -74,7 +74,8 @@ def clear(
             fields["tags"] = tag
         if preview:
             target: dict[str, Any] = {"all": True} if everything else {"serviceName": service}
-            said = client.preview(**target, **fields)
+            with Waiting("looking", quiet=as_json):
+                said = client.preview(**target, **fields)
             if as_json:
                 output.document(said)
             else:
@@ -87,7 +88,7 @@ def clear(
         if everything and not (yes or dry_run):
             _ask(f"Clear the global cache and every service's cache at {client.address}?")
         try:
-            with _members(client, fields, quiet=as_json or dry_run):
+            with Waiting("counting", quiet=as_json) if dry_run else _members(client, fields, quiet=as_json):
                 answer = client.clear_all(**fields) if everything else client.clear(service, **fields)
         except Refused as refused:
             raise _with_level(refused) from None

@@ -9,6 +9,7 @@ import typer
 from cenote.cli.failures import NotFound
 from cenote.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token
 from cenote.cli.session import conversation
+from cenote.cli.waiting import Waiting
 
 __all__ = ["invalidate"]
 
@@ -25,7 +26,8 @@ def invalidate(
 ) -> None:
     """Remove one entry. That it was not there is no error: it is gone either way."""
     with conversation(server, token, timeout, as_json=as_json) as (client, output):
-        answer = client.invalidate(key, service)
+        with Waiting("invalidating", quiet=as_json):
+            answer = client.invalidate(key, service)
         if not answer.get("success", True):
             raise NotFound(f"No cache for service: {service}", answer)
         if as_json:

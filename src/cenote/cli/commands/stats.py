@@ -10,6 +10,7 @@ from cenote.cli.failures import NotFound
 from cenote.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token
 from cenote.cli.render import stats_of_one, stats_table
 from cenote.cli.session import conversation
+from cenote.cli.waiting import Waiting
 
 __all__ = ["stats"]
 
@@ -23,7 +24,8 @@ def stats(
 ) -> None:
     """Show hits, misses, hit rate and time saved, of all caches or of one service's."""
     with conversation(server, token, timeout, as_json=as_json) as (client, output):
-        answer = client.stats(service)
+        with Waiting("asking for figures", quiet=as_json):
+            answer = client.stats(service)
         if service is not None and not answer["found"]:
             raise NotFound(f"No cache for service: {service}", answer)
         if as_json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cenote.cli.options import DEFAULT_SERVER, AsJson, Server, Timeout, Token
 from cenote.cli.render import status_report
 from cenote.cli.session import conversation
+from cenote.cli.waiting import Waiting
 
 __all__ = ["status"]
 
@@ -14,7 +15,8 @@ def status(
 ) -> None:
     """Show whether caching is on, the backend, and how many entries there are."""
     with conversation(server, token, timeout, as_json=as_json) as (client, output):
-        answer = client.status()
+        with Waiting("asking for the status", quiet=as_json):
+            answer = client.status()
         if as_json:
             output.document(answer)
         else:

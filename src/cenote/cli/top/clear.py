@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, ClassVar
@@ -14,13 +15,12 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Input, Label, Static
 
-from cenote.cli.failures import Failure, ServerUnreachable
+from cenote.cli.failures import Failure, NotFound, ServerUnreachable
 from cenote.cli.top.aside import aside
 from cenote.cli.top.background import background
 from cenote.cli.top.desk import Desk
-from cenote.cli.top.feed import LinkState
 from cenote.cli.top.page import Page, say
-from cenote.cli.top.receipts import foretold, progress, receipt, recovery
+from cenote.cli.top.receipts import foretold, progress, receipt, recovery, refilling, together
 from cenote.cli.top.target import Target, Wish, new_clear_id
 from cenote.cli.top.tick import Tick
 from cenote.cli.top.words import shown
@@ -29,6 +29,11 @@ __all__ = ["ClearPage"]
 
 _SETTLED = 0.3
 _LOOK = 0.5
+_WATCHED = 900.0
+"""Seconds after which nothing comes of a clear any more that would be watched."""
+
+_PART = "The recovery of whole caches is watched, not that of a part."
+_ELSEWHERE = "The process that answers did not watch the recovery: it is asked for again."
 _FIELDS = {
     "prefix": ("prefix", "only identifiers that begin so"),
     "tags": ("tags", "only entries with one of these, between commas"),
@@ -67,6 +72,8 @@ class ClearPage(Page):
         self._clear: dict[str, Any] = {}
         self._answer: dict[str, Any] | None = None
         self._refill: dict[str, Any] | None = None
+        self._partial = False
+        self._watched = False
 
     def heading(self) -> str:
         """Return what is to be cleared."""
@@ -200,6 +207,7 @@ class ClearPage(Page):
 
     def _begin(self, wish: Wish) -> None:
         self.clear_id = new_clear_id()
+        self._partial = bool(wish.prefix or wish.tags)
         for part in ("#form", "#confirming"):
             self.query_one(part).display = False
         self.query_one(VerticalScroll).can_focus = True
@@ -226,15 +234,14 @@ class ClearPage(Page):
         say(self._told, receipt(self._answer))
 
     async def _watch(self) -> None:
-        """Ask how far it has come where nothing is streamed, then how the hit rate comes back."""
+        """Ask how far it has come, which another process than the one that streams may know, then how it recovers."""
         while self._answer is None:
             await asyncio.sleep(_LOOK)
-            if self.desk.link.state is not LinkState.LIVE:
-                await self._ask_progress()
+            await self._ask_progress()
         if not self._answer.get("success"):
             return
-        over = False
-        while not over:
+        over, end = False, time.monotonic() + _WATCHED
+        while not over and time.monotonic() < end:
             over = await self._ask_recovery()
             await asyncio.sleep(_LOOK)
 
@@ -248,21 +255,32 @@ class ClearPage(Page):
             say(self._told, progress(clear, self._expected))
 
     async def _ask_recovery(self) -> bool:
+        answer = self._answer or {}
         try:
-            said = await self.desk.ask(lambda client: client.recovery(self.clear_id))
             self._refill = await self._ask_refill()
+            said = await self.desk.ask(lambda client: client.recovery(self.clear_id))
+        except NotFound:
+            # The process that cleared may answer next time. Nobody watches the recovery of a part.
+            told = [_PART if self._partial else _ELSEWHERE, *refilling(self._refill)]
+            if self._partial or not self._watched:
+                say(self._told, "\n".join([receipt(answer), "", *told]))
+                self.refresh_bindings()
+            return self._partial
         except Failure as failure:
             return not isinstance(failure, ServerUnreachable)
-        answer = self._answer or {}
+        self._watched = True
         said = {**said, "refill": self._refill}
         say(self._told, f"{receipt(answer)}\n\n{recovery(said, self.size.width)}")
         self.refresh_bindings()
-        return bool((said.get("actual") or {}).get("over"))
+        going = (self._refill or {}).get("state") == "running"
+        return bool((said.get("actual") or {}).get("over")) and not going
 
     async def _ask_refill(self) -> dict[str, Any] | None:
-        """Return the refill behind this clear; behind a clear of everything, each cache's page shows its own."""
+        """Return the refill behind this clear; behind a clear of everything, those of its caches together."""
         if self.target.everything:
-            return None
+            overview = await self.desk.ask(lambda client: client.overview(limit=500, sparklines=False))
+            refills = [row.get("refill") or {} for row in overview.get("caches") or ()]
+            return together([each for each in refills if each.get("clearId") == self.clear_id])
         detail = await self.desk.ask(lambda client: client.detail(self.target.service))
         refill: dict[str, Any] = detail.get("refill") or {}
         return refill if refill.get("clearId") == self.clear_id else None
@@ -270,7 +288,8 @@ class ClearPage(Page):
     def _action_open_gate(self) -> None:
         async def stop() -> None:
             try:
-                await self.desk.ask(lambda client: client.stop_refill(self.target.service))
+                everything = self.target.everything
+                await self.desk.ask(lambda client: client.stop_refill(self.target.service, everything=everything))
             except Failure as failure:
                 self._warn(str(failure))
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from cenote.cli.top.words import compact, counted, fit, per_second, percent, seconds, shown, spark, worth
 
-__all__ = ["foretold", "progress", "receipt", "recovery", "refilling"]
+__all__ = ["foretold", "progress", "receipt", "recovery", "refilling", "together"]
 
 _HOTTEST: Final = 4
 _MEMBERS: Final = 8
@@ -43,6 +43,9 @@ def _foretold(preview: Mapping[str, Any], width: int) -> Iterator[str]:
     else:
         yield "what loading again will cost is not known yet"
     yield from _predicted(preview.get("prediction"), shown(preview.get("basis", "nothing was measured")), width)
+    items = preview.get("items") or ()
+    if items:
+        yield fit(f"some of them: {', '.join(map(shown, items))}", width - 2).rstrip()
     hottest = preview.get("hottest") or ()
     if hottest:
         yield "read most often:"
@@ -58,15 +61,19 @@ def _predicted(prediction: Mapping[str, Any] | None, basis: str, width: int) -> 
     if not prediction:
         yield f"the recovery cannot be predicted yet: {basis}"
         return
-    back = prediction.get("secondsTo90")
-    when = "not within the time looked at" if back is None else f"after {seconds(back)}"
     yield (
-        f"hit rate {percent(prediction.get('hitRateBefore'))}, back to 90% of that {when}; "
-        f"at most {per_second(prediction.get('peakLoadsPerSecond'))} loads ({shown(prediction.get('confidence'))})"
+        f"hit rate {percent(prediction.get('hitRateBefore'))}, back to 90% of that {_when(prediction, 'secondsTo90')}, "
+        f"95% {_when(prediction, 'secondsTo95')}"
     )
+    yield f"at most {per_second(prediction.get('peakLoadsPerSecond'))} loads ({shown(prediction.get('confidence'))})"
     horizon, room = _horizon(prediction), min(width - 12, 60)
     yield "predicted  " + _curve(prediction.get("curve") or (), horizon, room)
     yield " " * 11 + _axis(horizon, room)
+
+
+def _when(prediction: Mapping[str, Any], name: str) -> str:
+    back = prediction.get(name)
+    return "not soon" if back is None else f"after {seconds(back)}"
 
 
 def progress(clear: Mapping[str, Any], expected: Sequence[Any] = ()) -> str:
@@ -133,15 +140,19 @@ def recovery(said: Mapping[str, Any], width: int) -> str:
     room = min(width - 12, 60)
     curve = actual.get("curve") or ()
     latest = next((point.get("hitRate") for point in reversed(curve) if point.get("hitRate") is not None), None)
-    back = actual.get("secondsTo90")
-    state = f"back to 90% after {seconds(back)}" if back is not None else "on its way back"
-    if actual.get("over") and back is None:
-        state = "not watched any longer"
-    expected = predicted.get("secondsTo90")
+    back = [(part, actual.get(f"secondsTo{part}"), predicted.get(f"secondsTo{part}")) for part in (90, 95)]
+    state = ", ".join(
+        f"back to {part}% after {seconds(took)}" + ("" if expected is None else f" (predicted {seconds(expected)})")
+        for part, took, expected in back
+        if took is not None
+    )
+    if not state:
+        state = "not watched any longer" if actual.get("over") else "on its way back"
+    awaited = [f"{part}% after {seconds(expected)}" for part, took, expected in back if took is None and expected]
     horizon = _horizon(predicted, worth(actual.get("seconds")) or 0.0)
     lines = [
-        f"hit rate {percent(latest)}, before the clear {percent(said.get('hitRateBefore'))}: {state}"
-        + ("" if expected is None else f" (predicted {seconds(expected)})"),
+        f"hit rate {percent(latest)}, before the clear {percent(said.get('hitRateBefore'))}: {state}",
+        *([f"predicted: {', '.join(awaited)}"] if awaited else []),
         "now        " + _curve(curve, horizon, room),
     ]
     if predicted.get("curve"):
@@ -150,7 +161,7 @@ def recovery(said: Mapping[str, Any], width: int) -> str:
     cost = said.get("predictedReloadSeconds")
     lines.append(
         f"loaded again: {compact(actual.get('reloads'))} times, {seconds(actual.get('reloadSeconds'))}"
-        + ("" if cost is None else f" (predicted {seconds(cost)})")
+        + ("" if cost is None else f" (predicted {compact(said.get('predictedReloads'))}, {seconds(cost)})")
     )
     if (said.get("clear") or {}).get("mode") == "soft":
         lines.append(f"stale values served meanwhile: {compact(actual.get('staleServed'))}")
@@ -166,7 +177,19 @@ def refilling(refill: Mapping[str, Any] | None) -> list[str]:
     state = "running" if ended is None else f"over ({shown(ended)})"
     back = f"{compact(refill.get('hottestBack'))} of {compact(refill.get('hottest'))} hottest are back"
     passed = f"{compact(refill.get('admitted'))} loads let through, {compact(refill.get('waiting'))} wait"
-    return [f"refill at {refill.get('ratePerSecond'):g}/s {state}: {passed}, {back}"]
+    each = f" in each of {counted(refill['caches'], 'cache', 'caches')}" if refill.get("caches") else ""
+    return [f"refill at {refill.get('ratePerSecond'):g}/s{each} {state}: {passed}, {back}"]
+
+
+def together(refills: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Return the refills behind a clear of everything as one; None where there is none."""
+    if not refills:
+        return None
+    running = [each for each in refills if each.get("state") == "running"]
+    names = ("admitted", "waiting", "hottest", "hottestBack")
+    sums: dict[str, Any] = {name: sum(worth(each.get(name)) or 0 for each in refills) for name in names}
+    told = (running or refills)[0]
+    return {**told, **sums, "caches": len(running)}
 
 
 def _axis(horizon: float, width: int) -> str:

@@ -133,6 +133,7 @@ def _recovery(plane: ControlPlane, clear_id: str) -> RecoveryResponse:
         hit_rate_before=recovery.hit_rate_before,
         predicted=None if expected is None else prediction(expected),
         predicted_reload_seconds=None if expected is None else expected.reload_seconds,
+        predicted_reloads=None if expected is None else expected.reloads,
         actual=RecoveryModel(
             seconds=round(recovery.points[-1][0], 3) if recovery.points else 0.0,
             curve=[CurvePoint(seconds=end, hit_rate=rate) for end, rate in recovery.curve()],

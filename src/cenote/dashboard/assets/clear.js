@@ -91,7 +91,7 @@ export function openClear(app, { service = null, all = false }) {
       preview.show(found);
       seen = found;
       members = found.members.map((/** @type {any} */ each) => ({ ...each, acknowledged: false, lapsed: false }));
-      const entries = plural(found.entries, "entry", "entries");
+      const entries = amount(found);
       say(button, fields.soft() ? `Mark ${entries} stale` : `Clear ${entries}`);
       ready = true;
       judge();
@@ -138,6 +138,12 @@ export function openClear(app, { service = null, all = false }) {
   }
 
   change();
+}
+
+/** @param {any} found A preview. @returns {string} How many entries, as far as that is known. */
+function amount({ entries, entriesExact }) {
+  if (entriesExact !== false) return plural(entries, "entry", "entries");
+  return entries ? `about ${plural(entries, "entry", "entries")}` : "what is covered";
 }
 
 /** @param {any} answer @param {any} body @param {string} clearId @returns {any} The answer to a clear, as the list of clears has it. */

@@ -19,7 +19,7 @@ export function hotKeys(keys, explain = null) {
       h(
         "li",
         {},
-        explain ? h("button", { type: "button", class: "key", onclick: () => explain(each.key) }, each.key) : h("span", { class: "key" }, each.key),
+        explain ? h("button", { type: "button", class: "key", onclick: () => explain(each.key) }, each.key) : h("span", { class: "key", title: each.key }, each.key),
         // The eviction policy counts up to a bound, so the number is a guess.
         h("span", { class: "hint" }, `≈${each.readsPerSecond ? rate(each.readsPerSecond) : `${compact(each.reads)} reads`}, loads in ${seconds(each.loadSeconds)}`),
       ),

@@ -56,7 +56,7 @@ export function makePreview() {
       chart.set(xs, [curve.map((/** @type {any} */ point) => point.hitRate), xs.map(() => prediction.hitRateBefore)], telling(xs, prediction));
       say(basis, prediction ? `${sentence(`${prediction.confidence} confidence`)} ${sentence(prediction.basis)}` : sentence(`nothing can be predicted yet: ${found.basis}`));
       hot.replaceChildren(hotKeys(found.hottest?.slice(0, 5)));
-      sample.replaceChildren(...(found.items.length ? found.items.slice(0, 5).map((/** @type {string} */ key) => h("li", {}, h("code", {}, key))) : [h("li", { class: "hint" }, "None.")]));
+      sample.replaceChildren(...(found.items.length ? found.items.slice(0, 5).map((/** @type {string} */ key) => h("li", {}, h("code", { title: key }, key))) : [h("li", { class: "hint" }, "None.")]));
     },
   };
 }

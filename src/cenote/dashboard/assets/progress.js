@@ -1,7 +1,11 @@
 /** Progress: who has acknowledged a clear while it runs. */
 
+import { get } from "./api.js";
 import { h, say } from "./dom.js";
 import { millis, plural } from "./format.js";
+
+/** After how many milliseconds without news the list of clears is asked, and how often. */
+const SILENCE = 1000;
 
 /** @param {any} member @returns {string} */
 export const nameOf = (member) => member.name ?? `process ${member.pid}`;
@@ -55,12 +59,44 @@ export function makeProgress(app, clearId, what, expected) {
     list.replaceChildren(memberList(all));
   }
 
-  const mine = (/** @type {(detail: any) => void} */ work) => (/** @type {any} */ { detail }) => detail.clearId === clearId && work(detail);
-  const dispose = app.listen({
+  let timer = 0;
+  const aborting = new AbortController();
+
+  /** The events are those of the process that the stream comes from, and there may be no stream: ask then. */
+  function wait() {
+    clearTimeout(timer);
+    if (!aborting.signal.aborted) timer = setTimeout(ask, SILENCE);
+  }
+
+  async function ask() {
+    try {
+      // Not by its own address: a process that was not asked for it would answer that there is none.
+      const { clears } = await get("cache/clears", { limit: 20 }, aborting.signal);
+      take(clears.find((/** @type {any} */ clear) => clear.clearId === clearId)?.members ?? []);
+    } catch {
+      // The answer to the clear itself says what is wrong.
+    }
+    wait();
+  }
+
+  const mine = (/** @type {(detail: any) => void} */ work) => (/** @type {any} */ { detail }) => {
+    if (detail.clearId !== clearId) return;
+    work(detail);
+    wait();
+  };
+  const stop = app.listen({
     "clear-begun": mine((clear) => take(clear.members ?? [])),
     "clear-acknowledged": mine((event) => take([event.member])),
     "clear-lapsed": mine((event) => take([event.member])),
   });
   take(expected);
-  return { element, dispose };
+  wait();
+  return {
+    element,
+    dispose() {
+      stop();
+      aborting.abort();
+      clearTimeout(timer);
+    },
+  };
 }

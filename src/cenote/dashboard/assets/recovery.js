@@ -60,7 +60,7 @@ export function recovery(app, clear, level, preview) {
     const back = (/** @type {number} */ part) => curve.find((/** @type {any} */ point) => before !== null && point.hitRate !== null && point.hitRate >= part * before)?.seconds ?? null;
     const passed = Math.max(0, Date.now() / 1000 - begun);
     const actual = { seconds: passed, curve, reloadSeconds: null, reloads: null, secondsTo90: back(0.9), secondsTo95: back(0.95), over: passed > WATCHED };
-    return { hitRateBefore: before, predicted: prediction, predictedReloadSeconds: cost?.reloadSeconds, actual };
+    return { hitRateBefore: before, predicted: prediction, predictedReloadSeconds: cost?.reloadSeconds, predictedReloads: cost?.reloads, actual };
   }
 
   /** @returns {Promise<any>} The refill behind this clear, which the rows of its caches tell of, summed up; null where there is none. */
@@ -93,7 +93,7 @@ export function recovery(app, clear, level, preview) {
       ["Hit rate 90% back", told(predicted, predicted?.secondsTo90), told(actual, actual.secondsTo90, "not yet")],
       ["Hit rate 95% back", told(predicted, predicted?.secondsTo95), told(actual, actual.secondsTo95, "not yet")],
       ["Load time paid", seconds(found.predictedReloadSeconds), seconds(actual.reloadSeconds)],
-      ["Loads", NONE, count(actual.reloads)],
+      ["Loads", found.predictedReloads === null || found.predictedReloads === undefined ? NONE : count(Math.round(found.predictedReloads)), count(actual.reloads)],
       ...(clear.mode === "soft" ? [["Stale values served", NONE, count(actual.staleServed)]] : []),
     ];
     body.replaceChildren(...rows.map(([name, ...cells]) => h("tr", {}, h("th", { scope: "row" }, name), cells.map((cell) => h("td", {}, cell)))));
