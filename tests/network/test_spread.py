@@ -6,6 +6,11 @@ from collections import Counter
 
 import pytest
 from redis.crc import key_slot
+from tests.network.test_preview import (  # noqa: F401  # the fixture and what is tried with it
+    holding,
+    test_a_preview_counts_what_is_at_the_server_whoever_is_asked,
+    test_a_preview_walks_through_no_more_of_a_server_than_a_limit,
+)
 from tests.network.test_refill import (  # noqa: F401  # the fixture and what is tried with it
     paced,
     test_a_refill_is_stopped_on_all_machines,
