@@ -9,8 +9,8 @@ DRY_RUN = "(lambda found: (found.entries_cleared, found.count_exact))(cache.clea
 
 
 @pytest.fixture
-def two(site):
-    """Processes of two machines; one has stored thirteen entries, the other has read one of them."""
+def holding(site):
+    """Processes of holding machines; one has stored thirteen entries, the other has read one of them."""
     one, other = site.process("a"), site.process("b")
     site.leased(one)
     site.leased(other)
@@ -20,23 +20,23 @@ def two(site):
     return one, other
 
 
-def test_a_preview_counts_what_is_at_the_server_whoever_is_asked(two):
-    for asked in two:
+def test_a_preview_counts_what_is_at_the_server_whoever_is_asked(holding):
+    for asked in holding:
         for scope, entries in (("", 13), ("tags=['a']", 8), ("prefix='b-'", 5), ("tags=['b'], prefix='a-1'", 6)):
             assert asked.ask(PREVIEW.format(scope)) == (entries, True)
             assert asked.ask(DRY_RUN.format(scope)) == (entries, True)
         assert asked.ask("caches.preview(everything=True).entries") == 13
         assert set(asked.ask("caches.preview('shop', prefix='b-').items")) == {f"b-{number}" for number in range(5)}
-    assert two[1].ask("cache.clear(tags=['a']).entries_cleared") == 8
-    assert two[0].ask(PREVIEW.format("")) == (5, True)
+    assert holding[1].ask("cache.clear(tags=['a']).entries_cleared") == 8
+    assert holding[0].ask(PREVIEW.format("")) == (5, True)
 
 
-def test_a_preview_walks_through_no_more_of_a_server_than_a_limit(two):
-    two[0].do("import cenote.previewing; cenote.previewing._COUNTED_ONE_BY_ONE = 100")
-    two[0].do("cache.set_many({f'c-{number:03}': 1 for number in range(300)}, tags=['c'])")
+def test_a_preview_walks_through_no_more_of_a_server_than_a_limit(holding):
+    holding[0].do("import cenote.previewing; cenote.previewing._COUNTED_ONE_BY_ONE = 100")
+    holding[0].do("cache.set_many({f'c-{number:03}': 1 for number in range(300)}, tags=['c'])")
     # What is known of the names is a limit's worth; of the tags, a share of the first hundred.
-    assert two[0].ask(PREVIEW.format("prefix='c-'")) == (100, False)
-    assert two[0].ask(PREVIEW.format("tags=['c']")) == (round(0.87 * 313), False)
-    assert two[0].ask(PREVIEW.format("prefix='a-'")) == (8, True)
-    assert two[0].ask(PREVIEW.format("")) == (313, True)
-    assert "about 100 entries" in two[0].ask("caches.preview('shop', prefix='c-').message")
+    assert holding[0].ask(PREVIEW.format("prefix='c-'")) == (100, False)
+    assert holding[0].ask(PREVIEW.format("tags=['c']")) == (round(0.87 * 313), False)
+    assert holding[0].ask(PREVIEW.format("prefix='a-'")) == (8, True)
+    assert holding[0].ask(PREVIEW.format("")) == (313, True)
+    assert "about 100 entries" in holding[0].ask("caches.preview('shop', prefix='c-').message")

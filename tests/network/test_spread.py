@@ -10,6 +10,11 @@ from tests.network.test_long_keys import (  # noqa: F401  # what holds at one se
     test_a_long_key_is_set_read_and_deleted_alone,
     test_nothing_old_is_served_of_a_long_key_that_is_invalidated,
 )
+from tests.network.test_preview import (  # noqa: F401  # the fixture and what is tried with it
+    holding,
+    test_a_preview_counts_what_is_at_the_server_whoever_is_asked,
+    test_a_preview_walks_through_no_more_of_a_server_than_a_limit,
+)
 from tests.network.test_refill import (  # noqa: F401  # the fixture and what is tried with it
     paced,
     test_a_refill_is_stopped_on_all_machines,
