@@ -212,8 +212,8 @@ def clears(plan: Plan, section: Section) -> None:
          ["", str(len(large)), f"{statistics.median(took for _, took, _ in large):.1f}", *figures]]
     )  # fmt: skip
     section.notes.append(
-        f"Of the server's commands while values are given back, those above {LOGGED_MICROSECONDS / 1000:g} ms count, by "
-        "the clock: what else runs on the processors is in them."
+        f"Of the server's commands while values are given back those above {LOGGED_MICROSECONDS / 1000:g} ms count, "
+        "by the clock: what else runs on the processors is in them."
     )
     what = "the server's commands while values are given back, 99th percentile"
     section.targets.append(Target(what, 5, 1000 * _late(steps), " ms"))
