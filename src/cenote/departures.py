@@ -65,7 +65,7 @@ class Departures:
             begun: Now, in monotonic seconds.
         """
         self._begun = begun
-        self._places = FIRST_PLACES
+        # Replaced, never resized: whoever took it may go on with it while another thread makes a larger one.
         self._table: array[int] = array("Q")
         self._full = False
         self.lost = False
@@ -75,51 +75,54 @@ class Departures:
         """Note what becomes of a key."""
         mark = (hash(key) ^ slot * 0x9E3779B1) & _HASH
         noted = mark << 32 | int(now - self._begun) << 4 & 0xFFFFFFF0 | fate
-        at = mark & (self._places - 1)
         table = self._table
-        if self._full or (table and (not (there := table[at]) or there >> 32 == mark)):
+        at = mark & (len(table) - 1)
+        if table and (self._full or not (there := table[at]) or there >> 32 == mark):
             table[at] = noted
         else:
             self._find_place(mark, noted)
 
     def _find_place(self, mark: int, noted: int) -> None:
-        if not self._table:
-            self._table = array("Q", [0]) * self._places
-        at = self._place_of(mark)
-        while at is None and self._places < MOST_PLACES:
-            self._grow()
-            at = self._place_of(mark)
+        table = self._table or array("Q", [0]) * FIRST_PLACES
+        at = _place_of(table, mark)
+        while at is None and len(table) < MOST_PLACES:
+            table = self._grown(table)
+            at = _place_of(table, mark)
         if at is None:
             # From now on every note takes its first place, which is the quickest way.
             self.lost = self._full = True
-            at = mark & (self._places - 1)
-        self._table[at] = noted
+            at = mark & (len(table) - 1)
+        table[at] = noted
+        self._table = table
 
     def find(self, slot: int, key: Hashable) -> Departure | None:
         """Return what became of a key's last value; None where that is not known."""
-        at = self._place_of((hash(key) ^ slot * 0x9E3779B1) & _HASH) if self._table else None
-        there = 0 if at is None else self._table[at]
+        table = self._table
+        at = _place_of(table, (hash(key) ^ slot * 0x9E3779B1) & _HASH) if table else None
+        there = 0 if at is None else table[at]
         return Departure(Fate(there & 0xF), self._begun + (there >> 4 & _SECONDS)) if there else None
 
-    def _place_of(self, mark: int) -> int | None:
-        """Return where a mark is, or may be put; None where all its places are others'."""
-        last = self._places - 1
-        for at in range(mark, mark + _NEIGHBOURS):
-            there = self._table[at & last]
-            if not there or there >> 32 == mark:
-                return at & last
-        return None
+    def _grown(self, table: array[int]) -> array[int]:
+        """Return a table of twice the size with the same notes."""
+        larger = array("Q", [0]) * (2 * len(table))
+        for there in table:
+            if there:
+                at = _place_of(larger, there >> 32)
+                if at is None:
+                    self.lost = True
+                else:
+                    larger[at] = there
+        return larger
 
-    def _grow(self) -> None:
-        noted = [there for there in self._table if there]
-        self._places *= 2
-        self._table = array("Q", [0]) * self._places
-        for there in noted:
-            at = self._place_of(there >> 32)
-            if at is None:
-                self.lost = True
-            else:
-                self._table[at] = there
+
+def _place_of(table: array[int], mark: int) -> int | None:
+    """Return where a mark is, or may be put; None where all its places are others'."""
+    last = len(table) - 1
+    for at in range(mark, mark + _NEIGHBOURS):
+        there = table[at & last]
+        if not there or there >> 32 == mark:
+            return at & last
+    return None
 
 
 class Obituary:

@@ -35,15 +35,20 @@ def binary(kind):
     return server_program(kind) or next((str(each) for each in elsewhere if os.access(each, os.X_OK)), None)
 
 
-_dice = random.SystemRandom()
-"""Processes that tests run in side by side must not draw the same, however their libraries seed what is drawn."""
+_given = set[int]()
 
 
 def free_port():
-    """Return a port that nobody listens on now, below those that the system hands out by itself."""
+    """Return a port that nobody listens on now, and that was not returned before: it may not be listened on yet.
+
+    It is below those that the system hands out by itself.
+    """
     while True:
-        port = _dice.randrange(12_000, 30_000)
+        port = random.randrange(12_000, 30_000)
+        if port in _given:
+            continue
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            _given.add(port)
             return port
 
 

@@ -10,10 +10,10 @@ import pytest
 from tests.machine.processes import state_of
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.servers("valkey")
+
 SETUP = """
 from contextlib import suppress
-
-pytestmark = pytest.mark.servers("valkey")
 def told(call):
     # Nobody acknowledges while the agent is stopped, and some of this needs to be told where the log is by now.
     for _ in range(3):
