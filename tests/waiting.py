@@ -3,9 +3,16 @@
 import time
 
 
-def wait_until(condition, seconds=30.0):
-    """Ask again and again until something has come about."""
+def came_about(condition, seconds=30.0):
+    """Ask again and again whether something has come about; return whether it has in time."""
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "it did not come about"
+        if time.monotonic() > end:
+            return False
         time.sleep(0.001)
+    return True
+
+
+def wait_until(condition, seconds=30.0):
+    """Return once something has come about."""
+    assert came_about(condition, seconds), "it did not come about"

@@ -65,7 +65,8 @@ class Departures:
             begun: Now, in monotonic seconds.
         """
         self._begun = begun
-        # Replaced, never resized: whoever took it may go on with it while another thread makes a larger one.
+        # Replaced, never resized: who took it goes on with it while another thread makes a larger one. What is noted in
+        # the smaller one meanwhile is lost, which a hint may be.
         self._table: array[int] = array("Q")
         self._full = False
         self.lost = False
@@ -83,7 +84,8 @@ class Departures:
             self._find_place(mark, noted)
 
     def _find_place(self, mark: int, noted: int) -> None:
-        table = self._table or array("Q", [0]) * FIRST_PLACES
+        former = self._table
+        table = former or array("Q", [0]) * FIRST_PLACES
         at = _place_of(table, mark)
         while at is None and len(table) < MOST_PLACES:
             table = self._grown(table)
@@ -93,7 +95,8 @@ class Departures:
             self.lost = self._full = True
             at = mark & (len(table) - 1)
         table[at] = noted
-        self._table = table
+        if table is not former:
+            self._table = table
 
     def find(self, slot: int, key: Hashable) -> Departure | None:
         """Return what became of a key's last value; None where that is not known."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from cenote.departures import MOST_PLACES, Departures, Fate
+from cenote import departures
+from cenote.departures import FIRST_PLACES, MOST_PLACES, Departures, Fate
+from cenote.testing import explore
 
 
 @pytest.fixture
@@ -113,3 +115,22 @@ def test_a_table_that_holds_little_loses_nothing():
     assert all(departures.find(1, number) == (Fate.EXPIRED, 5.0) for number in range(1000))
     assert not departures.lost
     assert departures.find(0, 5) is None
+
+
+def test_notes_go_on_while_another_thread_makes_the_table_larger():
+    # Their hashes differ by the size of the table, so that they want the same place; the last one needs a larger table.
+    crowd = [number * FIRST_PLACES for number in range(1, departures._NEIGHBOURS + 2)]
+    beyond = 2 * FIRST_PLACES - 1
+
+    def scenario():
+        noted = Departures(0.0)
+        for key in crowd[:-1]:
+            noted.note(0, key, Fate.CLEARED, 1.0)
+
+        def note(key):
+            noted.note(0, key, Fate.CLEARED, 1.0)
+            assert noted.find(0, crowd[0]).fate is Fate.CLEARED
+
+        return [lambda: note(crowd[-1]), lambda: note(beyond)]
+
+    explore(scenario, modules=[departures], opcodes=True)

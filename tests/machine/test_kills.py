@@ -10,6 +10,7 @@ import signal
 import time
 
 import pytest
+from tests.waiting import wait_until
 
 from cenote.invalidation.log import Record, RecordKind
 from cenote.invalidation.machine.census import MachineCensus
@@ -52,6 +53,19 @@ def write_until_killed(path, said, chances):
                 joined.processes.reclaim()
 
 
+def said_until_a_moment(log, heard, chances, *, writing):
+    """Return what a writer says until some moment of its writing, however long it takes to attach, or before that."""
+    if not writing:
+        select.select([heard], [], [], chances.random() * 0.004)
+        return b""
+    told = b""
+    while not told.endswith(b"b"):
+        told += os.read(heard, 1)
+    amid = log.head + chances.randrange(400)
+    wait_until(lambda: log.head >= amid)
+    return told
+
+
 @pytest.mark.long
 def test_a_thousand_kills_leave_no_hole_no_lock_and_no_wrong_figure(open_log):
     log = open_log()
@@ -69,11 +83,7 @@ def test_a_thousand_kills_leave_no_hole_no_lock_and_no_wrong_figure(open_log):
                 write_until_killed(log.path, said, random.Random(kill))
             finally:
                 os._exit(1)
-        if kill % 3:
-            # Two of three are killed amid their writing, however long it takes to attach; the others at any moment.
-            while not counted.endswith(b"b"):
-                counted += os.read(heard, 1)
-        time.sleep(chances.random() * 0.004)
+        counted += said_until_a_moment(log, heard, chances, writing=bool(kill % 3))
         os.kill(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
         assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL

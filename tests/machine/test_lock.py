@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -67,21 +68,26 @@ def test_another_thread_waits_for_it_as_another_process_does(lock):
 
 
 def test_waiting_for_a_thread_and_then_for_a_process_has_one_deadline(lock, monkeypatch):
-    given = []
+    given, moments, begun = [], [100.0, 103.0], threading.Event()
 
     def note(descriptor, seconds):
         given.append(seconds)
         return True
 
+    def monotonic():
+        # Whoever finds another thread there reads it, and again once that has left.
+        begun.set()
+        return moments.pop(0)
+
     monkeypatch.setattr(machine_lock, "flock_within", note)
+    monkeypatch.setattr(machine_lock, "time", SimpleNamespace(monotonic=monotonic))
     lock._seconds = 20
     with lock:
         waiting = threading.Thread(target=lambda: lock.__enter__().give_back())
         waiting.start()
-        time.sleep(0.05)
+        assert begun.wait(20)
     waiting.join()
-    assert given[0] == 20
-    assert 0 < given[1] <= 20 - 0.02
+    assert given == [20, 17]
 
 
 def test_an_interrupt_at_any_moment_leaves_it_free(lock, rival, monkeypatch):
@@ -182,12 +188,12 @@ def test_a_stopped_holder_does_not_keep_others_from_noticing_another_file(start,
 
 
 FORKED_IN_THE_LOCK = """
-import os, time
+import os
+gate = os.open({gate!r}, os.O_RDONLY)
 with caches._log.exclusive("a test"):
     child = os.fork()
     if not child:
-        while os.path.exists({alive!r}):
-            time.sleep(0.01)
+        os.read(gate, 1)
         os._exit(0)
     connection.send(child)
     connection.recv()
@@ -197,17 +203,18 @@ with caches._log.exclusive("a test"):
 def test_a_child_that_was_forked_amid_a_change_does_not_keep_the_lock_of_its_killed_parent(
     open_manager, start, tmp_path
 ):
-    alive = tmp_path / "alive"
-    alive.touch()
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    ours = os.open(gate, os.O_RDWR)  # while it is open the child has something to wait for
     parent = start()
-    parent.tell(FORKED_IN_THE_LOCK.format(alive=str(alive)))
+    parent.tell(FORKED_IN_THE_LOCK.format(gate=str(gate)))
     child = parent.receive()
     parent.kill()
     os.kill(child, 0)
     caches = open_manager()
     assert caches.clear().level == "machine"
     os.kill(child, 0)
-    alive.unlink()
+    os.close(ours)
 
 
 def test_a_child_that_was_forked_beside_a_change_goes_on_by_itself(open_manager):

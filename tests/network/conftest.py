@@ -163,34 +163,20 @@ class Site:
     @staticmethod
     def leased(process):
         """Wait until a process's machine has a lease."""
-        process.do(
-            """
-            import time
-            end = time.monotonic() + 20
-            while not caches._log.holds_lease:
-                assert time.monotonic() < end
-                cache.get("nothing")
-                time.sleep(0.002)
-            """
-        )
+        wait_until(lambda: process.ask("caches._log.holds_lease or cache.get('nothing', False)"))
 
     @staticmethod
     def insist(process, statement):
         """Have a process do something as soon as the server can be told."""
-        process.do(
-            f"""
-            import time
-            from cenote import ClearFailedError
-            end = time.monotonic() + 20
-            while True:
-                try:
-                    {statement}
-                    break
-                except ClearFailedError:
-                    assert time.monotonic() < end
-                    time.sleep(0.01)
-            """
-        )
+
+        def done():
+            try:
+                process.do(statement)
+            except ClearFailedError:
+                return False
+            return True
+
+        wait_until(done)
 
     @staticmethod
     def followed(process):

@@ -10,13 +10,13 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from tests.network.guard import GUARD
+from tests.waiting import came_about
 
 from cenote.cli.private_server import server_program
 
@@ -54,18 +54,18 @@ def free_port():
 
 def wait_for(asked, seconds=PATIENCE):
     """Ask again and again until the answer is true, and return it; an error of the server's counts as no."""
-    end = time.monotonic() + seconds
-    while True:
-        error = None
+    answers = []
+
+    def answered():
         try:
-            answer = asked()
-        except (redis.exceptions.RedisError, OSError) as caught:
-            answer, error = None, caught
-        if answer:
-            return answer
-        if time.monotonic() > end:
-            raise AssertionError(f"it did not come about: {error or answer!r}")
-        time.sleep(0.005)
+            answers.append(asked())
+        except (redis.exceptions.RedisError, OSError) as error:
+            answers.append(error)
+            return False
+        return answers[-1]
+
+    assert came_about(answered, seconds), f"it did not come about: {answers[-1]!r}"
+    return answers[-1]
 
 
 def client_of(port, **options):

@@ -56,6 +56,12 @@ class Shelf:
         )
         self.head = found.sequence
 
+    def invalidate(self, count, kind):
+        """Store so many entries that are covered, and write a record that covers them."""
+        for number in range(count):
+            self.keep(f"k{number:03}", ["t"])
+        self.record(kind, SCOPES[kind])
+
     @staticmethod
     def _value(key, tags, left):
         # Its key stays as long as in the test it should be gone, so that only what the indexes say of its end counts.
@@ -109,9 +115,7 @@ def test_what_was_invalidated_leaves_the_server_and_nothing_else_does(shelf, the
 @VALKEY
 @pytest.mark.parametrize("scope", SCOPES)
 def test_an_invalidation_looks_at_few_entries_itself_and_each_step_at_no_more_than_it_is_told(shelf, there, scope):
-    for number in range(150):
-        shelf.keep(f"k{number:03}", ["t"])
-    shelf.record(scope, SCOPES[scope])
+    shelf.invalidate(150, scope)
     assert len(there()) == 150
     assert shelf.steps(40)[:4] == [40, 40, 40, 30]
     assert there() == set()
@@ -265,9 +269,7 @@ def test_a_running_cache_gives_back_what_it_invalidated_and_reads_what_came_afte
 @VALKEY
 @pytest.mark.parametrize("kind_of", SCOPES)
 def test_what_is_still_to_be_given_back_does_not_stay_for_ever(server, shelf, kind_of):
-    for number in range(250):
-        shelf.set(f"k{number}", ["t"])
-    shelf.record(kind_of, SCOPES[kind_of])
+    shelf.invalidate(250, kind_of)
     with server.client() as client:
         for _ in range(2):
             assert shelf.ledger.give_back(100) == 100

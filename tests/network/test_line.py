@@ -325,8 +325,7 @@ def test_a_line_ends_when_an_answer_is_late_and_the_server_is_out_of_reach_then(
 def test_a_line_ends_when_it_is_to_be_found_out_anew_where_the_server_is(link, loop):
     line = loop.run_until_complete(given(link))
     link.look_anew()
-    loop.run_until_complete(asyncio.sleep(0.01))
-    assert not line.open
+    wait_until(lambda: loop.run_until_complete(asyncio.sleep(0)) or not line.open)
     assert link.fetch([b"k"], "log")[0] == [None]
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from tests.waiting import wait_until
 
+ROOT = Path(__file__).resolve().parents[2]
 LOSE_THE_FILE = """
 import shutil
 from pathlib import Path
@@ -23,25 +26,26 @@ def late(*answer):
 
 store._checked = late
 """
-LOSE_THE_LOG = """
-import time
+LOSE_THE_LOG = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from tests.waiting import wait_until
 store, ledger = caches._shared.store, caches._log.ledger
 check, log, before = store._checked, ledger.log_key, caches._log.incarnation
+
+def follows_another():
+    caches.rejoin()
+    try:
+        return caches._log.connected and caches._log.incarnation != before
+    except ClearFailedError:
+        return False  # the one file is gone, and the next one is not there yet
 
 def late(*answer):
     # Between the answer and the verdict on it the server loses its log, and this machine follows the next one.
     store._checked = check
     ledger.link.client.unlink(log, log.removesuffix("log") + "tags")
-    end = time.monotonic() + 20
-    while True:
-        try:
-            if caches._log.connected and caches._log.incarnation != before:
-                return check(*answer)
-        except ClearFailedError:
-            pass  # the one file is gone, and the next one is not there yet
-        assert time.monotonic() < end
-        caches.rejoin()
-        time.sleep(0.001)
+    wait_until(follows_another)
+    return check(*answer)
 
 store._checked = late
 """

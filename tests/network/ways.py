@@ -12,21 +12,13 @@ import threading
 import time
 from typing import ClassVar
 
+from tests.waiting import came_about
+
 from cenote.testing import History, Stamped
 
 PATIENCE = 20.0
 READERS = 2
 PAUSE = 0.0005
-
-
-def until(asked, patience=PATIENCE):
-    """Ask again and again until the answer is true; return whether it came to that."""
-    end = time.monotonic() + patience
-    while not asked():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.001)
-    return True
 
 
 class FailedError(Exception):
@@ -126,7 +118,7 @@ class Way:
 
     def is_loading(self, patience):
         """Return whether a load is, or comes, under way."""
-        return until(lambda: self._under_way, patience)
+        return came_about(lambda: self._under_way, patience)
 
     def let_come(self, patience):
         """Have others begin to read, and return whether they are served, or load or wait for a load."""
@@ -135,7 +127,7 @@ class Way:
         self._threads += fresh
         for thread in fresh:
             thread.start()
-        return until(
+        return came_about(
             lambda: sum(each.is_alive() for each in fresh) <= self.cache.own_stats().misses - before,
             patience,
         )
@@ -147,7 +139,7 @@ class Way:
     def warm(self, patience):
         """Return whether values are served that were loaded before."""
         before = self.hits
-        return until(lambda: self.hits > before + 10, patience)
+        return came_about(lambda: self.hits > before + 10, patience)
 
     def end(self):
         """Stop reading, and return what was seen."""
@@ -306,7 +298,7 @@ class Fill(Get):
         """Compute what a token stores."""
         token = self.cache.fill("k")
         token.set(self.load(), tags=["t"])
-        until(lambda: self._halt.is_set() or not self._gate.is_set(), 0.02)
+        came_about(lambda: self._halt.is_set() or not self._gate.is_set(), 0.02)
 
 
 class Refresh(Memoize):
@@ -315,7 +307,7 @@ class Refresh(Memoize):
     def fill_in(self):
         """Load it anew."""
         self.function.refresh("k")
-        until(lambda: self._halt.is_set() or not self._gate.is_set(), 0.02)
+        came_about(lambda: self._halt.is_set() or not self._gate.is_set(), 0.02)
 
 
 # What is kept for later

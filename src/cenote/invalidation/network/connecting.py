@@ -21,10 +21,10 @@ from cenote.invalidation.network.encryption import check_encryption
 __all__ = ["MOST_CONNECTIONS", "Address"]
 
 CONNECT_SECONDS: Final = 0.5
+"""How long it may take to connect; and to answer, for a sentinel or a node that is asked where the master is."""
 
 MOST_CONNECTIONS: Final = 1 << 31
 """As many as there are threads, where the URL says nothing else: with less, one more would find no server."""
-"""How long it may take to connect; and to answer, for a sentinel or a node that is asked where the master is."""
 
 _UNNAMED: Final[dict[str, None]] = (
     {"driver_info": None}
