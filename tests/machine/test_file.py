@@ -10,6 +10,7 @@ import subprocess
 import time
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tests.mounts import mounted_in_memory
@@ -18,6 +19,7 @@ from cenote import ConfigurationError
 from cenote.invalidation.log import Record, RecordKind
 from cenote.invalidation.machine import directory as machine_directory
 from cenote.invalidation.machine import file as machine_file
+from cenote.invalidation.machine import log as machine_log
 from cenote.invalidation.machine import prepare_directory
 from cenote.invalidation.machine.layout import FILE_BYTES, HEAD, RECORDS_AT, SERVICES_AT, VERSION, Word
 from cenote.invalidation.machine.log import MachineLog
@@ -285,14 +287,15 @@ def test_a_sound_file_of_the_same_boot_is_gone_on_with(open_log, path):
     assert log.append(CLEAR) == 4
 
 
-def test_a_clear_soon_after_the_file_was_made_waits_for_those_who_have_an_older_one_open(open_log):
+def test_a_clear_soon_after_the_file_was_made_waits_for_those_who_have_an_older_one_open(open_log, monkeypatch):
     log = open_log(settle=0.2)
-    sequence = log.append(CLEAR)
-    log.confirm(sequence)
-    assert time.monotonic() >= log.membership.file.made_at + 0.2
-    begin = time.monotonic()
-    log.confirm(log.append(CLEAR))
-    assert time.monotonic() - begin < 0.1
+    naps, moments = [], [log.membership.file.made_at + after for after in (0.05, 0.2)]
+    clock = SimpleNamespace(time=time.time, monotonic=lambda: moments.pop(0), sleep=naps.append)
+    monkeypatch.setattr(machine_log, "time", clock)
+    for _ in range(2):
+        log.confirm(log.append(CLEAR))
+    assert naps == [pytest.approx(0.15)]
+    assert moments == []
 
 
 # Where it may lie

@@ -146,7 +146,7 @@ def test_sets_and_clears_do_not_wait_for_ever_for_a_stopped_process_and_heal_wit
         thread.join(20)
     assert took.keys() == calls.keys()
     for name, (seconds, error) in took.items():
-        assert seconds < LOCK_SECONDS + 1.0, name
+        assert seconds < 2 * LOCK_SECONDS, name
         assert isinstance(error, LockBusyError)
     assert {took[name][1].level for name in ("clear", "clear_all", "tags")} == {"process"}
     assert cache.get("k") is None, "the own process was not cleared"
@@ -181,7 +181,7 @@ def test_a_stopped_holder_does_not_keep_others_from_noticing_another_file(start,
     path.unlink()
     begin = time.monotonic()
     wait_until(lambda: other.ask("cache._root.states[cache._index].tables[0].get('k')") is None)
-    assert time.monotonic() - begin < 1.0
+    assert time.monotonic() - begin < LOCK_SECONDS
     holder.resume()
     holder.send("go on")
     holder.answer()

@@ -49,7 +49,7 @@ def test_the_load_of_a_killed_process_is_taken_over_at_once(start):
     one.kill()
     begin = time.monotonic()
     assert other.receive() == "loading"
-    assert time.monotonic() - begin < 1.0
+    assert time.monotonic() - begin < 5.0
     other.send("mine")
     assert other.receive() == ("done", "mine")
     other.answer()

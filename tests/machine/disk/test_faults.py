@@ -161,7 +161,7 @@ def test_a_process_that_is_stopped_inside_a_write_keeps_nobody_from_reading_and_
     for thread in [*threads, loading]:
         thread.join(20)
     assert took.keys() == actions.keys()
-    assert all(seconds < LOCK_SECONDS + 0.8 for seconds, _ in took.values()), took
+    assert all(seconds < 2 * LOCK_SECONDS for seconds, _ in took.values()), took
     assert loaded == ["old"]
     other.resume()
     other.send("go on")
