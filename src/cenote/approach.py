@@ -151,16 +151,16 @@ def serve(
     if entry is None:
         return False, None
     verdict = core.judge(state, entry)
+    if verdict not in _SERVED:
+        return False, None
+    value = entry.value  # before the reload begins, which puts another in its place
+    if value is GONE:
+        return False, None
     if verdict is Verdict.AHEAD:
         with Started(core) as started:
             flight = _flight_ahead(core, slot, state, entry, terms, loop, started)
             if flight is not None:
                 behind(flight)
-    elif verdict not in (Verdict.FRESH, Verdict.HELD):
-        return False, None
-    value = entry.value
-    if value is GONE:
-        return False, None
     core.count_hit(slot, state, entry)
     if entry.error is not None:
         raise again(entry.error)
@@ -207,6 +207,8 @@ def _flight_ahead(
     with core.lock:
         if core.state is not state or not core.running or _under_way(state, slot, entry.key) is not None:
             return None
+        if state.tables[slot.index].get(entry.key) is not entry or core.judge(state, entry) is not Verdict.AHEAD:
+            return None  # reloaded since it was judged, in another entry or in this one
         # Not the entry's tags: those of the new value may be others.
         return _register(core, slot, state, entry.key, terms.known_tags(), loop, started, parent=None, behind=True)
 

@@ -249,6 +249,33 @@ def test_no_schedule_of_background_reloads_serves_an_old_value(how, monkeypatch)
     explore(scenario, modules=CORE, seeds=range(40))
 
 
+def test_no_schedule_of_reads_late_in_a_ttl_reloads_twice_or_waits_for_the_new_value(monkeypatch):
+    def scenario():
+        scheduled = ScheduledWorkers(callers=2)
+        monkeypatch.setattr(loading, "workers", scheduled)
+        clock, loads, served = FakeClock(), [], []
+        cache = CacheManager(clock=clock).service("s", ttl=10, refresh_ahead=0.5)
+
+        def load():
+            loads.append(clock.monotonic())
+            return len(loads)
+
+        def read():
+            served.append(cache.get_or_load("k", load))
+
+        def check():
+            monkeypatch.undo()
+            assert len(loads) == 2
+            assert 1 in served  # whoever has it reloaded takes what was there
+
+        read()
+        served.clear()
+        clock.advance(6)
+        return Scenario([scheduled.counted(read), scheduled.counted(read), scheduled.work], check)
+
+    explore(scenario, modules=CORE, seeds=SEEDS)
+
+
 def test_no_bytecode_is_a_place_where_a_switch_makes_a_hit_old():
     def scenario():
         shared = Shared(ttl=100)
