@@ -281,8 +281,7 @@ def test_the_audit_trail_leaves_out_what_is_older_than_an_hour_and_shows_more_wh
     lines = page.locator("tbody tr")
     expect(lines).to_have_count(100)
     page.get_by_role("button", name="Show more").click()
-    expect(lines.filter(has_text="0.key").last).to_be_visible()
-    assert lines.count() >= 102
+    expect(lines.nth(101)).to_be_visible()
     # An hour after a moment in the midst of them.
     page.clock.set_fixed_time(times[50] + (times[51] - times[50]) / 2 + timedelta(hours=1))
     page.get_by_label("Time").select_option("Last hour")
