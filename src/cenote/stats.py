@@ -112,6 +112,8 @@ _ADDED: Final = tuple(
 
 def sum_of(all_stats: Sequence[CacheStats]) -> CacheStats:
     """Return the figures of several caches together; the limit is None where one of them has none."""
+    if len(all_stats) == 1:
+        return all_stats[0]
     sums: dict[str, Any] = {name: sum(getattr(each, name) for each in all_stats) for name in _ADDED}
     limits = [each.max_size for each in all_stats if each.max_size is not None]
     weights = [each.bytes for each in all_stats if each.bytes is not None]

@@ -174,10 +174,10 @@ class Watched(Member, ABC):
         stats = [core.counted() for core in cores]
         soft = note.mode == "soft"
         baselines = [self._baseline(core, each, soft=soft) for core, each in zip(cores, stats, strict=True)]
-        self._recoveries[note.clear_id] = Recovery(note, baselines, sum_of(stats))
+        recovery = self._recoveries[note.clear_id] = Recovery(note, baselines, sum_of(stats))
         while len(self._recoveries) > KEPT_RECOVERIES:
             del self._recoveries[next(iter(self._recoveries))]
-        self._watch.poke()
+        self._watch.look_within(recovery.due - self._clock.monotonic())
 
     def _baseline(self, core: CacheCore, stats: CacheStats, *, soft: bool) -> Baseline:
         probes = self._probes.get(core.name)
@@ -325,10 +325,15 @@ class Watch:
         self.over = False
         self.unsubscribe: Callable[[], object] = bool
         self._event = threading.Event()
+        self._until = float("inf")
 
-    def poke(self) -> None:
-        """Have the thread look now."""
-        self._event.set()
+    def look_within(self, seconds: float) -> None:
+        """Have the thread look in so many seconds at the latest; it is woken only where it would wait for longer.
+
+        Waking it at every one of many clears would cost more than they do.
+        """
+        if time.monotonic() + seconds < self._until:
+            self._event.set()
 
     def end(self) -> None:
         """Have the thread end."""
@@ -338,7 +343,9 @@ class Watch:
 
     def wait(self, seconds: float) -> None:
         """Wait until something is due, or there is something new."""
+        self._until = time.monotonic() + seconds
         self._event.wait(seconds)
+        self._until = float("inf")  # while it looks: what comes now may have come too late to be looked at
         self._event.clear()
 
 

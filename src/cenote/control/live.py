@@ -25,6 +25,7 @@ from cenote.control.routes.clears import clear_model, member_model
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from pydantic import BaseModel
     from starlette.types import Receive, Scope, Send
 
     from cenote import CacheManager
@@ -46,11 +47,19 @@ _TICKED: Final = ("hits", "misses", "current_size", "evictions", "loads", "load_
 
 
 class Told(NamedTuple):
-    """One event: its number, its name, and what it says in JSON."""
+    """One event: its number, its name, and what it says.
+
+    It is put into JSON for a stream that sends it, and not by whoever clears.
+    """
 
     number: int
     kind: str
-    data: str
+    data: BaseModel | dict[str, Any]
+
+    def text(self) -> str:
+        """Return what it says in JSON."""
+        plain = self.data if isinstance(self.data, dict) else self.data.model_dump(by_alias=True)
+        return json.dumps(plain, separators=(",", ":"))
 
 
 class Journal:
@@ -86,7 +95,7 @@ class Journal:
     def hear_clear(self, news: News) -> None:
         """Tell of a clear; in the thread that clears."""
         if news.kind in {"begun", "done"}:
-            self.tell(f"clear-{news.kind}", clear_model(news.note).model_dump(by_alias=True))
+            self.tell(f"clear-{news.kind}", clear_model(news.note))
         elif news.member is not None:
             member = member_model(news.member).model_dump(by_alias=True)
             self.tell(f"clear-{news.kind}", {"clearId": news.note.clear_id, "member": member})
@@ -95,14 +104,13 @@ class Journal:
         """Tell of an invalidation or a switch; in the thread that did it."""
         kind = {"invalidate": "invalidated", "switch": "switched"}.get(event.action)
         if kind is not None:
-            self.tell(kind, event_model(event).model_dump(by_alias=True))
+            self.tell(kind, event_model(event))
 
-    def tell(self, kind: str, data: dict[str, Any]) -> None:
-        """Number and keep an event, and wake who waits; from any thread."""
-        text = json.dumps(data, separators=(",", ":"))
+    def tell(self, kind: str, data: BaseModel | dict[str, Any]) -> None:
+        """Number and keep an event, and wake who waits; from any thread. What is told must not change any more."""
         with self._lock:
             number = self._last + 1
-            self._told.append(Told(number, kind, text))
+            self._told.append(Told(number, kind, data))
             self._last = number
         for bell in tuple(self._bells):
             bell.ring()
@@ -212,7 +220,7 @@ class LiveStreamResponse(Response):
             bell.clear()
             for told in journal.after(after):
                 after = told.number
-                yield self._event(told.kind, told.data, after)
+                yield self._event(told.kind, told.text(), after)
                 spoken = clock()
             if clock() >= ticked + self._interval:
                 ticked = clock()
