@@ -41,7 +41,7 @@ NOT_OF_A_WHEEL = (
 # What searches through what one file does: the other runs do.
 SEARCHING = ("eviction", "stores", "strict")
 # What starts processes all the time, or searches longest, where it has just been seen to pass.
-SLOW = ("cli", "eviction")
+SLOW = ("cli", "codecs", "eviction")
 
 
 class StepFailedError(Exception):
