@@ -145,6 +145,9 @@ def serve(
     """Serve what needs no decision under the lock; one State is loaded once, as on the fast path.
 
     What the server was asked after the read had begun is passed in: an event loop does not wait for it.
+
+    Why nothing old is served: a clear that returned before this began has put its State in force, which is looked in
+    here, or took the entry out; what changes in the entry after the verdict, and before the value is read, is newer.
     """
     state = core.abreast(seen)
     entry = state.tables[slot.index].get(key)

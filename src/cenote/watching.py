@@ -345,7 +345,7 @@ class Watch:
         """Wait until something is due, or there is something new."""
         self._until = time.monotonic() + seconds
         self._event.wait(seconds)
-        self._until = float("inf")  # while it looks: what comes now may have come too late to be looked at
+        self._until = float("inf")  # it looks: what comes now has it look again before it waits
         self._event.clear()
 
 

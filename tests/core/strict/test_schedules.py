@@ -229,13 +229,18 @@ class ScheduledWorkers:
 
 
 @pytest.mark.parametrize("how", ["clear", "delete", "tags", "soft"])
-def test_no_schedule_of_background_reloads_serves_an_old_value(how, monkeypatch):
+@pytest.mark.parametrize(
+    ("options", "age"),
+    [({"stale_while_revalidate": 100, "fail_safe": 1000}, 15), ({"refresh_ahead": 0.5}, 6)],
+    ids=["stale", "ahead"],
+)
+def test_no_schedule_of_background_reloads_serves_an_old_value(options, age, how, monkeypatch):
     def scenario():
         scheduled = ScheduledWorkers(callers=3)
         monkeypatch.setattr(loading, "workers", scheduled)
-        shared = Shared(ttl=10, stale_while_revalidate=100, fail_safe=1000)
+        shared = Shared(ttl=10, **options)
         shared.loaded("k")
-        shared.clock.advance(15)
+        shared.clock.advance(age)
         callers = [shared.reads(1), shared.gets(1), shared.empties(how)]
         return Scenario([*map(scheduled.counted, callers), scheduled.work], after(shared))
 
@@ -246,7 +251,7 @@ def test_no_schedule_of_background_reloads_serves_an_old_value(how, monkeypatch)
 
         return check
 
-    explore(scenario, modules=CORE, seeds=range(40))
+    explore(scenario, modules=CORE, seeds=range(240))
 
 
 def test_no_schedule_of_reads_late_in_a_ttl_reloads_twice_or_waits_for_the_new_value(monkeypatch):
