@@ -11,6 +11,8 @@ REDIS ?=
 ARGS ?=
 TESTED ?=
 export PYTHON
+# The suite starts thousands of processes: each would compile the library anew.
+unexport PYTHONDONTWRITEBYTECODE
 VENV = @scripts/venv.sh
 BIN = .venv/bin
 

@@ -10,6 +10,8 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
+import weakref
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -30,18 +32,68 @@ class HangingError(AssertionError):
     """A worker did not answer; the message holds the stacks of its threads."""
 
 
+class Forked:
+    """A worker that a process with the library already imported has forked; it has what a ``subprocess.Popen`` has."""
+
+    _forking = None
+    _lock = threading.Lock()
+
+    def __init__(self, connection):
+        """Have it forked, with its end of a connection."""
+        readable, writable = os.pipe()
+        with self._lock:
+            if Forked._forking is None:
+                ours, theirs = socket.socketpair()
+                command = [sys.executable, WORKER, "--fork", str(theirs.fileno())]
+                parent = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+                theirs.close()
+                Forked._forking = parent, ours, Connection(os.dup(ours.fileno()))
+            _, requests, answers = Forked._forking
+            socket.send_fds(requests, [b"+"], [connection.fileno(), writable])
+            answers.send((dict(os.environ), Path.cwd()))
+            self.pid = answers.recv()
+        os.close(writable)
+        self._descriptor = os.pidfd_open(self.pid)
+        weakref.finalize(self, os.close, self._descriptor)
+        self.stderr = os.fdopen(readable, "rb")
+
+    def send_signal(self, number):
+        """Send it a signal, unless it has ended."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._descriptor, number)
+
+    def kill(self):
+        """Kill it."""
+        self.send_signal(signal.SIGKILL)
+
+    def poll(self):
+        """Return None until it has ended."""
+        return 0 if select.select([self._descriptor], [], [], 0)[0] else None
+
+    def wait(self, timeout):
+        """Wait until it has ended."""
+        if not select.select([self._descriptor], [], [], timeout)[0]:
+            raise subprocess.TimeoutExpired(f"process {self.pid}", timeout)
+        return 0
+
+    def communicate(self, timeout):
+        """Wait until it has ended, and return what it has written."""
+        self.wait(timeout)
+        return b"", self.stderr.read()
+
+
 class Process:
     """Another process. What it runs sees ``caches``, a manager of the directory, and ``cache``, its service "shop"."""
 
     def __init__(self, url=None, setup="", within=()):
         """Start it; ``within`` is what its command begins with."""
         ours, theirs = socket.socketpair()
-        self._process = subprocess.Popen(
-            [*within, sys.executable, WORKER, str(theirs.fileno())],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
+        if within:
+            command = [*within, sys.executable, WORKER, str(theirs.fileno())]
+            how = {"pass_fds": [theirs.fileno()], "stdin": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+            self._process = subprocess.Popen(command, **how)
+        else:
+            self._process = Forked(theirs)
         theirs.close()
         self.pid = self._process.pid
         self._connection = Connection(ours.detach())
