@@ -20,6 +20,7 @@ from array import array
 from pathlib import Path
 
 from cenote import CacheManager, ClearFailedError
+from cenote.entry import GONE
 from cenote.following import Follower
 from cenote.operations import Operations
 
@@ -222,7 +223,8 @@ class Worker:
 def _get_without_the_head(self, key, default=None):
     """What a cache would do that does not ask whether others invalidated anything."""
     entry = self._root.states[self._index].tables[0].get(key)
-    return default if entry is None else entry.value
+    value = GONE if entry is None else entry.value
+    return default if value is GONE else value
 
 
 def main(arguments):

@@ -17,7 +17,7 @@ def test_a_user_needs_no_more_rights_than_are_documented(kind, rights, tmp_path,
     lines = ["user default off", f"user shop on >secret {' '.join(rights('The server'))}"]
     lines += ["user root on >secret ~* &* +@all"]
     with Server(kind, lines=lines) as server:
-        url = f"redis://shop:secret@127.0.0.1:{server.port}/{database}?dir={tmp_path}/run&lease=1"
+        url = f"redis://shop:secret@127.0.0.1:{server.port}/{database}?dir={tmp_path}/run&lease=3"
         with CacheManager(url, namespace="shop") as caches:
             assert "secret" not in repr(caches)
             cache = caches.service("books")
