@@ -35,10 +35,6 @@ LOOK_SECONDS: Final = 0.01
 _SKIPPED: Final = 50_000
 _COUNTED_ONE_BY_ONE: Final = 10_000
 _COUNTING_SECONDS: Final = 0.1
-_AT_ONCE: Final = 50
-_TURN_SECONDS: Final = 0.0025
-_NAP_SECONDS: Final = 0.0001
-"""How long it works on end, and how long it lets go of the interpreter then: a reader waits for one turn at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,23 +242,10 @@ def _covers(scope: Scope, slots: list[Slot], entry: Entry) -> bool:
 
 def _sample(core: CacheCore, probes: Probes) -> list[Entry]:
     """Return entries chosen at random, as many as a few milliseconds of work allow."""
-    turn = time.perf_counter()
-    end = turn + LOOK_SECONDS
-    if core.state.store.policy is None:
-        return _first(core, end)
-    found: dict[int, Entry] = {}
-    wanted = min(SAMPLE, len(core.state.store))
-    fruitless = 0
-    while len(found) < wanted and (now := time.perf_counter()) < end and fruitless < 3:
-        if now >= turn + _TURN_SECONDS:
-            time.sleep(_NAP_SECONDS)
-            # Naps, and what readers took meanwhile, are no work of its own.
-            turn = time.perf_counter()
-            end += turn - now
-        before = len(found)
-        found |= {id(entry): entry for entry in probes.pick(_AT_ONCE)}
-        fruitless = fruitless + 1 if len(found) == before else 0
-    return list(found.values())[:wanted]
+    store = core.state.store
+    if store.policy is None:
+        return _first(core, time.perf_counter() + LOOK_SECONDS)
+    return probes.gather(min(SAMPLE, len(store)), seconds=LOOK_SECONDS)
 
 
 def _first(core: CacheCore, end: float) -> list[Entry]:

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Hashable
+from math import inf
 from random import Random
+from time import perf_counter
 from typing import Final, NamedTuple
 
 from cenote.core import CacheCore
 from cenote.entry import FOREVER, GONE, Entry
 from cenote.rereads import HORIZON, Cohort, Rereads, step_ends
 from cenote.room import Returns, Room
+from cenote.slices import Slices
 from cenote.state import State
 from cenote.stores.store import Store
 
@@ -47,6 +50,10 @@ HUNT_SECONDS: Final = 10.0
 
 HOT_KEYS: Final = 100
 """Keys that are read often, as many as are remembered."""
+
+_AT_ONCE: Final = 50
+_FRUITLESS: Final = 3
+"""Entries picked between two looks at the clock, and how many times none of these may be new before it gives up."""
 
 _HOT_SECONDS: Final = 1.0
 _DOUBT_SECONDS: Final = 0.5
@@ -256,32 +263,39 @@ class Probes:
             self._hunted = now
             known = [hot.entry for hot in self.hot.values() if hot.entry.where]
             self.hot = {place: hot for place, hot in self.hot.items() if hot.entry.where}
-            others = self.pick(min(PROBES, max(8, len(self._core.state.store) // 16)))
+            others = self.gather(min(PROBES, max(8, len(self._core.state.store) // 16)))
             self._hunts = [_Hunt(list({id(entry): entry for entry in known + others}.values()), cap, now)]
 
     def _begin(self, state: State, cap: int, now: float) -> None:
         wanted = min(PROBES, max(8, len(state.store) // 16))
-        self._batches = [*self._batches, _Batch(self.pick(wanted), cap, now, state.store)][-BATCHES:]
+        self._batches = [*self._batches, _Batch(self.gather(wanted), cap, now, state.store)][-BATCHES:]
         returns = None if state.store.policy is None else state.store.policy.returns()
         if returns is not None:
             self._returns = [*self._returns, (now, returns)][-BATCHES:]
 
-    def pick(self, wanted: int) -> list[Entry]:
-        """Return different entries, chosen at random; fewer where there are not so many.
+    def gather(self, wanted: int, *, seconds: float = inf) -> list[Entry]:
+        """Return different entries, chosen at random, in time slices.
 
         It takes a few steps for each, however many entries there are.
+
+        Args:
+            wanted: How many; there are fewer where the cache does not hold so many.
+            seconds: How long to work at most; for longer, it returns those that it has.
         """
         policy = self._core.state.store.policy
         if policy is None:
             return []
         found: dict[int, Entry] = {}
-        for _ in range(2 * wanted):
-            entry = policy.pick(self._dice)
-            if entry is not None and entry.value is not GONE:
-                found[id(entry)] = entry
-                if len(found) == wanted:
-                    break
-        return list(found.values())
+        slices, end, fruitless = Slices(), perf_counter() + seconds, 0
+        while len(found) < wanted and fruitless < _FRUITLESS and perf_counter() < end:
+            end += slices.rest()
+            before = len(found)
+            for _ in range(min(_AT_ONCE, 2 * (wanted - before))):
+                entry = policy.pick(self._dice)
+                if entry is not None and entry.value is not GONE:
+                    found[id(entry)] = entry
+            fruitless = fruitless + 1 if len(found) == before else 0
+        return list(found.values())[:wanted]
 
     def _heat(self, entry: Entry, seconds: float, now: float, *, read: bool) -> None:
         place = (entry.slot, entry.key)
