@@ -41,7 +41,7 @@ def forecasts(plan: Plan) -> Section:
 
 def _predictions(plan: Plan, section: Section) -> None:
     paths = trace_paths(plan.traces)
-    clears, requests = (1, 30_000) if plan.quick else (5, 500_000)
+    clears, requests = (1, 30_000) if plan.quick else (15, 500_000)
     asked = [(path, share) for share in SHARES for path in paths]
     # The replays have clocks of their own: they may run side by side.
     with ProcessPoolExecutor(min(usable_cores(), len(asked)), mp_context=get_context("spawn")) as pool:

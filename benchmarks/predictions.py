@@ -233,7 +233,7 @@ def main() -> int:
     """Print the errors; the exit code is 2 when there are no traces."""
     parser = argparse.ArgumentParser(description="What clears were expected to cost, and what they cost.")
     parser.add_argument("--traces", type=Path, default=TRACES, help="folder of *.trace.xz files")
-    parser.add_argument("--clears", type=int, default=5, help="clears of each trace")
+    parser.add_argument("--clears", type=int, default=15, help="clears of each trace")
     parser.add_argument("--share", type=float, default=0.25, help="entries of the cache, as a share of the objects")
     parser.add_argument("--eviction", choices=("s3fifo", "sieve"), default="s3fifo", help="the cache's policy")
     parser.add_argument("--requests", type=int, default=REQUESTS, help="accesses replayed of each trace at most")

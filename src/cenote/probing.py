@@ -267,7 +267,7 @@ class Probes:
             self._hunts = [_Hunt(list({id(entry): entry for entry in known + others}.values()), cap, now)]
 
     def _begin(self, state: State, cap: int, now: float) -> None:
-        wanted = min(PROBES, max(8, len(state.store) // 16))
+        wanted = min(PROBES, max(8, len(state.store) // 8))
         self._batches = [*self._batches, _Batch(self.gather(wanted), cap, now, state.store)][-BATCHES:]
         returns = None if state.store.policy is None else state.store.policy.returns()
         if returns is not None:

@@ -16,7 +16,7 @@ from cenote.testing import FakeClock
 
 def looked_at(cache, clock, between):
     """What became of the entries that were chosen first, when something happens after a second."""
-    cache.set_many({f"k{number}": number for number in range(1600)})
+    cache.set_many({f"k{number}": number for number in range(800)})
     probes = Probes(cache._core, random.Random(1))
     probes.step()
     clock.advance(1.0)
@@ -30,8 +30,8 @@ def looked_at(cache, clock, between):
 
 
 def test_a_read_is_seen_and_what_was_not_read_is_watched_on(cache, clock):
-    cohort, read = looked_at(cache, clock, lambda keys: cache.get_many(keys[:800]))
-    assert cohort.held == 1600
+    cohort, read = looked_at(cache, clock, lambda keys: cache.get_many(keys[:400]))
+    assert cohort.held == 800
     assert sum(cohort.chosen) == 100
     assert 30 < read < 70
     assert cohort.reach == pytest.approx(6.0)
@@ -55,7 +55,7 @@ def test_what_was_loaded_again_before_it_was_read_is_not_read_again(cache, clock
 def test_only_a_load_that_the_end_made_necessary_is_put_off(caches, clock, loaded):
     """What is set in between is newer with a clear and without it, and nothing is saved."""
     cache = caches.service("short", max_entries=2000, ttl=20.0)
-    keys = [f"k{number}" for number in range(1600)]
+    keys = [f"k{number}" for number in range(800)]
 
     def load():
         for key in keys:
