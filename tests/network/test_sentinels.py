@@ -196,6 +196,8 @@ def test_a_process_whose_connections_lead_to_another_server_than_its_machines_le
     site.agent("a", but=agent)
     other = site.process("b", base=base)
     site.leased(other)
+    # Whoever comes later has a new incarnation begin, since what it followed is none of this server's.
+    wait_until(lambda: site.followed(one) == site.followed(other))
     site.spread(other, one)
 
 
