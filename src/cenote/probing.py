@@ -280,7 +280,7 @@ class Probes:
 
         Args:
             wanted: How many; there are fewer where the cache does not hold so many.
-            seconds: How long to work at most; for longer, it returns those that it has.
+            seconds: How long to work at most; what was found by then is returned.
         """
         policy = self._core.state.store.policy
         if policy is None:
@@ -288,7 +288,7 @@ class Probes:
         found: dict[int, Entry] = {}
         slices, end, fruitless = Slices(), perf_counter() + seconds, 0
         while len(found) < wanted and fruitless < _FRUITLESS and perf_counter() < end:
-            end += slices.rest()
+            end += slices.rest()  # what others took meanwhile is no work of its own
             before = len(found)
             for _ in range(min(_AT_ONCE, 2 * (wanted - before))):
                 entry = policy.pick(self._dice)
